@@ -1,0 +1,33 @@
+"""Every error of ours: what was expected, what came, what to do next."""
+
+
+class DreamGymError(Exception):
+    """Base of all errors a user can act on; its text says how."""
+
+
+class ConfigError(DreamGymError):
+    """A setting is unknown or out of range."""
+
+
+class WorkspaceError(DreamGymError):
+    """A folder or database is not ours, too new, locked or damaged."""
+
+
+class EnvironmentUnavailableError(DreamGymError):
+    """A real environment cannot run here: a package, a compiler or its data is missing."""
+
+
+class EnvironmentFailedError(DreamGymError):
+    """A real environment died, hung or broke during an episode; the episode is failed, not lost."""
+
+
+class EpisodeOverError(DreamGymError):
+    """`step` after the last step, or before `reset`."""
+
+
+class TaskError(DreamGymError):
+    """A task names a game that does not exist or cannot be played."""
+
+
+class EngineError(DreamGymError):
+    """Text generation failed: a model cannot be loaded, or its worker process died."""

@@ -1,0 +1,167 @@
+"""The Protocols that the parts meet at; no base classes."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from dreamgym.types import Split, Task, Trajectory, Transition
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dreamgym.environments.facts import Fact
+
+
+class Environment(Protocol):
+    """One episode of one task: reset once, step to the end, discard."""
+
+    def reset(self, task: Task) -> str:
+        """Return the first state. TaskError when the task cannot be played."""
+
+    def step(self, action: str) -> Transition:
+        """Apply `action`; raise EpisodeOverError after the last step, EnvironmentFailedError when the world broke."""
+
+    def admissible(self) -> tuple[str, ...] | None:
+        """Actions the environment would accept now; None where nobody can list them."""
+
+    def close(self) -> None:
+        """Free what reset opened; safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model wrote for one prompt."""
+
+    text: str
+    """Without the stop text's right side; the stop text itself is included."""
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Natural logarithm of each token's probability as sampled, same length as `token_ids`."""
+    finished: bool
+    """The stop text was reached; False: cut at `max_tokens`."""
+
+
+OnText = Callable[[int, str], None]
+"""Called with (index in the batch, new text) while a reply is written."""
+
+
+class Session(Protocol):
+    """A batch of conversations with one model; keeps what was read over turns."""
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append one text to each conversation."""
+
+    def generate(
+        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+    ) -> list[Reply]:
+        """Let the model write until `stop` or `max_tokens`; 0.0 is greedy. The replies join the conversations."""
+
+    def close(self) -> None:
+        """Free the cache; safe to call twice."""
+
+
+class Engine(Protocol):
+    """Text generation by one model."""
+
+    @property
+    def name(self) -> str:
+        """Name and checksum, for provenance."""
+
+    def open(self, batch: int) -> Session:
+        """Start `batch` empty conversations."""
+
+    def close(self) -> None:
+        """Unload the model; safe to call twice."""
+
+
+class Encoder(Protocol):
+    """phi: text to vector."""
+
+    @property
+    def name(self) -> str:
+        """Stored beside its vectors; vectors of different names never meet."""
+
+    def encode(self, texts: Sequence[str]) -> "np.ndarray":
+        """Return float32 rows of length 1, shape (len(texts), dimension)."""
+
+
+class Policy(Protocol):
+    """Chooses actions for one episode."""
+
+    @property
+    def name(self) -> str:
+        """Name and settings, for provenance."""
+
+    def reset(self, task: Task, first_state: str) -> None:
+        """Forget the last episode."""
+
+    def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
+        """Return the next action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether an environment can be played here, and why not."""
+
+    ok: bool
+    detail: str
+    """A sentence: version and data source, or what is missing and the command that mends it."""
+
+
+class EnvironmentModule(Protocol):
+    """What a module in `environments.ENVIRONMENTS` offers; all but `make` and `availability` run without its package."""
+
+    POLICIES: tuple[str, ...]
+
+    def availability(self) -> Availability:
+        """Can the real engine run here? Cheap, and never raises."""
+
+    def version(self) -> str:
+        """Packages and data source, for provenance."""
+
+    def load_tasks(self, split: Split, num: int, seed: int = 0, size: str = "small") -> list[Task]:
+        """Return `num` tasks of a split, the same for the same arguments; makes games on first use."""
+
+    def make(self) -> Environment:
+        """Build a real environment in this process (not thread-safe: use `environments.pool`)."""
+
+    def make_policy(self, name: str, seed: int = 0, noise: float = 0.0) -> Policy:
+        """Build a scripted policy of `POLICIES`; ConfigError lists them."""
+
+    def facts(self, state: str) -> "frozenset[Fact]":
+        """State text to facts; unreadable lines give no fact."""
+
+    def action_type(self, action: str) -> str:
+        """The verb an action is counted under."""
+
+    def possible_actions(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, ...]:
+        """Actions that look possible from what was seen: choices for a person in a dream."""
+
+    def is_determined(self, task: Task, history: Sequence[Transition], state: str, action: str) -> bool:
+        """Does the outcome follow from what was seen? A pure function of task, history and action."""
+
+    def write_reasoning(
+        self, task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random
+    ) -> str:
+        """R* by rules: facts first, then the verdict; uses only task, history and this step's outcome."""
+
+    def write_thought(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str:
+        """A line of policy reasoning by rules that leads to `action`."""
+
+
+class EnvironmentBatch(Protocol):
+    """B episodes at once; rollouts talk to real and dreamed worlds through it."""
+
+    def reset(self, tasks: Sequence[Task]) -> list[str]:
+        """Return the first states, one per slot."""
+
+    def step(self, actions: Sequence[str | None]) -> list["Transition | None"]:
+        """Step every slot that has an action; None for a slot without one."""
+
+
+class TrajectorySink(Protocol):
+    """Anything that stores trajectories."""
+
+    def add(self, trajectory: Trajectory) -> bool:
+        """Store it; False when it was there already."""
