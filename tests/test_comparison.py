@@ -75,9 +75,7 @@ def test_an_episode_that_was_over_differs_only_from_one_that_was_not():
 def test_totals_add_up_over_steps():
     steps = [
         compared(1, step("a", "a b"), step("a", "a b")),  # kept 2; 1 change, met; 4 words
-        compared(
-            2, step("a b", "c"), step("a b", "a")
-        ),  # lost 1, invented 1; 3 changes (-a -b +c), -b met; 2 of 2 words
+        compared(2, step("a b", "c"), step("a b", "a")),  # lost 1, invented 1; of -a -b +c only -b met; 2 of 2 words
         compared(3, step("c", "c d", 1.0, True, True), step("a", "c", 0.5)),  # kept 1, lost 1; 1 change, missed; 1 of 3
     ]
     totals = total(steps)
