@@ -117,7 +117,7 @@ class EnvironmentModule(Protocol):
     def availability(self) -> Availability:
         """Can the real engine run here? Cheap, and never raises."""
 
-    def version(self) -> str:
+    def version_text(self) -> str:
         """Packages and data source, for provenance."""
 
     def load_tasks(self, split: Split, num: int, seed: int = 0, size: str = "small") -> list[Task]:
@@ -146,8 +146,8 @@ class EnvironmentModule(Protocol):
     ) -> str:
         """R* by rules: facts first, then the verdict; uses only task, history and this step's outcome."""
 
-    def write_thought(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str:
-        """A line of policy reasoning by rules that leads to `action`."""
+    def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
+        """(thought, action) of the scripted expert here: targets for a policy warm start."""
 
 
 class EnvironmentBatch(Protocol):
