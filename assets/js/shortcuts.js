@@ -1,0 +1,69 @@
+// Keyboard: one listener. A key clicks a real control, so that nothing can be done with a key that cannot be seen.
+// Elements that our components draw name their key with data-key; Gradio's own controls cannot carry that and are
+// listed with their element id. An entry without a tab works everywhere.
+dg.shortcuts = [
+  { keys: ['1', '2', '3', '4'], help: 'Home, Inspect, Dream, Compare' },
+  { keys: ['y'], help: 'Copy the link to what is shown' },
+  { keys: ['?'], help: 'Show this list' },
+  { keys: ['Esc'], help: 'Leave a field, close this list' },
+  { tab: 'inspect', keys: ['j', 'k'], help: 'Next, previous row of the list' },
+  { tab: 'inspect', keys: ['→', '←'], help: 'Next, previous step of the episode' },
+  { tab: 'inspect', keys: ['/'], help: 'Search', focus: 'dg-search' },
+  { tab: 'inspect', keys: ['o'], help: 'Fold or unfold the reasoning' },
+  { tab: 'inspect', keys: ['v'], help: 'Next state against the state before, or plain' },
+  { tab: 'inspect', keys: ['c'], help: 'Compare with the other world' },
+  { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
+];
+
+(() => {
+  const names = { ArrowRight: '→', ArrowLeft: '←', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc' };
+  const typing = (node) => node && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName));
+  const visible = (node) => node.getClientRects().length > 0;
+  const currentTab = () => document.documentElement.dataset.dgTab || 'home';
+
+  const openTab = (number) => {
+    const buttons = [...document.querySelectorAll('#dg-tabs [role=tab]')].filter(visible);
+    buttons[number - 1]?.click();
+  };
+
+  dg.help = () => {
+    document.getElementById('dg-help')?.remove();
+    const groups = Map.groupBy(dg.shortcuts, (s) => s.tab || 'everywhere');
+    const dialog = dg.el('dialog', { id: 'dg-help', 'aria-label': 'Keyboard shortcuts' },
+      dg.el('h2', {}, 'Keyboard'),
+      [...groups].map(([group, entries]) => dg.el('section', {},
+        dg.el('h3', {}, group === 'everywhere' ? 'Everywhere' : group[0].toUpperCase() + group.slice(1)),
+        dg.el('dl', {}, entries.map((s) => [dg.el('dt', {}, s.keys.map((k) => dg.kbd(k))), dg.el('dd', {}, s.help)])))),
+      dg.el('p', { class: 'dg-meta' }, 'No key acts while you type. A link opens in a new tab as on any page.'),
+      dg.el('form', { method: 'dialog' }, dg.el('button', { class: 'dg-btn' }, 'Close ', dg.kbd('Esc'))));
+    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+
+  const act = (key) => {
+    if (/^[1-4]$/.test(key)) return openTab(Number(key)), true;
+    if (key === '?') return dg.help(), true;
+    const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
+    if (control) return control.click(), true;
+    const entry = dg.shortcuts.find((s) => s.keys.includes(key) && (!s.tab || s.tab === currentTab()) && (s.focus || s.click));
+    const node = entry && document.getElementById(entry.focus || entry.click);
+    if (!node || !visible(node)) return false;
+    const target = node.matches('button,input,textarea') ? node : node.querySelector('input,textarea,button');
+    if (entry.focus) target?.focus(); else target?.click();
+    return Boolean(target);
+  };
+
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (document.querySelector('dialog[open]')) return;
+    const key = names[event.key] || event.key;
+    if (typing(event.target)) {
+      if (key === 'Esc') event.target.blur();
+      return;
+    }
+    // The arrows belong to a widget that uses them itself.
+    if (/[←→↑↓]/.test(key) && event.target.closest?.('[role=tab],[role=radio],[role=slider],[role=listbox],[role=grid]')) return;
+    if (act(key)) event.preventDefault();
+  });
+})();

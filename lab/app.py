@@ -1,0 +1,119 @@
+"""The lab as one gr.Blocks: header, address, four tabs, and one handler that follows every link.
+
+One round trip per link: `go` turns the link into a new `Selection`, the selected tab renders it, the other tabs are
+left as they are. The address line is written from the same selection, so that what is seen always has its link.
+"""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gradio as gr
+
+from dreamgym.errors import DreamGymError
+from lab.components.address import address
+from lab.components.base import ASSETS, script
+from lab.components.header import header
+from lab.context import Context, TabHandles
+from lab.navigation import TABS, Selection, follow, to_query
+from lab.services import Services
+from lab.tabs import compare, dream, home, inspect
+from lab.viewmodels.header import header_value
+
+log = logging.getLogger(__name__)
+
+BUILDERS = {"home": home.build, "inspect": inspect.build, "dream": dream.build, "compare": compare.build}
+HEAD = "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
+CSS_PATHS = [ASSETS / "css" / "tokens.css", ASSETS / "css" / "lab.css"]
+LAUNCH: dict[str, Any] = {
+    "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+    "css_paths": CSS_PATHS,
+    "head": HEAD,
+    "favicon_path": ASSETS / "favicon.png",
+    "footer_links": [],
+    "ssr_mode": False,
+    "run_history": False,
+    "enable_monitoring": False,
+    "mcp_server": False,
+    "share": False,
+    "quiet": True,
+    "state_session_capacity": 200,
+}
+"""Arguments of `launch` that never change; launch.py and the tests add host, port and login."""
+
+
+def build(services: Services) -> gr.Blocks:
+    """Build the page; `services` is all that its handlers touch."""
+    with gr.Blocks(title="DreamGym Lab", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as lab:
+        selection = gr.State(Selection())
+        head = header()
+        line = address()
+        context = Context(services, selection, line)
+        with gr.Tabs(elem_id="dg-tabs") as tabs:
+            handles = {}
+            for name in TABS:
+                with gr.Tab(name.capitalize(), id=name, elem_id=f"dg-tab-{name}"):
+                    handles[name] = BUILDERS[name](context)
+        _wire(lab, services, selection, head, line, tabs, handles)
+    lab.queue(default_concurrency_limit=8, max_size=64)
+    return lab
+
+
+def _wire(
+    lab: gr.Blocks,
+    services: Services,
+    selection: gr.State,
+    head: gr.HTML,
+    line: gr.HTML,
+    tabs: gr.Tabs,
+    handles: dict[str, TabHandles],
+) -> None:
+    inputs = [block for tab in handles.values() for block in tab.inputs]
+    outputs = [block for tab in handles.values() for block in tab.outputs]
+
+    def show(chosen: Selection, values: Sequence[Any]) -> list[Any]:
+        chosen, shown = _render(handles, chosen, values)
+        return [chosen, to_query(chosen), *shown]
+
+    def load(request: gr.Request, *values: Any) -> list[Any]:
+        chosen = follow(Selection(), dict(request.query_params))
+        return [header_value(services), gr.Tabs(selected=chosen.tab), *show(chosen, values)]
+
+    def go(event: gr.EventData, chosen: Selection, *values: Any) -> list[Any]:
+        chosen = follow(chosen, dict(parse_qsl(event.query.removeprefix("?"), keep_blank_values=True)))
+        return [gr.Tabs(selected=chosen.tab), *show(chosen, values)]
+
+    def switch(event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
+        return show(replace(chosen, tab=str(event.value).lower()), values)
+
+    shown = [selection, line, *outputs]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    lab.load(load, inputs, [head, tabs, *shown], **quiet)
+    line.go(go, [selection, *inputs], [tabs, *shown], trigger_mode="always_last", **quiet)
+    tabs.select(switch, [selection, *inputs], shown, **quiet)
+
+
+def _render(handles: dict[str, TabHandles], chosen: Selection, values: Sequence[Any]) -> tuple[Selection, list[Any]]:
+    """Values for the outputs of all tabs: fresh ones for the selected tab, skips for the others."""
+    shown: list[Any] = []
+    position = 0
+    for name, tab in handles.items():
+        mine = values[position : position + len(tab.inputs)]
+        position += len(tab.inputs)
+        if name != chosen.tab:
+            shown += [gr.skip() for _ in tab.outputs]
+            continue
+        try:
+            chosen, fresh = tab.render(chosen, *mine)
+        except DreamGymError as error:
+            log.warning("%s", error)
+            gr.Warning(str(error))
+            fresh = [gr.skip() for _ in tab.outputs]
+        shown += fresh
+    return chosen, shown

@@ -1,0 +1,41 @@
+"""A gr.HTML that one real JavaScript file draws.
+
+The template is one empty element and never changes: Gradio compiles templates as JavaScript, so text of a model or a
+task must not come near one. Values are plain JSON; the script puts them on the page with `textContent`.
+
+Functions and not subclasses of gr.HTML, because Gradio writes a .pyi file beside the source of every subclass.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+@cache
+def script(name: str) -> str:
+    """Text of `assets/js/<name>`."""
+    return (ASSETS / "js" / name).read_text(encoding="utf-8")
+
+
+def drawn(script_name: str, value: Any = None, **kwargs: Any) -> gr.HTML:
+    """A component that `assets/js/<script_name>` draws from `value`.
+
+    Args:
+        script_name: File that runs once per component with `element`, `props`, `trigger` and `watch`.
+        value: JSON-like start value; None draws nothing.
+        kwargs: Other arguments of gr.HTML: elem_id, elem_classes, visible.
+
+    Returns:
+        The component; any event whose name stands quoted in the script can be listened to.
+    """
+    return gr.HTML(
+        value,
+        html_template='<div class="dg-root"></div>',
+        js_on_load=script(script_name),
+        apply_default_css=False,
+        **kwargs,
+    )

@@ -1,0 +1,148 @@
+"""What is selected, and the address of it: a pure round trip between `Selection` and a query string.
+
+Everything on screen that can be pointed at has an address, e.g. `?tab=inspect&t=tr-0123456789ab.3&world=dream`. A name
+that is unknown, or a value that does not fit, is left out: a broken link opens the nearest thing that exists.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from dreamgym.types import SPLITS, transition_id
+
+TABS = ("home", "inspect", "dream", "compare")
+ROWS = ("transitions", "trajectories")
+OUTCOMES = ("success", "failure", "failed")
+NEXT_STATE_VIEWS = ("state", "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One address of the lab; every field has a default, so that an empty query is an address too."""
+
+    tab: str = "home"
+    trajectory: str = ""
+    """Trajectory id; empty when nothing is chosen."""
+    step: int = 0
+    """Step of the trajectory, counted from 1; 0 when none is chosen."""
+    task: str = ""
+    """Task id that a live dream or comparison starts from."""
+    other: str = ""
+    """What Compare sets the trajectory against: a second trajectory id, or a word of Compare's own."""
+    rows: str = "transitions"
+    text: str = ""
+    world: str = ""
+    split: str = ""
+    action_type: str = ""
+    outcome: str = ""
+    policy: str = ""
+    page: int = 1
+    """Page of the list, counted from 1."""
+    view: str = "state"
+    """How the next state is shown: as changes against the state before, or plain."""
+    pick: str = ""
+    """"first" or "last": choose that row of the page, because a key walked over its edge. Never in an address."""
+
+    @property
+    def transition_id(self) -> str:
+        """Id of the chosen transition; empty when no step is chosen."""
+        return transition_id(self.trajectory, self.step) if self.trajectory and self.step else ""
+
+
+_TRAJECTORY = re.compile(r"(tr-[0-9a-f]{12})(?:\.([1-9][0-9]{0,4}))?")
+_TASK = re.compile(r"[\w./ ()@=,+-]{1,300}")
+_WORD = re.compile(r"[\w -]{1,60}")
+
+Read = Callable[[str], dict[str, Any] | None]
+
+
+def _read_trajectory(value: str) -> dict[str, Any] | None:
+    match = _TRAJECTORY.fullmatch(value)
+    return {"trajectory": match[1], "step": int(match[2] or 0)} if match else None
+
+
+def _pattern(field: str, pattern: re.Pattern[str]) -> Read:
+    return lambda value: {field: value} if pattern.fullmatch(value) else None
+
+
+def _choice(field: str, choices: tuple[str, ...]) -> Read:
+    return lambda value: {field: value} if value in choices else None
+
+
+def _text(field: str, limit: int) -> Read:
+    return lambda value: {field: value} if len(value) <= limit and value.isprintable() else None
+
+
+def _page(value: str) -> dict[str, Any] | None:
+    return {"page": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
+
+
+_READ: dict[str, tuple[tuple[str, ...], Read]] = {
+    "tab": (("tab",), _choice("tab", TABS)),
+    "t": (("trajectory", "step"), _read_trajectory),
+    "task": (("task",), _pattern("task", _TASK)),
+    "with": (("other",), _pattern("other", re.compile(r"[\w.@-]{1,80}"))),
+    "rows": (("rows",), _choice("rows", ROWS)),
+    "q": (("text",), _text("text", 200)),
+    "world": (("world",), _choice("world", ("real", "dream"))),
+    "split": (("split",), _choice("split", SPLITS)),
+    "action": (("action_type",), _pattern("action_type", _WORD)),
+    "outcome": (("outcome",), _choice("outcome", OUTCOMES)),
+    "policy": (("policy",), _text("policy", 120)),
+    "page": (("page",), _page),
+    "view": (("view",), _choice("view", NEXT_STATE_VIEWS)),
+    "pick": (("pick",), _choice("pick", ("first", "last"))),
+}
+_DEFAULTS = {field.name: field.default for field in fields(Selection)}
+_FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy")
+
+
+def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
+    """Apply a link to what is selected: named parameters change, an empty value clears, an unfit one is left out."""
+    changes: dict[str, Any] = {"pick": ""}
+    for name, value in query.items():
+        if name not in _READ:
+            continue
+        field_names, read = _READ[name]
+        if value == "":
+            changes |= {field: _DEFAULTS[field] for field in field_names}
+        elif found := read(value):
+            changes |= found
+    if "page" not in changes and any(
+        changes.get(name, getattr(selection, name)) != getattr(selection, name) for name in _FILTERS
+    ):
+        changes["page"] = 1
+    return replace(selection, **changes)
+
+
+def parse(query: str) -> Selection:
+    """Read an address, with or without its question mark."""
+    return follow(Selection(), dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
+
+
+def to_query(selection: Selection) -> str:
+    """Write the address of a selection, starting with "?"; fields at their default are left out, except the tab."""
+    chosen = selection.transition_id or selection.trajectory
+    pairs = [
+        ("tab", selection.tab),
+        ("t", chosen),
+        ("task", selection.task),
+        ("with", selection.other),
+        ("rows", selection.rows if selection.rows != ROWS[0] else ""),
+        ("q", selection.text),
+        ("world", selection.world),
+        ("split", selection.split),
+        ("action", selection.action_type),
+        ("outcome", selection.outcome),
+        ("policy", selection.policy),
+        ("page", str(selection.page) if selection.page > 1 else ""),
+        ("view", selection.view if selection.view != NEXT_STATE_VIEWS[0] else ""),
+    ]
+    return "?" + urlencode([(name, value) for name, value in pairs if value], safe="/:")
+
+
+def link(tab: str, **changes: str) -> str:
+    """Write a link that changes only what it names, e.g. `link("compare", t="tr-…")`; `follow` reads it."""
+    return "?" + urlencode({"tab": tab, **changes}, safe="/:")

@@ -1,0 +1,79 @@
+"""Open the lab: parse arguments, open the workspace, serve the page. Nothing else."""
+
+import argparse
+import signal
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+from dreamgym.errors import DreamGymError
+from lab.app import LAUNCH, build
+from lab.serving import free_port, is_loopback, read_auth, refuse_open_host
+from lab.services import open_services
+
+DEFAULT_PORT = 7860
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="launch.py", description="Open DreamGym Lab in a browser.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to bind; others than loopback need --auth or --read-only"
+    )
+    parser.add_argument("--port", type=int, help=f"port to bind (default: {DEFAULT_PORT}, or the next free one)")
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path("workspace"),
+        help="folder with experience and runs; a missing one starts as the demo",
+    )
+    parser.add_argument("--read-only", action="store_true", help="nothing is written and nothing is started")
+    parser.add_argument(
+        "--auth",
+        action="append",
+        default=[],
+        metavar="USER:PASSWORD",
+        help="ask for a login; repeatable, comma separated, or @file with one a line",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until ctrl-C or SIGTERM; returns the exit status."""
+    options = arguments(argv)
+    try:
+        auth = read_auth(options.auth)
+        refuse_open_host(options.host, auth, options.read_only)
+        port = options.port if options.port is not None else free_port(options.host, DEFAULT_PORT)
+        services = open_services(options.workspace, read_only=options.read_only)
+    except DreamGymError as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    page = build(services)
+    try:
+        _, url, _ = page.launch(
+            server_name=options.host, server_port=port, auth=auth or None, prevent_thread_lock=True, **LAUNCH
+        )
+        shown = url if is_loopback(options.host) else f"http://{options.host}:{port}/"
+        print(f"DreamGym Lab is open at {shown}  (workspace {services.workspace.path}; ctrl-C ends it)", flush=True)
+        if options.open:
+            webbrowser.open(shown)
+        stopped.wait()
+    except OSError as error:
+        print(
+            f"launch.py: cannot bind {options.host}:{port}: {error}. Choose another one with --port.", file=sys.stderr
+        )
+        return 2
+    finally:
+        services.close()
+        page.close(verbose=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
