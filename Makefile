@@ -1,0 +1,55 @@
+# The commands of this project. Each makes .venv and installs what it needs; ARGS="…" is passed on.
+VENV := .venv/bin
+export PYTHON ?= python3
+
+.PHONY: help install lab test test-slow coverage check nano demo screenshots clean
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make install      make .venv and install the project (TORCH_CPU_INDEX=URL takes torch's CPU build from there)
+install:
+	@bash scripts/setup.sh
+
+#: make lab          open the lab (ARGS="--port 7861 --open")
+lab: install
+	$(VENV)/python launch.py $(ARGS)
+
+#: make test         run the tests (ARGS="tests/test_config.py")
+test:
+	@bash scripts/setup.sh browser
+	$(VENV)/python -m pytest -q $(ARGS)
+
+#: make test-slow    run the tests that take minutes
+test-slow:
+	@bash scripts/setup.sh browser
+	$(VENV)/python -m pytest -q -m slow $(ARGS)
+
+#: make coverage     run the tests and show the branches that they miss
+coverage:
+	@bash scripts/setup.sh browser
+	$(VENV)/python -m pytest -q --cov --cov-report=term-missing $(ARGS)
+
+#: make check        lint, formatting and types
+check: install
+	$(VENV)/python -m ruff check .
+	$(VENV)/python -m ruff format --check .
+	$(VENV)/python -m mypy --strict dreamgym lab
+
+#: make nano         train the bundled models again from nothing
+nano: install
+	$(VENV)/dreamgym nano $(ARGS)
+
+#: make demo         make the bundled demo workspace again
+demo: install
+	$(VENV)/dreamgym demo $(ARGS)
+
+#: make screenshots  take the screenshots of the README again
+screenshots:
+	@bash scripts/setup.sh browser
+	$(VENV)/python scripts/screenshots.py $(ARGS)
+
+#: make clean        remove caches and build products; .venv and workspaces stay
+clean:
+	rm -rf build htmlcov *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
+	find dreamgym lab scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
