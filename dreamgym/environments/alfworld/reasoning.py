@@ -69,6 +69,8 @@ def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) ->
     because = verdict.because
     if verdict.possible is None or verdict.possible != worked:  # only the outcome tells
         because = "that works here" if worked else "that does not work here"
+    elif worked and verdict.view is None:
+        because = "nothing forbids it"
     if worked:
         return rng.choice((f"Possible: {because}.", f"It works, {because}."))
     return rng.choice((f"Not possible: {because}.", f"It fails, {because}."))
@@ -84,7 +86,7 @@ def _goal(known: Knowledge, action: str, command: Command | None, after: View, r
     parts = known.goal_parts(after)
     checked = ", ".join(f"{part} {'yes' if ok else 'no'}" for part, ok in parts)
     end = "all met, success." if known.solved_by(action, after) else "not yet."
-    return [f"Goal {goal}: {checked}: {end}"]
+    return [f"Goal: {checked}: {end}"]
 
 
 def _list(items: tuple[str, ...]) -> str:
