@@ -32,7 +32,7 @@ install_packages() { # system packages; without the right to install them, names
 }
 
 compiler_works() { # ALFWorld's planner and Jericho are built with make and g++
-    command -v make >/dev/null && echo '#include <string>' | g++ -fsyntax-only -x c++ - 2>/dev/null
+    command -v make >/dev/null && g++ -fsyntax-only -x c++ - <<<'#include <string>' 2>/dev/null
 }
 
 key() { # what is installed, and from what: compared with the stamp
