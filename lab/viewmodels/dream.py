@@ -1,0 +1,209 @@
+"""What the Dream tab shows. Plain JSON, no Gradio.
+
+Texts of models and tasks stay texts here; the page puts them in with `textContent`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dreamgym.environments.facts import Fact
+from dreamgym.types import Task, Transition
+from lab.viewmodels.diff import changed_chips, inline_diff
+from lab.viewmodels.episode import Dream
+from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
+
+MAX_CHIPS = 12
+"""Actions of one verb that stand on the page before a "more" chip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A step that is being dreamed right now."""
+
+    action: str
+    reasoning: str = ""
+    state: str | None = None
+    """None until the reasoning ended."""
+    reward: str | None = None
+    done: str | None = None
+    waiting: str = ""
+    """Why nothing streams yet, e.g. while the model starts."""
+
+
+def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[str, Any]:
+    """The list of steps; `at` is the row that is looked at, 0 for the start."""
+    rows = [{"step": 0, "action": "start state", "world": "real", "note": "stored, real", "kind": ""}]
+    for number, transition in enumerate(dream.steps, 1):
+        world = dream.origin_world if number <= dream.num_given else "dream"
+        rows.append(
+            {"step": number, "action": transition.action, "world": world, "note": _step_note(transition), "kind": ""}
+        )
+    if dream.failure is not None:
+        action = dream.failure.action or ""
+        rows.append({"step": dream.num_shown, "action": action, "world": "dream", "note": "✕ malformed", "kind": "bad"})
+    if running is not None:
+        rows.append(
+            {"step": len(rows), "action": running.action, "world": "dream", "note": "dreaming", "kind": "running"}
+        )
+    for row in rows:
+        row["current"] = row["step"] == (len(rows) - 1 if running else at)
+    return {
+        "rows": rows,
+        "summary": counted(len(dream.steps), "step"),
+        "can_undo": dream.num_shown > 0 and running is None,
+        "origin": dream.origin,
+    }
+
+
+def _step_note(transition: Transition) -> str:
+    parts = [f"r {reward_figure(transition.reward)}"] if transition.reward else []
+    if transition.terminated:
+        parts.append("solved" if transition.success else "ended")
+    return ", ".join(parts)
+
+
+def stage_view(
+    dream: Dream,
+    at: int,
+    model: str,
+    facts: Callable[[str], Iterable[Fact]],
+    running: Running | None = None,
+) -> dict[str, Any]:
+    """The step that is looked at, or the one that is being dreamed."""
+    number = len(dream.steps) + 1 if running else at
+    view = _header(dream, number, model) | {"earlier": _earlier(dream, number)}
+    if running is not None:
+        return view | _running_view(dream, number, running)
+    if at == 0:
+        return view | {"phase": "start", "state": _state(dream.task.first_state, "real", 0)}
+    before = dream.steps[at - 1].state if at <= len(dream.steps) else dream.state
+    view["state"] = _state(before, "real" if at == 1 else _world(dream, at - 1), at - 1)
+    if at > len(dream.steps) and dream.failure is not None:
+        failed = {"action": dream.failure.action, "reason": dream.failure.reason, "raw": dream.failure.raw_reply}
+        return view | {"phase": "malformed", "chip": {"text": "✕ malformed reply", "kind": "bad"}, **failed}
+    return view | _done_view(dream, at, facts)
+
+
+def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) -> dict[str, Any]:
+    transition = dream.steps[at - 1]
+    world = _world(dream, at)
+    tokens = dream.num_tokens[at - 1]
+    reward, done = reward_figure(transition.reward), "no"
+    if transition.terminated:
+        done = "yes, solved" if transition.success else "yes, not solved"
+    figures = [{"value": reward, "label": "reward"}, {"value": done, "label": "done"}]
+    if transition.confidence is not None:
+        figures.append({"value": unit_figure(transition.confidence), "label": "confidence"})
+    if transition.seconds is not None and world == "dream":
+        label = f"{tokens} tokens" if tokens is not None else "to dream"
+        figures.append({"value": seconds_figure(transition.seconds), "label": label})
+    return {
+        "phase": "done",
+        "world": world,
+        "action": transition.action,
+        "actor": "you" if at > dream.num_given else "stored",
+        "reasoning": transition.reasoning,
+        "next_state": inline_diff(transition.state, transition.next_state),
+        "plain": transition.next_state,
+        "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
+        "figures": figures,
+        "chip": _end_chip(transition) if at == len(dream.steps) else None,
+    }
+
+
+def _running_view(dream: Dream, number: int, running: Running) -> dict[str, Any]:
+    return {
+        "phase": "running",
+        "world": "dream",
+        "chip": {"text": "◷ waiting" if running.waiting else "● dreaming", "kind": "run"},
+        "state": _state(dream.state, "real" if number == 1 else _world(dream, number - 1), number - 1),
+        "action": running.action,
+        "actor": "you",
+        "reasoning": running.reasoning,
+        "streaming_state": running.state,
+        "reward": running.reward,
+        "done": running.done,
+        "waiting": running.waiting,
+    }
+
+
+def _header(dream: Dream, number: int, model: str) -> dict[str, Any]:
+    end = dream.num_shown
+    back = f"looking back: step {number} of {end}" if 0 < number < end else ""
+    return {
+        "title": dream.task.text,
+        "meta": [text for text in (f"{dream.task.split}, {dream.task.room}", f"step {number}", back, model) if text],
+        "number": number,
+        "world": "dream",
+        "chip": None,
+    }
+
+
+def _earlier(dream: Dream, number: int) -> dict[str, Any] | None:
+    steps = dream.steps[: max(number - 1, 0)]
+    if not steps:
+        return None
+    listed = ", ".join(t.action for t in steps[-4:])
+    more = "… , " if len(steps) > 4 else ""
+    return {
+        "summary": f"{counted(len(steps), 'earlier step')}: {more}{listed}",
+        "rows": [{"step": i, "action": t.action, "state": t.next_state} for i, t in enumerate(steps, 1)],
+    }
+
+
+def _state(text: str, world: str, number: int) -> dict[str, Any]:
+    return {"text": text, "world": world, "number": number}
+
+
+def _world(dream: Dream, number: int) -> str:
+    return dream.origin_world if number <= dream.num_given else "dream"
+
+
+def _end_chip(transition: Transition) -> dict[str, str] | None:
+    if not transition.terminated:
+        return None
+    return {"text": "✓ solved", "kind": "ok"} if transition.success else {"text": "ended, not solved", "kind": "warn"}
+
+
+def action_groups(actions: Sequence[str], verb: Callable[[str], str], chosen: str = "") -> list[dict[str, Any]]:
+    """Action chips grouped by verb, in the order of the menu; the words that all chips of a group share are its title.
+
+    Args:
+        actions: What looks possible, e.g. `possible_actions`.
+        verb: Group key of an action, e.g. `action_type`.
+        chosen: Action to mark, e.g. the one that is being dreamed.
+    """
+    groups: dict[str, list[str]] = {}
+    for action in dict.fromkeys(actions):
+        groups.setdefault(verb(action) if " " in action else "", []).append(action)
+    plain = groups.pop("", [])
+    found = [_group(members, chosen) for members in groups.values()]
+    chips = [{"text": action, "action": action, "on": action == chosen} for action in plain]
+    return found + ([{"title": "also", "chips": chips, "num_first": MAX_CHIPS}] if plain else [])
+
+
+def _group(actions: list[str], chosen: str) -> dict[str, Any]:
+    words = [action.split(" ") for action in actions]
+    shared = 0
+    # At least one word stays on the chip; one action alone is titled by its verb.
+    limit = min(len(w) for w in words) - 1 if len(words) > 1 else 1
+    while shared < limit and len({w[shared] for w in words}) == 1:
+        shared += 1
+    chips = [
+        {"text": " ".join(w[shared:]), "action": action, "on": action == chosen}
+        for w, action in zip(words, actions, strict=True)
+    ]
+    return {"title": " ".join(words[0][:shared]), "chips": chips, "num_first": MAX_CHIPS}
+
+
+def task_choices(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """(label, task id) pairs for a dropdown; equal instructions are told apart by room and then by number."""
+    labels = [f"{task.text} · {task.room}" for task in tasks]
+    twins, seen = Counter(labels), Counter[str]()
+    choices = []
+    for task, label in zip(tasks, labels, strict=True):
+        seen[label] += 1
+        choices.append((f"{label} · {seen[label]}" if twins[label] > 1 else label, task.task_id))
+    return choices
