@@ -1,0 +1,85 @@
+"""An engine that replays replies: drives tests and demonstrations without a model."""
+
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+
+from dreamgym.errors import EngineError
+from dreamgym.interfaces import OnText, Reply
+
+
+class ScriptedEngine:
+    """Replies from a list, in the order they are asked for, or from a function of the conversation so far."""
+
+    def __init__(
+        self, replies: Sequence[str] | Callable[[str], str], logprob: float = -0.1, name: str = "scripted"
+    ) -> None:
+        """Prepare the replies.
+
+        Args:
+            replies: Used up over all sessions, conversation by conversation; a function sees the whole text.
+            logprob: What every token gets.
+            name: For provenance.
+        """
+        self._reply: Callable[[str], str] = replies if callable(replies) else _take(iter(replies), len(replies))
+        self.logprob = logprob
+        self.name = name
+
+    def open(self, batch: int) -> "ScriptedSession":
+        """Start `batch` empty conversations."""
+        return ScriptedSession(self._reply, self.logprob, batch)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class ScriptedSession:
+    """Conversations as plain text; a token is a word with the space before it."""
+
+    def __init__(self, reply: Callable[[str], str], logprob: float, batch: int) -> None:
+        self._reply = reply
+        self._logprob = logprob
+        self.conversations = [""] * batch
+        """Everything read and written so far."""
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append one text to each conversation."""
+        if len(texts) != len(self.conversations):
+            raise EngineError(f"expected {len(self.conversations)} texts, one per conversation, got {len(texts)}")
+        self.conversations = [before + text for before, text in zip(self.conversations, texts, strict=True)]
+
+    def generate(
+        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+    ) -> list[Reply]:
+        """Give the next replies, cut after `stop` and at `max_tokens` words; temperature and seed change nothing."""
+        replies = []
+        for index, conversation in enumerate(self.conversations):
+            text = self._reply(conversation)
+            head, found, _ = text.partition(stop)
+            all_words = re.findall(r"\s*\S+|\s+$", head + found)
+            words = all_words[:max_tokens]
+            if on_text is not None:
+                for word in words:
+                    on_text(index, word)
+            reply = Reply(
+                text="".join(words),
+                token_ids=tuple(zlib.crc32(word.encode()) for word in words),
+                logprobs=(self._logprob,) * len(words),
+                finished=bool(found) and len(words) == len(all_words),
+            )
+            self.conversations[index] += reply.text
+            replies.append(reply)
+        return replies
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _take(replies: Iterator[str], number: int) -> Callable[[str], str]:
+    def reply(_: str) -> str:
+        try:
+            return next(replies)
+        except StopIteration:
+            raise EngineError(f"all {number} scripted replies are used; script more") from None
+
+    return reply

@@ -1,0 +1,367 @@
+"""Text generation with transformers: batches of conversations that keep their cache over turns.
+
+Each conversation's last token is read by the first decode step, so reading a prompt needs no logits and every step that
+does is the same: one token per row. Rows that are done leave the batch at once.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
+from dreamgym.engines.text_stream import TextStream
+from dreamgym.errors import EngineError
+from dreamgym.interfaces import OnText, Reply
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+_MAX_TOKENS_PER_PASS = 4096
+"""Prompts are read in passes of about this many tokens: more only takes memory."""
+
+
+class TransformersEngine:
+    """One causal language model in this process; not thread-safe (`worker.WorkerEngine` is)."""
+
+    def __init__(
+        self, model: str | Path, device: str = "auto", dtype: Dtype = "auto", num_threads: int | None = None
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: Folder written by `save_pretrained`, or a Hugging Face id.
+            device: "auto" takes a GPU where there is one.
+            dtype: "auto" is float32 on a CPU and the checkpoint's own on a GPU.
+            num_threads: Threads of this process, all of torch's; None leaves torch's setting.
+
+        Raises:
+            EngineError: It cannot be found, loaded or served; the text says what to do.
+        """
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        self._label = Path(model).resolve().name
+        self._folder = _find(str(model))
+        self._name: str | None = None
+        self.device = torch.device(_choose_device(device))
+        self.dtype = "float32" if dtype == "auto" and self.device.type == "cpu" else dtype
+        with _explained(f"load the model in {self._folder}"):
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                self._folder, dtype=self.dtype, attn_implementation=ATTENTION, local_files_only=True
+            )
+            self.model: Any = loaded.to(self.device).eval()
+        self.context_length = _context_length(self.model.config)
+        """Tokens that one conversation can have."""
+        self._end_ids = _end_of_text(self.model)
+
+    @property
+    def name(self) -> str:
+        """Name and checksum, for provenance."""
+        if self._name is None:
+            self._name = model_name(self._folder, self._label)
+        return self._name
+
+    def open(self, batch: int) -> "TransformersSession":
+        """Start `batch` empty conversations."""
+        if self.model is None:
+            raise EngineError(f"{self._label} was closed; make a new engine")
+        return TransformersSession(self, batch)
+
+    def close(self) -> None:
+        """Unload the model; safe to call twice."""
+        self.model = None
+
+    def encode(self, texts: Sequence[str], begins: Sequence[bool]) -> list[list[int]]:
+        """Texts to token ids; a text that begins a conversation gets the tokenizer's own first token, if it has one."""
+        if not texts:
+            return []
+        bos_id, bos = self.tokenizer.bos_token_id, self.tokenizer.bos_token
+        adds_bos = bos_id is not None and self.tokenizer("")["input_ids"][:1] == [bos_id]
+        encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [
+            [bos_id, *ids] if adds_bos and begin and not text.startswith(bos) else list(ids)
+            for text, ids, begin in zip(texts, encoded, begins, strict=True)
+        ]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Token ids to text, special tokens included."""
+        text = self.tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def forward(self, cache: RaggedCache, rows: range | list[int], tokens: list[list[int]]) -> Tensor:
+        """Append ragged `tokens` to `rows` of the cache; return logits after the longest, shape (rows, vocabulary)."""
+        width = max(map(len, tokens))
+        with _explained("read and write text"):
+            padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in tokens], device=self.device)
+            slots = cache.begin(rows, width, self.device)
+            output = self.model(
+                input_ids=padded,
+                attention_mask=cache.mask(self.model.dtype),
+                position_ids=slots.clamp(max=self.context_length - 1),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        cache.commit(rows, [len(ids) for ids in tokens])
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def stop_rule(self, stop: str) -> "StopRule":
+        """How replies end at `stop` or at the model's end of text."""
+        # An added token is never split and nothing else spells it, so ids decide; other text has to be looked at.
+        return StopRule(stop, self.tokenizer.get_added_vocab().get(stop), self._end_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """When a reply ends."""
+
+    text: str
+    token_id: int | None
+    """The stop text as one token; None: match the text."""
+    end_ids: frozenset[int]
+    """Tokens at which the model itself ends."""
+
+
+class TransformersSession:
+    """A batch of conversations of different lengths; what was read stays in the cache."""
+
+    def __init__(self, engine: TransformersEngine, batch: int) -> None:
+        self._engine = engine
+        self._cache: RaggedCache | None = RaggedCache(batch)
+        self._unread: list[list[int]] = [[] for _ in range(batch)]
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append one text to each conversation; it is read when the model writes next."""
+        cache = self._open_cache()
+        if len(texts) != len(self._unread):
+            raise EngineError(f"expected {len(self._unread)} texts, one per conversation, got {len(texts)}")
+        begins = [size == 0 for size in self._sizes(cache)]
+        for unread, token_ids in zip(self._unread, self._engine.encode(texts, begins), strict=True):
+            unread.extend(token_ids)
+
+    def generate(
+        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+    ) -> list[Reply]:
+        """Let the model write until `stop` or `max_tokens`; the replies join the conversations.
+
+        A reply also ends at the model's end-of-text token and where the conversation fills the model's context; it is
+        then not finished. Each conversation draws from its own generator, seeded by (seed, index, tokens so far): a
+        reply does not depend on its neighbours, and the same seed is fresh luck on the next turn. Log-probabilities
+        are of the distribution at `temperature`; of that at 1 for greedy decoding.
+
+        Raises:
+            EngineError: A conversation is empty, memory ran out, or the session is closed.
+        """
+        cache = self._open_cache()
+        sizes = self._sizes(cache)
+        if 0 in sizes:
+            raise EngineError(f"conversation {sizes.index(0)} is empty; extend it with a prompt first")
+        rule = self._engine.stop_rule(stop)
+        writers = [
+            _Writer(self._engine, rule, min(max_tokens, self._engine.context_length - size), on_text is not None)
+            for size in sizes
+        ]
+        luck = None if temperature == 0 else _luck(seed, sizes, max_tokens)
+        with torch.inference_mode():
+            self._read_prompts(cache, writers)
+            self._write(cache, writers, temperature, luck, on_text)
+        return [writer.reply() for writer in writers]
+
+    def close(self) -> None:
+        """Free the cache; safe to call twice."""
+        self._cache = None
+
+    def _open_cache(self) -> RaggedCache:
+        if self._cache is None:
+            raise EngineError("the session was closed; open a new one")
+        return self._cache
+
+    def _sizes(self, cache: RaggedCache) -> list[int]:
+        """Tokens of each conversation, read or not."""
+        sizes = [len(unread) for unread in self._unread]
+        for conversation, length in zip(cache.conversations, cache.lengths, strict=True):
+            sizes[conversation] += length
+        return sizes
+
+    def _read_prompts(self, cache: RaggedCache, writers: Sequence["_Writer"]) -> None:
+        """Read all but the last token of every conversation that can be answered, in passes of similar lengths."""
+        new = {
+            row: self._unread[conversation][:-1]
+            for row, conversation in enumerate(cache.conversations)
+            if not writers[conversation].done and len(self._unread[conversation]) > 1
+        }
+        # First words apart from later turns: they need no mask.
+        rows = sorted(new, key=lambda row: (cache.lengths[row] == 0, len(new[row])), reverse=True)
+        while rows:
+            begun = cache.lengths[rows[0]] > 0
+            limit = max(1, _MAX_TOKENS_PER_PASS // len(new[rows[0]]))
+            group = [row for row in rows[:limit] if (cache.lengths[row] > 0) == begun]
+            rows = rows[len(group) :]
+            self._engine.forward(cache, group, [new[row] for row in group])
+            for row in group:
+                del self._unread[cache.conversations[row]][:-1]
+
+    def _write(
+        self,
+        cache: RaggedCache,
+        writers: Sequence["_Writer"],
+        temperature: float,
+        luck: Tensor | None,
+        on_text: OnText | None,
+    ) -> None:
+        """Decode one token per row and step; done rows move behind the others, where no step reads them."""
+        num_active, step = _retire(cache, writers, len(writers)), 0
+        while num_active:
+            active = cache.conversations[:num_active]
+            logits = self._engine.forward(cache, range(num_active), [self._unread[index] for index in active])
+            token_ids, logprobs = _choose(logits, temperature, None if luck is None else luck[active, step])
+            pieces = []
+            for index, token_id, logprob in zip(active, token_ids, logprobs, strict=True):
+                self._unread[index] = [token_id]
+                pieces.append((index, writers[index].push(token_id, logprob)))
+            if on_text is not None:
+                for index, piece in pieces:
+                    if piece:
+                        on_text(index, piece)
+            num_active, step = _retire(cache, writers, num_active), step + 1
+
+
+class _Writer:
+    """One reply while it is written."""
+
+    def __init__(self, engine: TransformersEngine, rule: StopRule, room: int, streams: bool) -> None:
+        self._decode = engine.decode
+        self._rule = rule
+        self._room = room
+        # Text is looked at only where somebody needs it.
+        self._stream = TextStream(engine.decode) if streams or rule.token_id is None else None
+        self._text_end: int | None = None
+        self._token_ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._finished = False
+        self.done = room <= 0
+
+    def push(self, token_id: int, logprob: float) -> str:
+        """Take one token; return the text it completes, up to the stop text's end."""
+        self._token_ids.append(token_id)
+        self._logprobs.append(logprob)
+        piece = self._read(token_id)
+        self._finished = self._text_end is not None or token_id == self._rule.token_id
+        self.done = self._finished or token_id in self._rule.end_ids or len(self._token_ids) >= self._room
+        if self.done and self._text_end is None and self._stream is not None:
+            piece += self._stream.finish()
+        return piece
+
+    def reply(self) -> Reply:
+        """The reply as it stands."""
+        text = self._decode(self._token_ids) if self._stream is None else self._stream.text[: self._text_end]
+        return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished)
+
+    def _read(self, token_id: int) -> str:
+        if self._stream is None:
+            return ""
+        num_before = len(self._stream.text)
+        piece = self._stream.push(token_id)
+        if piece and self._rule.token_id is None:
+            stop = self._rule.text
+            start = self._stream.text.find(stop, max(0, num_before - len(stop) + 1))
+            if start >= 0:
+                self._text_end = start + len(stop)
+                return piece[: self._text_end - num_before]
+        return piece
+
+
+def _retire(cache: RaggedCache, writers: Sequence[_Writer], num_active: int) -> int:
+    """Move rows that are done behind the active ones; return how many stay active."""
+    for row in reversed(range(num_active)):
+        if writers[cache.conversations[row]].done:
+            num_active -= 1
+            cache.swap(row, num_active)
+    return num_active
+
+
+def _choose(logits: Tensor, temperature: float, luck: Tensor | None) -> tuple[list[int], list[float]]:
+    """Pick one token per row: the likeliest, or by a number in [0, 1) through the cumulative distribution."""
+    if luck is None:
+        logprobs = logits.float().log_softmax(-1)
+        token_ids = logprobs.argmax(-1, keepdim=True)
+    else:
+        logprobs = (logits.float() / temperature).log_softmax(-1)
+        cumulative = logprobs.double().exp().cumsum(-1)
+        target = luck.to(cumulative.device)[:, None] * cumulative[:, -1:]
+        token_ids = torch.searchsorted(cumulative, target, right=True)
+    return token_ids[:, 0].tolist(), logprobs.gather(-1, token_ids)[:, 0].tolist()
+
+
+def _luck(seed: int, sizes: Sequence[int], max_tokens: int) -> Tensor:
+    """Random numbers in [0, 1), shape (conversations, max_tokens)."""
+    rows = []
+    for index, size in enumerate(sizes):
+        digest = hashlib.blake2b(f"{seed}/{index}/{size}".encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest))
+        rows.append(torch.rand(max_tokens, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)
+
+
+def _choose_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _find(model: str) -> Path:
+    """Folder of a model on this machine; a Hugging Face id is downloaded on first use."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        model_name(folder)  # says what is wrong
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]))
+    except Exception as error:  # network, hub and file system each raise their own
+        raise EngineError(
+            f"{model!r} is no folder here, and Hugging Face did not give it: {error}; "
+            "check the spelling or the network, or give a folder written by save_pretrained"
+        ) from error
+
+
+def _context_length(config: Any) -> int:
+    """Tokens that a conversation can have while every layer sees all of it."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if unknown := kinds - {"full_attention", "sliding_attention"}:
+        raise EngineError(f"layers of kind {sorted(unknown)} cannot be cached here; use vLLM for {config.model_type}")
+    limits = [config.max_position_embeddings, getattr(config, "sliding_window", None)]
+    return min(int(limit) for limit in limits if limit)
+
+
+def _end_of_text(model: Any) -> frozenset[int]:
+    end = model.generation_config.eos_token_id if model.generation_config else None
+    end = model.config.eos_token_id if end is None else end
+    return frozenset() if end is None else frozenset(end if isinstance(end, list) else [end])
+
+
+@contextmanager
+def _explained(intention: str) -> Iterator[None]:
+    """Turn what torch and transformers raise into one sentence with the next move."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise EngineError(f"out of memory while trying to {intention}: {_MORE_MEMORY}") from error
+    except Exception as error:  # loaders raise anything
+        if "allocate memory" in str(error):  # torch's CPU allocator has no class of its own
+            raise EngineError(f"out of memory while trying to {intention}: {_MORE_MEMORY}") from error
+        raise EngineError(f"could not {intention}: {error}") from error
+
+
+_MORE_MEMORY = "open fewer conversations at once, shorten the prompts, or use a smaller model or dtype"
