@@ -123,7 +123,17 @@ class Trajectory:
     def trajectory_id(self) -> str:
         """Content hash, 12 hex digits with the prefix "tr-": the same episode stored twice is one row."""
         steps = [
-            [t.state, t.action, t.next_state, t.reward, t.terminated, t.truncated, t.success, t.reasoning, t.raw_reply]
+            [
+                t.state,
+                t.action,
+                t.next_state,
+                float(t.reward),
+                t.terminated,
+                t.truncated,
+                t.success,
+                t.reasoning,
+                t.raw_reply,
+            ]
             for t in self.transitions
         ]
         failure = [self.failure.action, self.failure.reason, self.failure.raw_reply] if self.failure else None

@@ -1,0 +1,89 @@
+"""The writer of a replay buffer: one trajectory, one transaction."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dreamgym.errors import WorkspaceError
+from dreamgym.interfaces import Encoder
+from dreamgym.replay_buffer.encoders import situation
+from dreamgym.replay_buffer.records import task_record, trajectory_record, transition_records
+from dreamgym.replay_buffer.schema import database_errors, open_for_writing
+from dreamgym.types import Task, Trajectory
+
+IDENTITY = ("environment", "text", "split", "task_type", "room", "source")
+"""Columns of a task that make it this task; its payload and first state may change with the environment's version."""
+
+
+class ReplayBuffer:
+    """Stores trajectories with the vectors of their (s, a) pairs. May be shared by threads, not by processes."""
+
+    def __init__(self, path: Path, encoder: Encoder) -> None:
+        """Open `path`, made or migrated if need be; see `schema.open_for_writing` for its WorkspaceError."""
+        self._path = path
+        self._encoder = encoder
+        self._lock = threading.Lock()
+        self._database = open_for_writing(path)
+
+    def add(self, trajectory: Trajectory) -> bool:
+        """Store a trajectory, whole or not at all; when this returns it survives a crash of the machine.
+
+        Returns:
+            False when it was there already.
+
+        Raises:
+            WorkspaceError: Its task's id is taken by another task; the database is locked, full or damaged.
+        """
+        situations = [situation(t.state, t.action) for t in trajectory.transitions]
+        with self._lock, database_errors(self._path):
+            if self._stored(trajectory.trajectory_id):
+                return False
+            vectors = self._encoder.encode(situations)
+            self._refuse_other_task(trajectory.task)
+            with self._database.atomic():
+                self._insert(trajectory, [vector.astype("<f4").tobytes() for vector in vectors])
+        return True
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stored(self, trajectory_id: str) -> bool:
+        return self._database.table("trajectories").count_where("trajectory_id = ?", [trajectory_id]) > 0
+
+    def _refuse_other_task(self, task: Task) -> None:
+        record = task_record(task)
+        for stored in self._database.table("tasks").rows_where("task_id = ?", [task.task_id]):
+            for column in IDENTITY:
+                if stored[column] != record[column]:
+                    raise WorkspaceError(
+                        f"task {task.task_id!r} is stored with {column} {stored[column]!r}, now it came with "
+                        f"{record[column]!r}: give the new task another id, or use another workspace"
+                    )
+
+    def _insert(self, trajectory: Trajectory, vectors: list[bytes]) -> None:
+        tables = self._database.table
+        tables("tasks").upsert(task_record(trajectory.task), pk="task_id")
+        stored_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        key = tables("trajectories").insert(trajectory_record(trajectory, stored_at)).last_rowid
+        assert key is not None
+        transitions = tables("transitions")
+        first = (self._database.execute("SELECT max(id) FROM transitions").fetchone()[0] or 0) + 1
+        transitions.insert_all(
+            {"id": first + i, **record} for i, record in enumerate(transition_records(trajectory, key))
+        )
+        tables("embeddings").insert_all(
+            {"transition": first + i, "encoder": self._encoder.name, "vector": vector}
+            for i, vector in enumerate(vectors)
+        )

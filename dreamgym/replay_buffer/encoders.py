@@ -1,0 +1,71 @@
+"""phi(s, a): texts to vectors whose cosine says how alike two situations are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_TEXTS_AT_ONCE = 256
+"""Keeps the n-grams of one pass (about 10 MB) near the processor's cache."""
+
+
+def situation(state: str, action: str) -> str:
+    """Return the text of (s, a) that an encoder reads."""
+    return f"{action}\n{state}"
+
+
+@dataclass(frozen=True, slots=True)
+class HashedNgrams:
+    """Signed counts of hashed character n-grams: no model, no vocabulary, the same vectors in every process.
+
+    Two texts that share many pieces of 3 to 5 characters lie close. The sign of a hash decides whether its n-gram adds
+    to a dimension or subtracts from it, so that collisions cancel on average.
+
+    Source: feature hashing, arXiv:0902.2206.
+    """
+
+    dimension: int = 256
+    shortest: int = 3
+    """Characters of the shortest n-gram."""
+    longest: int = 5
+
+    @property
+    def name(self) -> str:
+        """E.g. "hashed-ngrams-3-5-256"; another way of hashing must get another name."""
+        return f"hashed-ngrams-{self.shortest}-{self.longest}-{self.dimension}"
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32 rows of length 1, shape (len(texts), dimension)."""
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for start in range(0, len(texts), NUM_TEXTS_AT_ONCE):
+            part = texts[start : start + NUM_TEXTS_AT_ONCE]
+            vectors[start : start + len(part)] = self._encode_part(part)
+        return vectors
+
+    def _encode_part(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        # Marks around each text: n-grams know the ends, and even an empty text has one.
+        padded = ["\x02" * (self.shortest - 1) + text + "\x03" for text in texts]
+        codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+        text_of_code = np.repeat(np.arange(len(texts)), [len(text) for text in padded])
+        sums = np.zeros(len(texts) * self.dimension)
+        hashes = codes
+        for n in range(2, self.longest + 1):
+            hashes = hashes[:-1] * np.uint64(0x100000001B3) + codes[n - 1 :]
+            if n < self.shortest:
+                continue
+            first, last = text_of_code[: len(hashes)], text_of_code[n - 1 :]
+            mixed = _mix(hashes[first == last])  # An n-gram over the border of two texts belongs to neither.
+            bins = first[first == last] * self.dimension + (mixed % np.uint64(self.dimension)).astype(np.int64)
+            signs = np.where(mixed >> np.uint64(63), 1.0, -1.0)
+            sums += np.bincount(bins, weights=signs, minlength=len(sums))
+        vectors = sums.reshape(len(texts), self.dimension)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[lengths[:, 0] == 0, 0] = 1.0  # Every n-gram cancelled another: any fixed direction will do.
+        return vectors / np.where(lengths == 0, 1.0, lengths)
+
+
+def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread the differences of similar n-grams over all bits."""
+    hashes = (hashes ^ (hashes >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    return hashes ^ (hashes >> np.uint64(29))

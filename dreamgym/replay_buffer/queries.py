@@ -1,0 +1,258 @@
+"""The SQL behind `reader`: several attached files read as one list.
+
+A list of steps is paged by trajectory: one narrow query says how many steps of each trajectory pass the filter, which
+gives the length of the list and the place of any page in it; only the rows of that page are then read whole.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer.records import Record, read_task, read_trajectory
+from dreamgym.replay_buffer.rows import Filter
+from dreamgym.replay_buffer.schema import BUSY_TIMEOUT_SECONDS, check, database_errors, refuse_older, uri
+from dreamgym.types import Trajectory
+
+MAX_FILES = 10
+"""SQLite attaches no more to one connection."""
+
+STEPS = """
+    SELECT x.id AS key, x.trajectory, j.trajectory_id, x.step, j.num_transitions, j.world, j.outcome, j.policy,
+        j.model, t.task_id, t.text AS task_text, t.task_type, t.split, x.state, x.action, x.action_type, x.next_state,
+        x.reward, x.terminated, x.truncated, x.success, x.reasoning, x.confidence, x.failure
+    FROM {file}.transitions x
+    JOIN {file}.trajectories j ON j.id = x.trajectory
+    JOIN {file}.tasks t ON t.task_id = j.task_id
+"""
+EPISODES = """
+    SELECT j.id AS key, j.trajectory_id, j.world, j.outcome, j.num_transitions, j.policy, j.seed,
+        j.environment_version, j.model, j.run, t.task_id, t.text AS task_text, t.task_type, t.room, t.split,
+        t.environment, j.stored_at, min(x.confidence) AS lowest_confidence, max(x.failure) AS failure,
+        CASE WHEN j.outcome <> 'failed' THEN total(x.reward) END AS total_reward
+    FROM {file}.trajectories j
+    JOIN {file}.tasks t ON t.task_id = j.task_id
+    LEFT JOIN {file}.transitions x ON x.trajectory = j.id
+"""
+
+
+class Key(NamedTuple):
+    """A row's place: the name its file is attached under, and its number there."""
+
+    file: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A trajectory that passes a filter."""
+
+    key: Key
+    stored_at: str
+    num_steps: int
+    """Its steps that pass, a failed attempt included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A piece of a WHERE clause with the values for its question marks."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+class Files:
+    """Files attached to one short-lived connection."""
+
+    def __init__(self, database: Database, paths: dict[str, Path]) -> None:
+        self.paths = paths
+        """By the name each is attached under, in order."""
+        self._database = database
+
+    def query(self, sql: str, values: Sequence[Any] = (), file: str | None = None) -> Iterator[Record]:
+        """Yield rows of one file, or of all in order; `{file}` in `sql` stands for its name.
+
+        `{once}` stands for a condition that drops trajectories `j` which an earlier file has too.
+        """
+        for name in [file] if file else list(self.paths):
+            yield from self._database.query(sql.format(file=name, once=self._once(name)), values)
+
+    def _once(self, file: str) -> str:
+        names = list(self.paths)
+        earlier = names[: names.index(file)]
+        return " AND ".join(
+            ["1", *(f"j.trajectory_id NOT IN (SELECT trajectory_id FROM {name}.trajectories)" for name in earlier)]
+        )
+
+
+@contextmanager
+def open_files(paths: Sequence[Path]) -> Iterator[Files]:
+    """Attach every existing file of `paths`, read-only.
+
+    Raises:
+        WorkspaceError: A file is no DreamGym database, has another schema, is locked or damaged; more than ten files.
+    """
+    existing = [path for path in paths if path.exists()]
+    if len(existing) > MAX_FILES:
+        raise WorkspaceError(f"at most {MAX_FILES} files can be read as one list, got {len(existing)}: choose fewer")
+    connection = sqlite3.connect("file::memory:", uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+    connection.execute("PRAGMA temp_store = MEMORY")  # Nothing is written anywhere, not even for a long sort.
+    named = {f"f{i}": path for i, path in enumerate(existing)}
+    try:
+        for name, path in named.items():
+            check(path)
+            with database_errors(path):
+                connection.execute(f"ATTACH ? AS {name}", [uri(path, "ro")])
+                refuse_older(path, connection.execute(f"PRAGMA {name}.user_version").fetchone()[0])
+        with database_errors(" or ".join(map(str, existing))):
+            yield Files(Database(connection, recursive_triggers=False, execute_plugins=False), named)
+    finally:
+        connection.close()
+
+
+def find(files: Files, keep: Filter) -> list[Match]:
+    """Return the trajectories that pass, oldest first, and with how many steps."""
+    steps = _step_conditions(keep)
+    where, values = _where([*_episode_conditions(keep), *steps])
+    if steps:
+        sql = f"""
+            SELECT x.trajectory AS key, j.stored_at, count(*) AS num_steps
+            FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory
+            {where} GROUP BY x.trajectory
+        """
+    else:
+        sql = f"""
+            SELECT j.id AS key, j.stored_at, j.num_transitions + (j.outcome = 'failed') AS num_steps
+            FROM {{file}}.trajectories j {where}
+        """
+    matches = [
+        Match(Key(file, row["key"]), row["stored_at"], row["num_steps"])
+        for file in files.paths
+        for row in files.query(sql, values, file)
+    ]
+    return sorted(matches, key=lambda match: (match.stored_at, match.key))
+
+
+def steps_by_trajectory(
+    files: Files, keep: Filter, matches: Sequence[Match], start: int, num_rows: int
+) -> list[Record]:
+    """Return `num_rows` rows of `STEPS` from place `start` of the list that `matches` stands for."""
+    on_page: list[Key] = []
+    before, position = 0, 0
+    for match in matches:
+        if position + match.num_steps <= start:
+            before = position + match.num_steps
+        elif position < start + num_rows:
+            on_page.append(match.key)
+        else:
+            break
+        position += match.num_steps
+    rows: dict[Key, list[Record]] = defaultdict(list)
+    for file, numbers in by_file(on_page).items():
+        where, values = _where(
+            [Condition(f"x.trajectory IN ({marks(numbers)})", tuple(numbers)), *_step_conditions(keep)]
+        )
+        for record in files.query(f"{STEPS} {where} ORDER BY x.trajectory, x.step", values, file):
+            rows[Key(file, record["trajectory"])].append(record)
+    listed = [record for key in on_page for record in rows[key]]
+    return listed[start - before : start - before + num_rows]
+
+
+def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> list[Record]:
+    """Return `num_rows` rows of `STEPS` from place `start`, least confident first, steps without confidence last."""
+    where, values = _where([*_episode_conditions(keep), *_step_conditions(keep)])
+    found: list[tuple[float, Key]] = []
+    for file in files.paths:
+        sql = f"""
+            SELECT x.id AS key, ifnull(x.confidence, 2) AS confidence
+            FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory
+            {where} ORDER BY x.confidence NULLS LAST, x.trajectory, x.step LIMIT ?
+        """
+        found += [
+            (row["confidence"], Key(file, row["key"])) for row in files.query(sql, [*values, start + num_rows], file)
+        ]
+    keys = [key for _, key in sorted(found)[start : start + num_rows]]
+    rows = {
+        Key(file, record["key"]): record
+        for file, numbers in by_file(keys).items()
+        for record in files.query(f"{STEPS} WHERE x.id IN ({marks(numbers)})", numbers, file)
+    }
+    return [rows[key] for key in keys]
+
+
+def episodes(files: Files, keys: Sequence[Key]) -> list[Record]:
+    """Return the rows of `EPISODES` with these keys, in this order."""
+    rows = {
+        Key(file, record["key"]): record
+        for file, numbers in by_file(keys).items()
+        for record in files.query(f"{EPISODES} WHERE j.id IN ({marks(numbers)}) GROUP BY j.id", numbers, file)
+    }
+    return [rows[key] for key in keys]
+
+
+def load(files: Files, keys: Sequence[Key]) -> list[Trajectory]:
+    """Return whole trajectories, in the order of `keys`."""
+    found: dict[Key, Trajectory] = {}
+    for file, numbers in by_file(keys).items():
+        chosen = f"({marks(numbers)})"
+        used = f"SELECT task_id FROM {{file}}.trajectories WHERE id IN {chosen}"
+        tasks = f"SELECT * FROM {{file}}.tasks WHERE task_id IN ({used})"
+        task_of = {row["task_id"]: read_task(row) for row in files.query(tasks, numbers, file)}
+        steps: dict[int, list[Record]] = defaultdict(list)
+        for row in files.query(
+            f"SELECT * FROM {{file}}.transitions WHERE trajectory IN {chosen} ORDER BY trajectory, step", numbers, file
+        ):
+            steps[row["trajectory"]].append(row)
+        for row in files.query(f"SELECT * FROM {{file}}.trajectories WHERE id IN {chosen}", numbers, file):
+            found[Key(file, row["id"])] = read_trajectory(task_of[row["task_id"]], row, steps[row["id"]])
+    return [found[key] for key in keys]
+
+
+def by_file(keys: Sequence[Key]) -> dict[str, list[int]]:
+    """Group rows by the file they stand in."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for key in keys:
+        groups[key.file].append(key.number)
+    return groups
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return a question mark per value."""
+    return ", ".join("?" * len(values))
+
+
+def _where(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+    sql = " AND ".join(["{once}", *(condition.sql for condition in conditions)])
+    return f"WHERE {sql}", [value for condition in conditions for value in condition.values]
+
+
+def _episode_conditions(keep: Filter) -> list[Condition]:
+    columns = {"world": keep.world, "policy": keep.policy, "outcome": keep.outcome, "task_id": keep.task_id}
+    conditions = [Condition(f"j.{column} = ?", (value,)) for column, value in columns.items() if value is not None]
+    of_task = {"split": keep.split, "task_type": keep.task_type}
+    if chosen := {column: value for column, value in of_task.items() if value is not None}:
+        where = " AND ".join(f"{column} = ?" for column in chosen)
+        conditions.append(
+            Condition(f"j.task_id IN (SELECT task_id FROM {{file}}.tasks WHERE {where})", tuple(chosen.values()))
+        )
+    return conditions
+
+
+def _step_conditions(keep: Filter) -> list[Condition]:
+    conditions = []
+    if keep.action_type is not None:
+        conditions.append(Condition("x.action_type = ?", (keep.action_type,)))
+    if keep.max_confidence is not None:
+        conditions.append(Condition("x.confidence <= ?", (keep.max_confidence,)))
+    if keep.text:
+        pattern = "%" + keep.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        columns = ("action", "state", "next_state", "reasoning", "failure")
+        sql = " OR ".join(f"x.{column} LIKE ? ESCAPE '\\'" for column in columns)
+        conditions.append(Condition(f"({sql})", (pattern,) * len(columns)))
+    return conditions

@@ -1,0 +1,237 @@
+"""The schema of experience.sqlite, lab.sqlite and every run.sqlite, as numbered migrations.
+
+Version n of the schema is what the first n migrations make; `PRAGMA user_version` holds n. A migration that was ever
+released is never edited: a change is a new one at the end. One process writes a file; any number read it.
+"""
+
+import os
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from dreamgym.errors import WorkspaceError
+
+APPLICATION_ID = 0x44474C31
+"""Marks a SQLite file as ours: "DGL1"."""
+BUSY_TIMEOUT_SECONDS = 5.0
+
+# Long texts stand last in `transitions`, so that a filter on a short column never walks through overflow pages.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE tasks (
+            task_id TEXT PRIMARY KEY,
+            environment TEXT NOT NULL,
+            text TEXT NOT NULL,
+            split TEXT NOT NULL,
+            task_type TEXT NOT NULL,
+            room TEXT NOT NULL,
+            source TEXT NOT NULL,
+            payload TEXT NOT NULL,
+            first_state TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE trajectories (
+            id INTEGER PRIMARY KEY,
+            trajectory_id TEXT NOT NULL UNIQUE,
+            task_id TEXT NOT NULL REFERENCES tasks (task_id),
+            world TEXT NOT NULL CHECK (world IN ('real', 'dream')),
+            outcome TEXT NOT NULL CHECK (outcome IN ('success', 'failure', 'failed')),
+            num_transitions INTEGER NOT NULL,
+            policy TEXT NOT NULL,
+            seed INTEGER NOT NULL,
+            environment_version TEXT NOT NULL,
+            model TEXT,
+            run TEXT,
+            stored_at TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX trajectories_task ON trajectories (task_id)",
+        """
+        CREATE TABLE transitions (
+            id INTEGER PRIMARY KEY,
+            trajectory INTEGER NOT NULL REFERENCES trajectories (id),
+            step INTEGER NOT NULL CHECK (step >= 1),
+            action_type TEXT,
+            reward REAL,
+            terminated INTEGER NOT NULL,
+            truncated INTEGER NOT NULL,
+            success INTEGER NOT NULL,
+            confidence REAL,
+            seconds REAL,
+            failure TEXT,
+            action TEXT,
+            state TEXT NOT NULL,
+            next_state TEXT,
+            reasoning TEXT,
+            raw_reply TEXT,
+            neighbours TEXT NOT NULL,
+            UNIQUE (trajectory, step),
+            CHECK ((failure IS NULL) = (next_state IS NOT NULL)),
+            CHECK ((failure IS NULL) = (reward IS NOT NULL))
+        )
+        """,
+        "CREATE INDEX transitions_action_type ON transitions (action_type, trajectory)",
+        "CREATE INDEX transitions_confidence ON transitions (confidence, trajectory)",
+        """
+        CREATE TABLE embeddings (
+            transition INTEGER NOT NULL REFERENCES transitions (id),
+            encoder TEXT NOT NULL,
+            vector BLOB NOT NULL,
+            PRIMARY KEY (transition, encoder)
+        )
+        """,
+    ),
+)
+
+
+def open_for_writing(path: Path) -> Database:
+    """Open a database to write, in WAL mode; make a missing one and migrate an older one (a backup stays beside it).
+
+    The caller sees to it that no other process writes: `Workspace.write_lock`.
+
+    Raises:
+        WorkspaceError: A newer schema or no DreamGym database (the file stays as it is), locked, damaged.
+    """
+    if not path.exists():
+        _create(path)
+    check(path)
+    with database_errors(path):
+        database = _connect(path, "rw")
+        try:
+            version = schema_version(database)
+            if version < len(MIGRATIONS):
+                _back_up(database, path, version)
+                _migrate(database, version)
+            database.conn.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def check(path: Path) -> int:
+    """Refuse a file that is no DreamGym database or has a newer schema, without opening it as a database.
+
+    Returns:
+        The schema version in the file's header.
+
+    Raises:
+        WorkspaceError: No DreamGym database, a newer schema, unreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    if len(header) < 100 or header[:16] != b"SQLite format 3\0" or _number(header, 68) != APPLICATION_ID:
+        raise WorkspaceError(
+            f"{path} is no DreamGym database; it was left as it is: move it away, or choose another workspace"
+        )
+    version = _number(header, 60)
+    _refuse_newer(path, version)
+    return version
+
+
+def schema_version(database: Database) -> int:
+    """Return how many migrations a database has seen."""
+    return int(database.conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+def refuse_older(path: Path, version: int) -> None:
+    """Raise WorkspaceError unless `version` is the one this program reads."""
+    _refuse_newer(path, version)
+    if version < len(MIGRATIONS):
+        raise WorkspaceError(
+            f"{path} has schema {version}, this DreamGym reads {len(MIGRATIONS)}: "
+            "open the workspace once without --read-only, which migrates it and keeps a backup"
+        )
+
+
+def uri(path: Path, mode: str) -> str:
+    """Return the name under which SQLite opens or attaches `path` in mode "ro" or "rw"."""
+    return f"{path.resolve().as_uri()}?mode={mode}"
+
+
+@contextmanager
+def database_errors(what: object) -> Iterator[None]:
+    """Turn SQLite's errors about `what` (a path) into WorkspaceError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            hint = f"another process has been writing it for over {BUSY_TIMEOUT_SECONDS:.0f} s: end it, or try again"
+        elif "unable to open" in str(error) or "readonly" in str(error):
+            hint = "SQLite must be able to write beside it: check the permissions, or copy the workspace elsewhere"
+        else:
+            hint = "check the disk's free space, and the file with `sqlite3 FILE 'PRAGMA integrity_check'`"
+        raise WorkspaceError(f"{what}: {error}; {hint}") from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise  # A broken constraint or a closed connection is our mistake, not the file's.
+        raise WorkspaceError(f"{what} is damaged ({error}): put back a backup or a copy of it") from error
+
+
+def _connect(path: Path, mode: str) -> Database:
+    # Handlers of the lab run in threads; whoever shares a connection between threads holds a lock of its own.
+    connection = sqlite3.connect(uri(path, mode), uri=True, timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def _create(path: Path) -> None:
+    """Make an empty database of the newest schema: complete under its name or not there at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        unfinished.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()
+        with database_errors(path):
+            database = _connect(unfinished, "rw")
+            _migrate(database, 0)
+            # The mode is kept in the file, so that the first reader need not wait for a writer to set it.
+            database.conn.execute("PRAGMA journal_mode = WAL")
+            database.close()
+        os.link(unfinished, path)
+    except FileExistsError:
+        pass  # Another process was faster: its database is as good.
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be made: {error.strerror}; choose a folder you can write to") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _migrate(database: Database, version: int) -> None:
+    """Apply the migrations after `version`: all of them or, after an error or a crash, none."""
+    with database.atomic():
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in (s for migration in MIGRATIONS[version:] for s in migration):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _back_up(database: Database, path: Path, version: int) -> None:
+    backup = path.with_name(f"{path.name}.schema-{version}.backup")
+    backup.unlink(missing_ok=True)
+    copy = sqlite3.connect(backup)
+    try:
+        database.conn.backup(copy)
+    finally:
+        copy.close()
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise WorkspaceError(
+            f"{path} has schema {version}, this DreamGym knows up to {len(MIGRATIONS)}; it was left as it is: "
+            "update DreamGym, or choose another workspace"
+        )
+
+
+def _number(header: bytes, offset: int) -> int:
+    return int(struct.unpack_from(">I", header, offset)[0])
