@@ -1,0 +1,86 @@
+"""One dreamed step for the page: retrieve, predict, stream what is written."""
+
+import queue
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dreamgym.errors import EngineError
+from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Query, Switches, to_transition
+from dreamgym.experience_model.prompts import PartialReply, parse_partial
+from dreamgym.interfaces import OnText
+from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
+from dreamgym.types import Failure, Task, Transition
+
+SECONDS_BETWEEN_UPDATES = 0.06
+"""Faster than a page can be read, slow enough for many pages at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dreamt:
+    """A dreamed step with what the record does not keep."""
+
+    answer: Transition | Failure
+    """A malformed reply is a Failure with its raw text."""
+    num_tokens: int
+    demonstrations: tuple[Demonstration, ...]
+
+
+class Dreamer:
+    """The experience model together with what it remembers; safe to use from several threads."""
+
+    def __init__(self, model: ExperienceModel, retriever: Retriever | None) -> None:
+        self._model = model
+        self._retriever = retriever
+
+    @property
+    def name(self) -> str:
+        """Name and checksum of the model."""
+        return self._model.name
+
+    def query(self, task: Task, history: tuple[Transition, ...], state: str, action: str, switches: Switches) -> Query:
+        """Retrieve for a step; transitions of the same task stay out, because they would tell the outcome."""
+        demonstrations: list[Demonstration] = []
+        if switches.retrieval and switches.k and self._retriever is not None:
+            self._retriever.refresh()
+            demonstrations = self._retriever.top_k(state, action, switches.k, exclude_task=task.task_id)
+        return Query(task, history, state, action, tuple(demonstrations))
+
+    def dream(self, query: Query, switches: Switches, on_text: OnText | None = None) -> Dreamt:
+        """Dream one step; EngineError when the model cannot run."""
+        (prediction,) = self._model.predict([query], switches, on_text)
+        if isinstance(prediction, MalformedPrediction):
+            failure = Failure(query.action, prediction.reason, prediction.raw_reply)
+            return Dreamt(failure, prediction.num_tokens, query.demonstrations)
+        return Dreamt(to_transition(query, prediction), prediction.num_tokens, query.demonstrations)
+
+    def stream(self, query: Query, switches: Switches) -> Iterator[PartialReply | Dreamt]:
+        """Yield the reply while it is written, then the step; the model runs in a thread of its own.
+
+        Raises:
+            EngineError: The model cannot run; what it had written is lost.
+        """
+        pieces: queue.SimpleQueue[str] = queue.SimpleQueue()
+        executor = ThreadPoolExecutor(1, thread_name_prefix="dream")
+        step = executor.submit(self.dream, query, switches, lambda _, text: pieces.put(text))
+        executor.shutdown(wait=False)
+        yield from _written(step, pieces)
+        yield step.result()
+
+
+def _written(step: "Future[Dreamt]", pieces: "queue.SimpleQueue[str]") -> Iterator[PartialReply]:
+    raw = ""
+    while not (step.done() and pieces.empty()):
+        time.sleep(SECONDS_BETWEEN_UPDATES)
+        new = "".join(pieces.get() for _ in range(pieces.qsize()))
+        if new:
+            raw += new
+            yield parse_partial(raw)
+
+
+def no_model() -> EngineError:
+    """What to say when the lab runs without an experience model."""
+    return EngineError(
+        "no experience model is loaded: start the lab with a model folder, or run make nano to train one"
+    )
