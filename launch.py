@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dreamgym.errors import DreamGymError
 from lab.app import LAUNCH, build
-from lab.serving import free_port, is_loopback, read_auth, refuse_open_host
 from lab.services import open_services
+from lab.serving import free_port, is_loopback, read_auth, refuse_open_host
 
 DEFAULT_PORT = 7860
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 BUILDERS = {"home": home.build, "inspect": inspect.build, "dream": dream.build, "compare": compare.build}
 HEAD = "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
-CSS_PATHS = [ASSETS / "css" / "tokens.css", ASSETS / "css" / "lab.css"]
+CSS_PATHS = [ASSETS / "css" / f"{name}.css" for name in ("tokens", "lab", *TABS)]
 LAUNCH: dict[str, Any] = {
     "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     "css_paths": CSS_PATHS,

@@ -15,7 +15,9 @@ from dreamgym.types import SPLITS, transition_id
 TABS = ("home", "inspect", "dream", "compare")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
+ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
+MODES = ("open", "closed", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,13 @@ class Selection:
     step: int = 0
     """Step of the trajectory, counted from 1; 0 when none is chosen."""
     task: str = ""
-    """Task id that a live dream or comparison starts from."""
+    """Task id that a dream starts from."""
+    dream: str = ""
+    """Id of the dream that is played on this page, saved or not; it goes before `trajectory` and `task`."""
+    mode: str = ""
+    """How Compare makes the other world's side; empty takes what fits the trajectory."""
+    switches: str = ""
+    """Dream settings of Compare that differ from the default, see `viewmodels.switches`."""
     other: str = ""
     """What Compare sets the trajectory against: a second trajectory id, or a word of Compare's own."""
     rows: str = "transitions"
@@ -38,6 +46,7 @@ class Selection:
     action_type: str = ""
     outcome: str = ""
     policy: str = ""
+    order: str = "newest"
     page: int = 1
     """Page of the list, counted from 1."""
     view: str = "state"
@@ -83,6 +92,9 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "tab": (("tab",), _choice("tab", TABS)),
     "t": (("trajectory", "step"), _read_trajectory),
     "task": (("task",), _pattern("task", _TASK)),
+    "d": (("dream",), _pattern("dream", re.compile(r"tr-[0-9a-f]{12}"))),
+    "mode": (("mode",), _choice("mode", MODES)),
+    "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
     "with": (("other",), _pattern("other", re.compile(r"[\w.@-]{1,80}"))),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
@@ -91,17 +103,20 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "action": (("action_type",), _pattern("action_type", _WORD)),
     "outcome": (("outcome",), _choice("outcome", OUTCOMES)),
     "policy": (("policy",), _text("policy", 120)),
+    "order": (("order",), _choice("order", ORDERS)),
     "page": (("page",), _page),
     "view": (("view",), _choice("view", NEXT_STATE_VIEWS)),
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
 _DEFAULTS = {field.name: field.default for field in fields(Selection)}
-_FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy")
+_FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy", "order")
 
 
 def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     """Apply a link to what is selected: named parameters change, an empty value clears, an unfit one is left out."""
     changes: dict[str, Any] = {"pick": ""}
+    if query.get("tab") == "dream" and ("t" in query or "task" in query):
+        changes["dream"] = ""  # a link that names a start leaves the dream that was played
     for name, value in query.items():
         if name not in _READ:
             continue
@@ -129,6 +144,9 @@ def to_query(selection: Selection) -> str:
         ("tab", selection.tab),
         ("t", chosen),
         ("task", selection.task),
+        ("d", selection.dream),
+        ("mode", selection.mode),
+        ("set", selection.switches),
         ("with", selection.other),
         ("rows", selection.rows if selection.rows != ROWS[0] else ""),
         ("q", selection.text),
@@ -137,12 +155,13 @@ def to_query(selection: Selection) -> str:
         ("action", selection.action_type),
         ("outcome", selection.outcome),
         ("policy", selection.policy),
+        ("order", selection.order if selection.order != ORDERS[0] else ""),
         ("page", str(selection.page) if selection.page > 1 else ""),
         ("view", selection.view if selection.view != NEXT_STATE_VIEWS[0] else ""),
     ]
-    return "?" + urlencode([(name, value) for name, value in pairs if value], safe="/:")
+    return "?" + urlencode([(name, value) for name, value in pairs if value], safe="/:,")
 
 
 def link(tab: str, **changes: str) -> str:
     """Write a link that changes only what it names, e.g. `link("compare", t="tr-…")`; `follow` reads it."""
-    return "?" + urlencode({"tab": tab, **changes}, safe="/:")
+    return "?" + urlencode({"tab": tab, **changes}, safe="/:,")

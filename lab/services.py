@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dreamgym.engines.worker import WorkerEngine
     from dreamgym.environments.pool import WorkerPool
+
     from dreamgym.experience_model.model import ExperienceModel
-    from dreamgym.replay_buffer.buffer import ExperienceReader
+    from dreamgym.replay_buffer.reader import ExperienceReader
     from dreamgym.replay_buffer.retrieval import Retriever
     from dreamgym.workspace import Workspace
 
@@ -47,7 +48,7 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     Raises:
         WorkspaceError: The folder is no workspace, or a newer version wrote it.
     """
-    from dreamgym.replay_buffer.buffer import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
     from dreamgym.workspace import Workspace  # noqa: PLC0415
 
     workspace = Workspace.ensure(path, DEMO)

@@ -14,7 +14,15 @@ window.dg = (() => {
   // Draw now and after every change of the value. The root stays, so that listeners on it do too.
   const mount = (element, props, watch, draw) => {
     const root = element.querySelector('.dg-root');
-    const again = () => { if (props.value) draw(root, props.value); };
+    const again = () => {
+      if (!props.value) return;
+      // A redraw must not take the keyboard away: focus goes back to the control of the same name.
+      const focused = root.contains(document.activeElement) ? document.activeElement : null;
+      const name = focused && ['id', 'data-key', 'href'].find((n) => focused.hasAttribute(n));
+      const wanted = name && `[${name}="${CSS.escape(focused.getAttribute(name))}"]`;
+      draw(root, props.value);
+      if (wanted && !root.contains(document.activeElement)) root.querySelector(wanted)?.focus({ preventScroll: true });
+    };
     again();
     watch('value', again);
     return root;
@@ -48,22 +56,58 @@ window.dg = (() => {
     setTimeout(() => { button.textContent = before; }, 1200);
   };
 
-  // Folded text: first lines, then a button. Opened once, it stays open for the rest of the visit.
+  // Folded text: the first lines and a button, when there are more. Opened once, it stays open for the visit.
   let unfolded = false;
   const fold = (text, maxLines) => {
-    const lines = text.split('\n');
-    if (lines.length <= maxLines) return el('pre', {}, text);
-    const pre = el('pre', {});
-    const button = el('button', { type: 'button', class: 'dg-link-button', 'data-key': 'o' });
+    const pre = el('pre', { style: `--lines:${maxLines}` }, text);
+    const button = el('button', { type: 'button', class: 'dg-text-button', 'data-key': 'o', hidden: true });
     const show = () => {
-      pre.textContent = unfolded ? text : lines.slice(0, maxLines).join('\n') + '\n…';
-      button.replaceChildren(unfolded ? 'Fold ' : `${lines.length - maxLines} more lines `, kbd('o'));
+      pre.classList.toggle('dg-folded', !unfolded);
+      button.hidden = !unfolded && pre.scrollHeight <= pre.clientHeight + 1;
+      button.replaceChildren(unfolded ? 'Fold ' : 'Show all ', kbd('o'));
       button.setAttribute('aria-expanded', String(unfolded));
     };
     button.addEventListener('click', () => { unfolded = !unfolded; show(); });
-    show();
+    new ResizeObserver(show).observe(pre);
     return el('div', {}, pre, button);
   };
 
-  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold };
+  // Step strip: one link a step; the arrows stand on the neighbours of the current one.
+  const strip = (cells) => {
+    const nav = el('nav', { class: 'dg-strip', 'aria-label': 'Steps' }, cells.map((c) => el('a', {
+      href: c.href, class: `d${c.tint}${c.failed ? ' failed' : ''}`, title: c.title, 'aria-current': c.current ? 'step' : null,
+    }, el('span', {}, el('b', {}, String(c.step)), el('span', {}, c.figure)), el('span', {}, c.word))));
+    const links = [...nav.children];
+    const mark = (at) => links.forEach((a, i) => {
+      if (i === at) a.setAttribute('aria-current', 'step'); else a.removeAttribute('aria-current');
+      if (i === at - 1) a.dataset.key = '←'; else if (i === at + 1) a.dataset.key = '→'; else delete a.dataset.key;
+    });
+    mark(links.findIndex((a) => a.hasAttribute('aria-current')));
+    nav.addEventListener('click', (event) => {
+      const at = links.indexOf(event.target.closest('a'));
+      if (at >= 0) mark(at);
+    });
+    requestAnimationFrame(() => {
+      const current = nav.querySelector('[aria-current]');
+      if (current) nav.scrollLeft = current.offsetLeft - nav.clientWidth / 2;
+    });
+    return nav;
+  };
+
+  const notice = (text) => el('div', { class: 'dg-alert', role: 'status' }, el('b', {}, 'Not found'), el('span', {}, text));
+  const command = (text) => {
+    const button = el('button', { type: 'button', class: 'dg-btn s' }, 'Copy');
+    button.addEventListener('click', () => copy(text, button));
+    return el('div', { class: 'dg-term' }, el('pre', {}, text), button);
+  };
+
+  // Follow a link of the lab as if it had been clicked; address.js listens.
+  const follow = (href) => {
+    const a = el('a', { href, hidden: true });
+    document.body.append(a);
+    a.click();
+    a.remove();
+  };
+
+  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, command, follow };
 })();

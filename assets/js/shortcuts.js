@@ -11,6 +11,9 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['/'], help: 'Search', focus: 'dg-search' },
   { tab: 'inspect', keys: ['o'], help: 'Fold or unfold the reasoning' },
   { tab: 'inspect', keys: ['v'], help: 'Next state against the state before, or plain' },
+  { tab: 'inspect', keys: ['[', ']'], help: 'Previous, next page of the list' },
+  { tab: 'inspect', keys: ['r'], help: 'The raw reply of the experience model' },
+  { tab: 'inspect', keys: ['i'], help: 'Copy the step as JSON' },
   { tab: 'inspect', keys: ['c'], help: 'Compare with the other world' },
   { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
 ];
@@ -31,9 +34,9 @@ dg.shortcuts = [
     const groups = Map.groupBy(dg.shortcuts, (s) => s.tab || 'everywhere');
     const dialog = dg.el('dialog', { id: 'dg-help', 'aria-label': 'Keyboard shortcuts' },
       dg.el('h2', {}, 'Keyboard'),
-      [...groups].map(([group, entries]) => dg.el('section', {},
+      dg.el('div', { class: 'dg-sections' }, [...groups].map(([group, entries]) => dg.el('section', {},
         dg.el('h3', {}, group === 'everywhere' ? 'Everywhere' : group[0].toUpperCase() + group.slice(1)),
-        dg.el('dl', {}, entries.map((s) => [dg.el('dt', {}, s.keys.map((k) => dg.kbd(k))), dg.el('dd', {}, s.help)])))),
+        dg.el('dl', {}, entries.map((s) => [dg.el('dt', {}, s.keys.map((k) => dg.kbd(k))), dg.el('dd', {}, s.help)]))))),
       dg.el('p', { class: 'dg-meta' }, 'No key acts while you type. A link opens in a new tab as on any page.'),
       dg.el('form', { method: 'dialog' }, dg.el('button', { class: 'dg-btn' }, 'Close ', dg.kbd('Esc'))));
     dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });

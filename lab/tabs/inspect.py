@@ -1,16 +1,103 @@
-"""Inspect."""
+"""Inspect: the list of what is stored, one transition on one screen, what it was grounded in."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import gradio as gr
 
+from lab.components.inspect import neighbours, row_list, transition
 from lab.context import Context, TabHandles
-from lab.navigation import Selection
+from lab.navigation import Selection, to_query
+from lab.viewmodels.inspect import InspectView, view
+from lab.viewmodels.inspect_list import ORDER_WORDS
+
+FILTERS = ("world", "action_type", "split", "outcome", "policy", "order")
+LABELS = {
+    "world": ("World", "Real and dream"),
+    "action_type": ("Action", "Any action"),
+    "split": ("Split", "Any split"),
+    "outcome": ("Outcome", "Any outcome"),
+    "policy": ("Policy", "Any policy"),
+    "order": ("Order", ORDER_WORDS["newest"]),
+}
 
 
 def build(context: Context) -> TabHandles:
-    """Build the tab."""
-    text = gr.Markdown()
+    """Lay out three columns and join the filters to the list."""
+    with gr.Row(elem_classes="dg-cols", equal_height=False):
+        with gr.Column(scale=30, min_width=0, elem_classes=["dg-side", "dg-inspect-list"]):
+            rows, search, filters = _filters()
+            table = row_list()
+        with gr.Column(scale=45, min_width=0, elem_classes="dg-main"):
+            step = transition()
+        with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
+            beside = neighbours()
+    shown = [table, step, beside]
 
-    def render(selection: Selection) -> tuple[Selection, list[str]]:
-        return selection, [f"inspect: {selection.transition_id or selection.trajectory or 'nothing chosen'}"]
+    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        seen = view(context.services.reader, context.services.retriever, selection)
+        return seen.selection, [*_form(seen), *_content(seen)]
 
-    return TabHandles(render, [text])
+    def narrow(selection: Selection, kind: str, text: str, *values: str) -> list[Any]:
+        wanted: dict[str, Any] = {name: value or "" for name, value in zip(FILTERS, values, strict=True)}
+        wanted |= {"rows": kind or "transitions", "text": (text or "").strip(), "page": 1}
+        seen = view(context.services.reader, context.services.retriever, replace(selection, **wanted))
+        return [seen.selection, to_query(seen.selection), *_content(seen)]
+
+    gr.on(
+        [rows.input, search.input, *(box.input for box in filters)],
+        narrow,
+        [context.selection, rows, search, *filters],
+        [context.selection, context.address, *shown],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return TabHandles(render, [rows, search, *filters, *shown])
+
+
+def _filters() -> tuple[gr.Radio, gr.Textbox, list[gr.Dropdown]]:
+    with gr.Column(elem_classes="dg-filters", min_width=0):
+        rows = gr.Radio(
+            [("Transitions", "transitions"), ("Trajectories", "trajectories")],
+            value="transitions",
+            show_label=False,
+            label="Rows",
+            container=False,
+            elem_classes="dg-seg",
+            elem_id="dg-rows",
+        )
+        search = gr.Textbox(
+            placeholder="Search state, action, reasoning",
+            show_label=False,
+            label="Search",
+            container=False,
+            max_lines=1,
+            elem_id="dg-search",
+            elem_classes="dg-key",
+        )
+        with gr.Row(elem_classes="dg-filter-row"):
+            boxes = [
+                gr.Dropdown(
+                    [(first, "newest" if name == "order" else "")],
+                    value="newest" if name == "order" else "",
+                    label=label,
+                    show_label=False,
+                    container=False,
+                    filterable=name in ("action_type", "policy"),
+                    min_width=0,
+                    elem_id=f"dg-filter-{name.replace('_', '-')}",
+                )
+                for name, (label, first) in LABELS.items()
+            ]
+    return rows, search, boxes
+
+
+def _form(seen: InspectView) -> list[Any]:
+    boxes = [gr.Dropdown(seen.choices[name], value=getattr(seen.selection, name)) for name in FILTERS]
+    return [seen.selection.rows, seen.selection.text, *boxes]
+
+
+def _content(seen: InspectView) -> list[Any]:
+    return [seen.rows, seen.step, seen.context]

@@ -16,6 +16,8 @@ Chip = tuple[str, str]
 
 MAX_CHARACTERS = 20_000
 """Longer texts are compared by line: word matching is quadratic in the worst case."""
+MIN_AGREEMENT = 0.5
+"""Share of words that two lines must have in common to be compared word by word."""
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -70,14 +72,30 @@ def _key(line: str) -> str:
 
 
 def _words(a: str, b: str) -> list[Segment]:
-    left, right = _TOKEN.findall(a), _TOKEN.findall(b)
-    segments: list[Segment] = []
-    for op, i1, i2, j1, j2 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        if op == "equal":
-            segments.append(("equal", "".join(left[i1:i2])))
-        else:
-            segments += [("delete", "".join(left[i1:i2])), ("insert", "".join(right[j1:j2]))]
-    return segments
+    """Word against word; where hardly a word agrees, the old text whole and then the new: easier to read."""
+    end = "\n" if a.endswith("\n") and b.endswith("\n") else ""
+    a, b = a.removesuffix(end), b.removesuffix(end)
+    start = f"{_key(a)}: " if _key(a) and _key(a) == _key(b) else ""
+    left, right = _TOKEN.findall(a.removeprefix(start)), _TOKEN.findall(b.removeprefix(start))
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    num_matched = sum(len(_only_words(left[m.a : m.a + m.size])) for m in matcher.get_matching_blocks())
+    if 2 * num_matched < MIN_AGREEMENT * (len(_only_words(left)) + len(_only_words(right))):
+        changed: list[Segment] = [("delete", "".join(left)), ("insert", "".join(right))]
+    else:
+        changed = [
+            part for op, i1, i2, j1, j2 in matcher.get_opcodes() for part in _part(op, left[i1:i2], right[j1:j2])
+        ]
+    return [("equal", start), *changed, ("equal", end)]
+
+
+def _only_words(tokens: list[str]) -> list[str]:
+    return [token for token in tokens if token[0].isalnum()]
+
+
+def _part(op: str, left: list[str], right: list[str]) -> list[Segment]:
+    if op == "equal":
+        return [("equal", "".join(left))]
+    return [("delete", "".join(left)), ("insert", "".join(right))]
 
 
 def _merge(segments: list[Segment]) -> list[Segment]:
@@ -85,7 +103,7 @@ def _merge(segments: list[Segment]) -> list[Segment]:
     runs: list[list[Segment]] = []
     for segment in segments:
         if segment[1]:
-            changed_before = bool(runs) and runs[-1][-1][0] != "equal"
+            changed_before = bool(runs) and runs[-1][0][0] != "equal"
             joins = segment[0] != "equal" or (changed_before and segment[1].strip(" ") == "")
             if changed_before and joins:
                 runs[-1].append(segment)
