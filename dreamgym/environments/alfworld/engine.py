@@ -48,11 +48,16 @@ def import_alfworld() -> None:
 
 @functools.cache
 def memoize() -> bool:
-    """Cache the grammar parser and the PDDL translation, 97 % of a step and 80 % of a reset; False: versions differ."""
+    """Cache what the engine parses, copies and translates again and again; False: other versions, left unpatched.
+
+    The grammar of every admissible command is parsed anew each step, its context is copied deeply although nobody
+    changes what is in it, and each reset translates the PDDL twice.
+    """
     if any(version(package) != pinned for package, pinned in MEMOIZED_VERSIONS.items()):
         return False
     import fast_downward  # noqa: PLC0415
     import textworld.envs.pddl.textgen as textgen  # noqa: PLC0415
+    from textworld.logic import Rule  # noqa: PLC0415
 
     parse_grammar = textgen._parse_and_convert
     cached_parse = functools.lru_cache(8192)(parse_grammar)
@@ -64,7 +69,12 @@ def memoize() -> bool:
     def pddl2sas(domain: str, problem: str, verbose: bool = False, optimize: bool = False) -> Any:
         return translate(domain, problem, optimize)
 
+    def copy_context(context: dict[str, Any]) -> dict[str, Any]:
+        return {**context, "variables": dict(context["variables"]), "mapping": dict(context["mapping"])}
+
     textgen._parse_and_convert = parse_and_convert
+    textgen.copy_context = copy_context
+    Rule.parse_conjunctive_query = functools.lru_cache(8192)(Rule.parse_conjunctive_query)
     fast_downward.pddl2sas = pddl2sas
     return True
 
