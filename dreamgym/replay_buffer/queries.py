@@ -49,14 +49,19 @@ class Key(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A trajectory that passes a filter."""
 
-    key: Key
     stored_at: str
+    file: str
+    number: int
     num_steps: int
     """Its steps that pass, a failed attempt included."""
+
+    @property
+    def key(self) -> Key:
+        """Its place."""
+        return Key(self.file, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,11 @@ class Condition:
 
 
 class Files:
-    """Files attached to one short-lived connection."""
+    """Files attached to one short-lived connection.
+
+    In a query `{file}` stands for the name of a file, and `{once}` for a condition that drops those trajectories `j`
+    which an earlier file has too.
+    """
 
     def __init__(self, database: Database, paths: dict[str, Path]) -> None:
         self.paths = paths
@@ -76,12 +85,19 @@ class Files:
         self._database = database
 
     def query(self, sql: str, values: Sequence[Any] = (), file: str | None = None) -> Iterator[Record]:
-        """Yield rows of one file, or of all in order; `{file}` in `sql` stands for its name.
-
-        `{once}` stands for a condition that drops trajectories `j` which an earlier file has too.
-        """
+        """Yield the rows of one file, or of all in order."""
         for name in [file] if file else list(self.paths):
-            yield from self._database.query(sql.format(file=name, once=self._once(name)), values)
+            yield from self._database.query(self._named(sql, name), values)
+
+    def union(self, sql: str, values: Sequence[Any], end: str, end_values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of all files as one list, which `end` puts in order and cuts."""
+        if not self.paths:
+            return []
+        whole = " UNION ALL ".join(self._named(sql, name) for name in self.paths)
+        return self._database.execute(f"{whole} {end}", [*list(values) * len(self.paths), *end_values]).fetchall()
+
+    def _named(self, sql: str, file: str) -> str:
+        return sql.format(file=file, once=self._once(file))
 
     def _once(self, file: str) -> str:
         names = list(self.paths)
@@ -122,21 +138,16 @@ def find(files: Files, keep: Filter) -> list[Match]:
     where, values = _where([*_episode_conditions(keep), *steps])
     if steps:
         sql = f"""
-            SELECT x.trajectory AS key, j.stored_at, count(*) AS num_steps
+            SELECT j.stored_at, '{{file}}', j.id, count(*)
             FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory
             {where} GROUP BY x.trajectory
         """
     else:
         sql = f"""
-            SELECT j.id AS key, j.stored_at, j.num_transitions + (j.outcome = 'failed') AS num_steps
+            SELECT j.stored_at, '{{file}}', j.id, j.num_transitions + (j.outcome = 'failed')
             FROM {{file}}.trajectories j {where}
         """
-    matches = [
-        Match(Key(file, row["key"]), row["stored_at"], row["num_steps"])
-        for file in files.paths
-        for row in files.query(sql, values, file)
-    ]
-    return sorted(matches, key=lambda match: (match.stored_at, match.key))
+    return [Match._make(row) for row in files.union(sql, values, "ORDER BY 1, 2, 3")]
 
 
 def steps_by_trajectory(
@@ -167,17 +178,12 @@ def steps_by_trajectory(
 def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> list[Record]:
     """Return `num_rows` rows of `STEPS` from place `start`, least confident first, steps without confidence last."""
     where, values = _where([*_episode_conditions(keep), *_step_conditions(keep)])
-    found: list[tuple[float, Key]] = []
-    for file in files.paths:
-        sql = f"""
-            SELECT x.id AS key, ifnull(x.confidence, 2) AS confidence
-            FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory
-            {where} ORDER BY x.confidence NULLS LAST, x.trajectory, x.step LIMIT ?
-        """
-        found += [
-            (row["confidence"], Key(file, row["key"])) for row in files.query(sql, [*values, start + num_rows], file)
-        ]
-    keys = [key for _, key in sorted(found)[start : start + num_rows]]
+    sql = f"""
+        SELECT '{{file}}' AS file, x.id AS number, x.confidence AS confidence
+        FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory {where}
+    """
+    order = "ORDER BY confidence NULLS LAST, file, number LIMIT ? OFFSET ?"
+    keys = [Key(file, number) for file, number, _ in files.union(sql, values, order, [num_rows, start])]
     rows = {
         Key(file, record["key"]): record
         for file, numbers in by_file(keys).items()
