@@ -11,7 +11,7 @@ NUM_TEXTS_AT_ONCE = 256
 
 
 def situation(state: str, action: str) -> str:
-    """Return the text of (s, a) that an encoder reads."""
+    """Return the text of (s, a) that an encoder reads: the action is its first line."""
     return f"{action}\n{state}"
 
 
@@ -19,36 +19,47 @@ def situation(state: str, action: str) -> str:
 class HashedNgrams:
     """Signed counts of hashed character n-grams: no model, no vocabulary, the same vectors in every process.
 
-    Two texts that share many pieces of 3 to 5 characters lie close. The sign of a hash decides whether its n-gram adds
-    to a dimension or subtracts from it, so that collisions cancel on average.
+    Half of the dimensions hold the first line (the action), half the rest (the state), each scaled to length 1: a
+    cosine is the weighted mean of the two cosines. In one common bag the state, ten times as long, decides alone. For
+    499 steps in generated ALFWorld games, the two closest of 1,643 stored ones had the same outcome (feedback line
+    with the numbers left out) in 77 % of the cases; in one common bag, in 45 %.
 
-    Source: feature hashing, arXiv:0902.2206.
+    The sign of a hash decides whether its n-gram adds to a dimension or subtracts from it, so that collisions cancel
+    on average. Source: feature hashing, arXiv:0902.2206.
     """
 
     dimension: int = 256
+    """Even."""
     shortest: int = 3
     """Characters of the shortest n-gram."""
     longest: int = 5
+    action_weight: float = 1.5
+    """Length of the action's half where the state's is 1."""
 
     @property
     def name(self) -> str:
-        """E.g. "hashed-ngrams-3-5-256"; another way of hashing must get another name."""
-        return f"hashed-ngrams-{self.shortest}-{self.longest}-{self.dimension}"
+        """E.g. "hashed-ngrams-3-5-256-1.5"; another way of hashing must get another name."""
+        return f"hashed-ngrams-{self.shortest}-{self.longest}-{self.dimension}-{self.action_weight:g}"
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return float32 rows of length 1, shape (len(texts), dimension)."""
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        half = self.dimension // 2
+        vectors = np.empty((len(texts), 2 * half), dtype=np.float32)
         for start in range(0, len(texts), NUM_TEXTS_AT_ONCE):
-            part = texts[start : start + NUM_TEXTS_AT_ONCE]
-            vectors[start : start + len(part)] = self._encode_part(part)
+            parted = [text.partition("\n") for text in texts[start : start + NUM_TEXTS_AT_ONCE]]
+            rows = vectors[start : start + len(parted)]
+            rows[:, :half] = self.action_weight * self._bag([action for action, _, _ in parted], half)
+            rows[:, half:] = self._bag([state for _, _, state in parted], half)
+        vectors /= np.float32(np.hypot(self.action_weight, 1.0))
         return vectors
 
-    def _encode_part(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _bag(self, texts: Sequence[str], dimension: int) -> NDArray[np.float64]:
+        """Return rows of length 1, shape (len(texts), dimension)."""
         # Marks around each text: n-grams know the ends, and even an empty text has one.
         padded = ["\x02" * (self.shortest - 1) + text + "\x03" for text in texts]
-        codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+        codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
         text_of_code = np.repeat(np.arange(len(texts)), [len(text) for text in padded])
-        sums = np.zeros(len(texts) * self.dimension)
+        sums = np.zeros(len(texts) * dimension)
         hashes = codes
         for n in range(2, self.longest + 1):
             hashes = hashes[:-1] * np.uint64(0x100000001B3) + codes[n - 1 :]
@@ -56,13 +67,12 @@ class HashedNgrams:
                 continue
             first, last = text_of_code[: len(hashes)], text_of_code[n - 1 :]
             mixed = _mix(hashes[first == last])  # An n-gram over the border of two texts belongs to neither.
-            bins = first[first == last] * self.dimension + (mixed % np.uint64(self.dimension)).astype(np.int64)
+            bins = first[first == last] * dimension + (mixed % np.uint64(dimension)).astype(np.int64)
             signs = np.where(mixed >> np.uint64(63), 1.0, -1.0)
             sums += np.bincount(bins, weights=signs, minlength=len(sums))
-        vectors = sums.reshape(len(texts), self.dimension)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors[lengths[:, 0] == 0, 0] = 1.0  # Every n-gram cancelled another: any fixed direction will do.
-        return vectors / np.where(lengths == 0, 1.0, lengths)
+        vectors = sums.reshape(len(texts), dimension)
+        vectors[~vectors.any(axis=1), 0] = 1.0  # Every n-gram cancelled another: any fixed direction will do.
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
