@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Query, Switches, to_transition
 from dreamgym.experience_model.prompts import PartialReply, parse_partial
 from dreamgym.interfaces import OnText
@@ -77,10 +76,3 @@ def _written(step: "Future[Dreamt]", pieces: "queue.SimpleQueue[str]") -> Iterat
         if new:
             raw += new
             yield parse_partial(raw)
-
-
-def no_model() -> EngineError:
-    """What to say when the lab runs without an experience model."""
-    return EngineError(
-        "no experience model is loaded: start the lab with a model folder, or run make nano to train one"
-    )

@@ -1,33 +1,50 @@
-"""Dreams that were played on a page and not saved, so that a reload or Compare finds them again."""
+"""Dreams that are played on a page, in memory, so that a reload or Compare finds them before they are saved."""
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, replace
 
 from dreamgym.types import Trajectory
+from lab.viewmodels.episode import Dream
 
 CAPACITY = 500
-"""Oldest go first; one holds a few kilobytes."""
+"""Oldest go first; one holds some tens of kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDream:
+    """A dream and the record that it would be stored as."""
+
+    dream: Dream
+    trajectory: Trajectory
+    saved: bool = False
 
 
 class LiveDreams:
-    """Trajectories by id, in memory; safe to use from several threads."""
+    """Live dreams by trajectory id; safe to use from several threads."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._trajectories: OrderedDict[str, Trajectory] = OrderedDict()
+        self._dreams: OrderedDict[str, LiveDream] = OrderedDict()
 
-    def keep(self, trajectory: Trajectory) -> str:
-        """Remember a trajectory; returns its id."""
+    def keep(self, dream: Dream, trajectory: Trajectory) -> str:
+        """Remember a dream; returns the id of its record."""
+        name = trajectory.trajectory_id
         with self._lock:
-            name = trajectory.trajectory_id
-            self._trajectories[name] = trajectory
-            self._trajectories.move_to_end(name)
-            while len(self._trajectories) > self._capacity:
-                self._trajectories.popitem(last=False)
-            return name
+            self._dreams.setdefault(name, LiveDream(dream, trajectory))
+            self._dreams.move_to_end(name)
+            while len(self._dreams) > self._capacity:
+                self._dreams.popitem(last=False)
+        return name
 
-    def find(self, trajectory_id: str) -> Trajectory | None:
+    def find(self, trajectory_id: str) -> LiveDream | None:
         """Return what was kept under an id, None when it is unknown or was dropped."""
         with self._lock:
-            return self._trajectories.get(trajectory_id)
+            return self._dreams.get(trajectory_id)
+
+    def mark_saved(self, trajectory_id: str) -> None:
+        """Note that the record is stored."""
+        with self._lock:
+            if trajectory_id in self._dreams:
+                self._dreams[trajectory_id] = replace(self._dreams[trajectory_id], saved=True)

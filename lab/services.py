@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lab.live import LiveDreams
 
 if TYPE_CHECKING:
     from dreamgym.engines.worker import WorkerEngine
@@ -30,8 +32,12 @@ class Services:
     engine: WorkerEngine | None = None
     """The experience model's process; starts in the background."""
     model: ExperienceModel | None = None
+    model_reason: str = "No experience model is bundled: make nano trains one in about an hour."
+    """Why `model` is None, and what to do; shown where a dream would be."""
     pool: WorkerPool | None = None
     """Live real environments; None where the real engine cannot run."""
+    live: LiveDreams = field(default_factory=LiveDreams)
+    """Dreams that are played on some page."""
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 

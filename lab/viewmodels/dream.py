@@ -3,19 +3,15 @@
 Texts of models and tasks stay texts here; the page puts them in with `textContent`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dreamgym.environments.facts import Fact
-from dreamgym.types import Task, Transition
+from dreamgym.types import Transition
 from lab.viewmodels.diff import changed_chips, inline_diff
 from lab.viewmodels.episode import Dream
 from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
-
-MAX_CHIPS = 12
-"""Actions of one verb that stand on the page before a "more" chip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,45 +161,3 @@ def _end_chip(transition: Transition) -> dict[str, str] | None:
     if not transition.terminated:
         return None
     return {"text": "✓ solved", "kind": "ok"} if transition.success else {"text": "ended, not solved", "kind": "warn"}
-
-
-def action_groups(actions: Sequence[str], verb: Callable[[str], str], chosen: str = "") -> list[dict[str, Any]]:
-    """Action chips grouped by verb, in the order of the menu; the words that all chips of a group share are its title.
-
-    Args:
-        actions: What looks possible, e.g. `possible_actions`.
-        verb: Group key of an action, e.g. `action_type`.
-        chosen: Action to mark, e.g. the one that is being dreamed.
-    """
-    groups: dict[str, list[str]] = {}
-    for action in dict.fromkeys(actions):
-        groups.setdefault(verb(action) if " " in action else "", []).append(action)
-    plain = groups.pop("", [])
-    found = [_group(members, chosen) for members in groups.values()]
-    chips = [{"text": action, "action": action, "on": action == chosen} for action in plain]
-    return found + ([{"title": "also", "chips": chips, "num_first": MAX_CHIPS}] if plain else [])
-
-
-def _group(actions: list[str], chosen: str) -> dict[str, Any]:
-    words = [action.split(" ") for action in actions]
-    shared = 0
-    # At least one word stays on the chip; one action alone is titled by its verb.
-    limit = min(len(w) for w in words) - 1 if len(words) > 1 else 1
-    while shared < limit and len({w[shared] for w in words}) == 1:
-        shared += 1
-    chips = [
-        {"text": " ".join(w[shared:]), "action": action, "on": action == chosen}
-        for w, action in zip(words, actions, strict=True)
-    ]
-    return {"title": " ".join(words[0][:shared]), "chips": chips, "num_first": MAX_CHIPS}
-
-
-def task_choices(tasks: Sequence[Task]) -> list[tuple[str, str]]:
-    """(label, task id) pairs for a dropdown; equal instructions are told apart by room and then by number."""
-    labels = [f"{task.text} · {task.room}" for task in tasks]
-    twins, seen = Counter(labels), Counter[str]()
-    choices = []
-    for task, label in zip(tasks, labels, strict=True):
-        seen[label] += 1
-        choices.append((f"{label} · {seen[label]}" if twins[label] > 1 else label, task.task_id))
-    return choices

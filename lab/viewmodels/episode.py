@@ -23,6 +23,8 @@ class Dream:
     origin_world: str = "real"
     num_tokens: tuple[int | None, ...] = ()
     """Length of each step's reply; None for a step that was taken over."""
+    settings: tuple[str, ...] = ()
+    """Dream settings other than the default that steps were dreamed with, see `viewmodels.switches`."""
 
     @property
     def state(self) -> str:
@@ -73,8 +75,10 @@ def resume(trajectory: Trajectory, step: int = 0) -> tuple[Dream, str]:
     return dream, chosen
 
 
-def stepped(dream: Dream, answer: Transition | Failure, num_tokens: int | None) -> Dream:
-    """The dream after one more reply of the experience model."""
+def stepped(dream: Dream, answer: Transition | Failure, num_tokens: int | None, settings: str = "") -> Dream:
+    """The dream after one more reply of the experience model, dreamed with `settings`."""
+    if settings and settings not in dream.settings:
+        dream = replace(dream, settings=(*dream.settings, settings))
     if isinstance(answer, Failure):
         return replace(dream, failure=answer)
     return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens))
@@ -95,11 +99,12 @@ def restarted(dream: Dream) -> Dream:
     return Dream(dream.task)
 
 
-def to_trajectory(dream: Dream, model: str, seed: int, environment_version: str) -> Trajectory:
+def to_trajectory(dream: Dream, model: str, environment_version: str) -> Trajectory:
     """The record of a dream; an episode that did not end itself counts as stopped by us."""
     steps = dream.steps
     if steps and dream.failure is None and not steps[-1].terminated:
         steps = (*steps[:-1], replace(steps[-1], truncated=True))
     taken_over = f", from {dream.origin} after step {dream.num_given}" if dream.origin else ""
-    provenance = Provenance(f"by hand{taken_over}", seed, environment_version, model)
+    settings = f" ({'; '.join(dream.settings)})" if dream.settings else ""
+    provenance = Provenance(f"by hand{taken_over}", 0, environment_version, model + settings)
     return Trajectory(dream.task, "dream", steps, provenance, dream.failure)

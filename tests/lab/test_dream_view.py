@@ -2,10 +2,9 @@
 
 import json
 
-from dreamgym.environments.alfworld import action_type
 from dreamgym.environments.alfworld.state_text import facts
 from dreamgym.types import Failure, Task, Transition
-from lab.viewmodels.dream import Running, action_groups, stage_view, steps_view, task_choices
+from lab.viewmodels.dream import Running, stage_view, steps_view
 from lab.viewmodels.episode import Dream, stepped
 
 START = "You are in the middle of a room.\nat: middle of the room\nholding: nothing\nhere: nothing\nplaces: fridge 1"
@@ -80,32 +79,6 @@ def test_a_running_step_stands_last_and_cannot_be_undone():
     view = steps_view(dreamed(GO), 1, Running("open fridge 1"))
     assert view["rows"][-1]["kind"] == "running" and view["rows"][-1]["current"] and not view["can_undo"]
     assert steps_view(dreamed(GO, MALFORMED), 2)["rows"][-1]["note"] == "✕ malformed"
-
-
-def test_actions_are_grouped_by_verb_under_the_words_they_share():
-    actions = ["go to fridge 1", "go to shelf 10", "take egg 1 from fridge 1", "look", "inventory", "look"]
-    groups = action_groups(actions, action_type, chosen="look")
-    assert [g["title"] for g in groups] == ["go to", "take", "also"]
-    assert [c["text"] for c in groups[0]["chips"]] == ["fridge 1", "shelf 10"]
-    assert groups[1]["chips"] == [
-        {"text": "egg 1 from fridge 1", "action": "take egg 1 from fridge 1", "on": False},
-    ]
-    assert [(c["text"], c["on"]) for c in groups[2]["chips"]] == [("look", True), ("inventory", False)]
-
-
-def test_a_chip_keeps_at_least_its_last_word():
-    groups = action_groups(["open a", "open a b"], lambda action: "open")
-    assert [c["text"] for c in groups[0]["chips"]] == ["a", "a b"]
-
-
-def test_equal_instructions_are_told_apart():
-    other = Task("alfworld/2", "alfworld", "cool some egg", "test", "pick_cool", "room 12", START, "generated")
-    alone = Task("alfworld/3", "alfworld", "cool some egg", "test", "pick_cool", "room 13", START, "generated")
-    assert task_choices([TASK, other, alone]) == [
-        ("cool some egg · room 12 · 1", "alfworld/1"),
-        ("cool some egg · room 12 · 2", "alfworld/2"),
-        ("cool some egg · room 13", "alfworld/3"),
-    ]
 
 
 def test_views_are_plain_json():

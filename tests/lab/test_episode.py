@@ -68,21 +68,27 @@ def test_undoing_into_taken_over_steps_forgets_them():
 
 
 def test_the_record_says_where_it_comes_from_and_that_we_stopped_it():
-    record = to_trajectory(dreamed(OPEN), "nano@1", 7, "door 1")
-    assert record.world == "dream" and record.provenance == Provenance("by hand", 7, "door 1", "nano@1")
+    record = to_trajectory(dreamed(OPEN), "nano@1", "door 1")
+    assert record.world == "dream" and record.provenance == Provenance("by hand", 0, "door 1", "nano@1")
     assert record.transitions[-1].truncated
-    assert not to_trajectory(dreamed(OPEN, LEAVE), "nano@1", 7, "door 1").transitions[-1].truncated
+    assert not to_trajectory(dreamed(OPEN, LEAVE), "nano@1", "door 1").transitions[-1].truncated
     again, _ = resume(stored(), 2)
-    assert to_trajectory(again, "nano@1", 0, "door 1").provenance.policy == (
+    assert to_trajectory(again, "nano@1", "door 1").provenance.policy == (
         f"by hand, from {stored().trajectory_id} after step 1"
     )
 
 
 def test_the_record_of_a_malformed_reply_has_its_reason_and_no_return():
-    record = to_trajectory(dreamed(OPEN, MALFORMED), "nano@1", 0, "door 1")
+    record = to_trajectory(dreamed(OPEN, MALFORMED), "nano@1", "door 1")
     assert record.failure == MALFORMED and record.total_reward is None
 
 
 def test_a_record_resumed_and_recorded_again_keeps_its_steps():
-    record = to_trajectory(dreamed(OPEN), "nano@1", 0, "door 1")
+    record = to_trajectory(dreamed(OPEN), "nano@1", "door 1")
     assert resume(record)[0].steps == (OPEN,)
+
+
+def test_the_record_names_the_settings_that_steps_were_dreamed_with():
+    dream = stepped(stepped(Dream(TASK), OPEN, 40, "no-reasoning,t0.7"), LEAVE, 40, "no-reasoning,t0.7")
+    assert to_trajectory(dream, "nano@1", "door 1").provenance.model == "nano@1 (no-reasoning,t0.7)"
+    assert to_trajectory(undone(dream), "nano@1", "door 1").provenance.model == "nano@1 (no-reasoning,t0.7)"

@@ -1,0 +1,77 @@
+// The step that is looked at, or the one that is being written. Value: lab.viewmodels.dream.stage_view.
+const { el, kbd, worldGlyph } = dg;
+const root = element.querySelector('.dg-root');
+// Screen readers hear the outcome once, not every token.
+const spoken = el('div', { class: 'dg-sr', role: 'status' });
+const stage = el('div', {});
+root.append(spoken, stage);
+let earlierOpen = false;
+
+const part = (label, small, ...content) => el('div', { class: 'dg-part' },
+  el('div', { class: 'dg-lab' }, label, el('small', {}, small)), el('div', {}, ...content));
+const sub = (letter, number) => `${letter}${String(number).replace(/\d/g, (d) => '₀₁₂₃₄₅₆₇₈₉'[d])}`;
+const border = (world) => (world === 'real' ? 'dg-reald' : 'dg-dreamed');
+
+const heading = (v) => [
+  el('div', { class: 'dg-row dg-title' }, el('h2', { class: 'dg-fill dg-ell', title: v.title }, v.title),
+    v.chip && el('span', { class: `dg-chip ${v.chip.kind}` }, v.chip.text)),
+  el('div', { class: 'dg-row dg-wrap dg-meta dg-meta-line' },
+    el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph('dream'), el('span', { class: 'dg-world dream' }, 'Dream')),
+    v.meta.map((text) => el('span', {}, text))),
+];
+
+const earlier = (e) => {
+  const details = el('details', { class: 'dg-earlier', open: earlierOpen },
+    el('summary', { class: 'dg-meta' }, e.summary),
+    el('ol', {}, e.rows.map((r) => el('li', { value: r.step }, el('code', { class: 'dg-b' }, r.action), el('pre', {}, r.state)))));
+  details.addEventListener('toggle', () => { earlierOpen = details.open; });
+  return details;
+};
+
+const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), el('pre', { class: border(s.world) }, s.text));
+const action = (v) => part('Action', `${sub('a', v.number)}, ${v.actor ?? 'you'}`, el('pre', { class: 'dg-b' }, v.action));
+const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
+
+const figures = (list) => el('div', { class: 'dg-figs' },
+  list.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))));
+
+const body = {
+  empty: (v) => [el('div', { class: 'dg-empty' }, el('h3', {}, v.empty.title), el('p', {}, v.empty.text), v.empty.command && dg.command(v.empty.command))],
+  start: (v) => [before(v.state), part('Action', sub('a', 1), el('p', { class: 'dg-meta' }, 'Choose an action below, or type one.'))],
+  running: (v) => {
+    const writesState = v.streaming_state !== null;
+    return [before(v.state), action(v),
+      part('Reasoning', writesState ? '' : 'streaming', v.waiting ? el('p', { class: 'dg-meta' }, v.waiting)
+        : el('pre', {}, v.reasoning ?? '', !writesState && caret())),
+      part('Next state', sub('s', v.number), el('div', { class: 'dg-dreamed dg-next' }, writesState
+        ? el('pre', {}, v.streaming_state, v.reward === null && caret())
+        : el('span', { class: 'dg-meta' }, 'comes after the reasoning; reward and done follow'))),
+      part('Outcome', '', el('p', { class: 'dg-meta dg-outcome' }, v.reward === null ? '…' : `reward ${v.reward}${v.done === null ? '' : `, done ${v.done}`}`))];
+  },
+  done: (v) => [before(v.state), action(v),
+    v.reasoning && part('Reasoning', '', dg.fold(v.reasoning, 12)),
+    part('Next state', `${sub('s', v.number)} against ${sub('s', v.number - 1)}`,
+      el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
+    part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
+    part('Outcome', '', figures(v.figures))],
+  malformed: (v) => [before(v.state), action(v),
+    part('Reply', 'as written', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''),
+      el('p', { class: 'dg-reason' }, v.reason),
+      el('p', { class: 'dg-meta' }, 'No step was taken and no reward is counted. Undo it ', kbd('u'), ' and dream on.'))],
+};
+
+const speak = (v) => {
+  const said = v.phase === 'done' ? `Step ${v.number}: ${v.figures.map((f) => `${f.label} ${f.value}`).join(', ')}`
+    : v.phase === 'malformed' ? `Step ${v.number}: malformed reply, ${v.reason}` : '';
+  if (said && said !== spoken.textContent) spoken.textContent = said;
+};
+
+const draw = () => {
+  const v = props.value;
+  if (!v) return;
+  stage.replaceChildren(...[v.notice && el('div', { class: 'dg-alert', role: 'status' }, el('b', {}, v.notice.title), el('span', {}, v.notice.text)),
+    ...(v.title ? heading(v) : []), v.earlier && earlier(v.earlier), ...body[v.phase](v)].filter(Boolean));
+  speak(v);
+};
+draw();
+watch('value', draw);

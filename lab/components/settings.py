@@ -1,0 +1,40 @@
+"""Dream settings as standard controls, the same in Dream and Compare."""
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.model import Switches
+
+
+def dream_settings(prefix: str, note: str) -> list[gr.components.Component]:
+    """Lay out the settings; their values go to `read_settings` in this order.
+
+    Args:
+        prefix: Start of the element ids.
+        note: What the settings apply to.
+    """
+    default = Switches()
+    with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0):
+        gr.HTML(f'<div class="dg-head"><h3>Dream settings</h3><span class="dg-meta">{note}</span></div>')
+        with gr.Row(elem_classes="dg-switches"):
+            parts: list[gr.components.Component] = [
+                gr.Checkbox(True, label=label, container=False, min_width=0, elem_id=f"{prefix}-{label.lower()}")
+                for label in ("History", "Reasoning", "Retrieval")
+            ]
+            parts.append(
+                gr.Number(default.k, label="k", precision=0, minimum=0, maximum=16, min_width=0, elem_id=f"{prefix}-k")
+            )
+        parts.append(
+            gr.Slider(0, 2, default.temperature, step=0.1, label="Temperature", elem_id=f"{prefix}-temperature")
+        )
+    return parts
+
+
+def read_settings(values: Sequence[bool | float | None]) -> Switches:
+    """Values of the controls to settings; ConfigError when one is out of range."""
+    history, reasoning, retrieval, k, temperature = values
+    if k is None or temperature is None:
+        raise ConfigError("k and temperature need a number")
+    return Switches(bool(history), bool(reasoning), bool(retrieval), int(k), float(temperature))
