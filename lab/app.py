@@ -18,7 +18,7 @@ import gradio as gr
 
 from dreamgym.errors import DreamGymError
 from lab.components.address import address
-from lab.components.base import ASSETS, script
+from lab.components.base import ASSETS, script, styles
 from lab.components.header import header
 from lab.context import Context, TabHandles
 from lab.navigation import TABS, Selection, follow, to_query
@@ -29,11 +29,9 @@ from lab.viewmodels.header import header_value
 log = logging.getLogger(__name__)
 
 BUILDERS = {"home": home.build, "inspect": inspect.build, "dream": dream.build, "compare": compare.build}
-HEAD = "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
-CSS_PATHS = [ASSETS / "css" / f"{name}.css" for name in ("tokens", "lab", *TABS)]
+HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
 LAUNCH: dict[str, Any] = {
     "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-    "css_paths": CSS_PATHS,
     "head": HEAD,
     "favicon_path": ASSETS / "favicon.png",
     "footer_links": [],

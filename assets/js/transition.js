@@ -9,13 +9,14 @@ const heading = (v) => el('div', { class: 'dg-row dg-title' },
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'k', onclick: () => dg.moveRow(-1) }, 'Previous ', kbd('k')),
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'j', onclick: () => dg.moveRow(1) }, 'Next ', kbd('j')));
 
-const meta = (v) => el('div', { class: 'dg-row dg-wrap dg-meta dg-meta-line' },
-  el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph(v.world), el('span', { class: `dg-world ${v.world}` }, v.world === 'real' ? 'Real' : 'Dream')),
-  el('span', { class: 'dg-mono12' }, v.id),
-  v.meta.map((text) => el('span', {}, text)),
-  el('span', { class: 'dg-fill' }),
-  el('a', { href: v.compare, 'data-key': 'c', title: v.world === 'real' ? 'Dream these actions and compare' : 'Compare with the real engine' }, 'Compare ', kbd('c')),
-  el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d')));
+const meta = (v) => el('div', { class: 'dg-meta-line dg-meta' },
+  el('div', { class: 'dg-row dg-wrap' },
+    el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph(v.world), el('span', { class: `dg-world ${v.world}` }, v.world === 'real' ? 'Real' : 'Dream')),
+    el('span', { class: 'dg-mono12' }, v.id),
+    v.meta.map((text) => el('span', {}, text))),
+  el('div', { class: 'dg-row dg-nw' },
+    el('a', { href: v.compare, 'data-key': 'c', title: v.world === 'real' ? 'Dream these actions and compare' : 'Compare with the real engine' }, 'Compare ', kbd('c')),
+    el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d'))));
 
 const state = (world, ...content) => el('pre', { class: world === 'real' ? 'dg-reald' : 'dg-dreamed' }, ...content);
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import gradio as gr
 
+from lab.navigation import TABS
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
@@ -19,6 +21,17 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 def script(name: str) -> str:
     """Text of `assets/js/<name>`."""
     return (ASSETS / "js" / name).read_text(encoding="utf-8")
+
+
+def styles() -> str:
+    """The style sheets as elements of the page's head.
+
+    Not through `launch(css_paths=...)`: Gradio writes every rule a second time with a stronger selector, media queries
+    left out, so that rules for narrow screens would lose. Nested in :root:root all rules gain the same strength.
+    """
+    tokens = (ASSETS / "css" / "tokens.css").read_text(encoding="utf-8")
+    rules = "\n".join((ASSETS / "css" / f"{name}.css").read_text(encoding="utf-8") for name in ("lab", *TABS))
+    return f"<style>{tokens}</style><style>:root:root {{\n{rules}\n}}</style>"
 
 
 def drawn(script_name: str, value: Any = None, **kwargs: Any) -> gr.HTML:

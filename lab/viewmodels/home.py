@@ -1,0 +1,137 @@
+"""What Home says: what this is, what is stored, what can run here and why not, and what to do next."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dreamgym.environments import ENVIRONMENTS, environment_module
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
+from lab.navigation import link
+from lab.services import Services
+from lab.viewmodels.inspect_list import COLLECT
+from lab.viewmodels.text import counted, unit_figure
+
+WHAT = (
+    "DreamGym trains language-model agents in imagined experience: an experience model reasons about each action and "
+    "writes the next state and the reward, so that few real steps are needed. ",
+    "The lab opens that imagination: every real and every dreamed step, the reasoning between them, and the place "
+    "where the two worlds part. ",
+    "Everything runs on this machine; nothing is sent anywhere.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A model or an environment, and whether it can be used now."""
+
+    name: str
+    what: str
+    state: str
+    """"ok", "wait" or "bad"."""
+    word: str
+    detail: str
+
+
+def home_value(services: Services) -> dict[str, Any]:
+    """Everything on Home, as the component draws it."""
+    counts = services.reader.counts()
+    return {
+        "what": list(WHAT),
+        "workspace": {
+            "name": services.workspace.name,
+            "path": str(services.workspace.path),
+            "read_only": services.read_only,
+            "figures": _figures(counts),
+        },
+        "parts": [_as_row(part) for part in (*model_parts(services), *environment_parts())],
+        "next": next_steps(services.reader, has_model=services.model is not None),
+        "command": None if counts["num_trajectories"] else COLLECT,
+    }
+
+
+def _figures(counts: dict[str, int]) -> list[dict[str, str]]:
+    clear = {"rows": "trajectories", "q": "", "world": "", "split": "", "action": "", "outcome": "", "policy": ""}
+    return [
+        _figure(counts["num_transitions"], "transitions", **clear | {"rows": "transitions"}),
+        _figure(counts["num_trajectories"], "trajectories", **clear),
+        _figure(counts["real"], "real", **clear | {"world": "real"}),
+        _figure(counts["dream"], "dreamed", **clear | {"world": "dream"}),
+        _figure(counts["failed"], "failed, kept with the reason", **clear | {"outcome": "failed"}),
+        {"figure": f"{counts['num_tasks']:,}", "label": "tasks"},
+    ]
+
+
+def _figure(number: int, label: str, **filters: str) -> dict[str, str]:
+    return {"figure": f"{number:,}", "label": label, "href": link("inspect", **filters)}
+
+
+def model_parts(services: Services) -> list[Part]:
+    """The experience model and its process."""
+    what = "experience model"
+    if services.engine is None or services.model is None:
+        return [Part("nano", what, "bad", "not here", services.model_reason)]
+    status = services.engine.status
+    if status == "ready":
+        detail = f"{services.model.name}, in a process of its own; dreams in real time on the CPU."
+        return [Part("nano", what, "ok", "ready", detail)]
+    if status == "starting":
+        return [Part("nano", what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")]
+    return [Part("nano", what, "bad", "failed", status.removeprefix("failed").strip(": "))]
+
+
+def environment_parts() -> list[Part]:
+    """The real environments, and what is missing where one cannot be played."""
+    parts = []
+    for name in ENVIRONMENTS:
+        found = environment_module(name).availability()
+        state, word = ("ok", "available") if found.ok else ("bad", "unavailable")
+        parts.append(Part(name, "real environment", state, word, found.detail))
+    return parts
+
+
+def _as_row(part: Part) -> dict[str, str]:
+    return {"name": part.name, "what": part.what, "state": part.state, "word": part.word, "detail": part.detail}
+
+
+def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]]:
+    """Links into the other tabs with ids that exist; only what can be done here and now."""
+    steps = []
+    doubtful = reader.transitions(Filter(world="dream"), 1, 1, "least_confident").rows
+    any_step = doubtful or reader.transitions(Filter(), 1, 1).rows
+    if any_step:
+        row = any_step[0]
+        how = "the dreamed step that the model was least sure of" if doubtful else "the newest stored step"
+        sure = f" (confidence {unit_figure(row.confidence)})" if doubtful else ""
+        steps.append(
+            {
+                "tab": "Inspect",
+                "key": "2",
+                "label": "Look at one step",
+                "text": f"“{row.action or 'reset'}”: {how}{sure}, with its reasoning and its neighbours.",
+                "href": link("inspect", t=row.transition_id),
+            }
+        )
+    real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, 1).rows
+    real = real or reader.trajectories(Filter(world="real"), 1, 1).rows
+    if real and has_model:
+        episode = real[0]
+        about = (
+            f"“{episode.task_text}”, {counted(episode.num_transitions, 'step')} in a room of the {episode.split} split"
+        )
+        steps += [
+            {
+                "tab": "Dream",
+                "key": "3",
+                "label": "Play in the dream",
+                "text": f"{about}: choose actions and watch the model reason.",
+                "href": link("dream", task=episode.task_id, t=""),
+            },
+            {
+                "tab": "Compare",
+                "key": "4",
+                "label": "Put the dream beside the engine",
+                "text": f"{about}: the same actions in both worlds, and the first step where they part.",
+                "href": link("compare", t=episode.trajectory_id),
+            },
+        ]
+    return steps
