@@ -10,7 +10,7 @@ from pathlib import Path
 from dreamgym.errors import DreamGymError
 from lab.app import LAUNCH, build
 from lab.services import open_services
-from lab.serving import free_port, is_loopback, read_auth, refuse_open_host
+from lab.serving import choose_port, read_auth, refuse_open_host
 
 DEFAULT_PORT = 7860
 
@@ -43,31 +43,34 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Serve until ctrl-C or SIGTERM; returns the exit status."""
     options = arguments(argv)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     try:
         auth = read_auth(options.auth)
         refuse_open_host(options.host, auth, options.read_only)
-        port = options.port if options.port is not None else free_port(options.host, DEFAULT_PORT)
+        port = choose_port(options.host, options.port, DEFAULT_PORT)
         services = open_services(options.workspace, read_only=options.read_only)
     except DreamGymError as error:
         print(f"launch.py: {error}", file=sys.stderr)
         return 2
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
     page = build(services)
     try:
-        _, url, _ = page.launch(
-            server_name=options.host, server_port=port, auth=auth or None, prevent_thread_lock=True, **LAUNCH
+        page.launch(
+            server_name=options.host,
+            server_port=port,
+            auth=auth or None,
+            prevent_thread_lock=True,
+            inline=False,
+            **LAUNCH,
         )
-        shown = url if is_loopback(options.host) else f"http://{options.host}:{port}/"
-        print(f"DreamGym Lab is open at {shown}  (workspace {services.workspace.path}; ctrl-C ends it)", flush=True)
+        url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{port}/"
+        print(f"DreamGym Lab is open at {url} (workspace {services.workspace.path}; ctrl-C ends it)", flush=True)
         if options.open:
-            webbrowser.open(shown)
+            webbrowser.open(url)
         stopped.wait()
     except OSError as error:
-        print(
-            f"launch.py: cannot bind {options.host}:{port}: {error}. Choose another one with --port.", file=sys.stderr
-        )
+        print(f"launch.py: {error}: choose another port with --port, or leave it out", file=sys.stderr)
         return 2
     finally:
         services.close()

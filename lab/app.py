@@ -30,10 +30,12 @@ log = logging.getLogger(__name__)
 
 BUILDERS = {"home": home.build, "inspect": inspect.build, "dream": dream.build, "compare": compare.build}
 HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+SECONDS_BETWEEN_LOOKS = 1.0
 LAUNCH: dict[str, Any] = {
     "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     "head": HEAD,
-    "favicon_path": ASSETS / "favicon.png",
+    "favicon_path": ASSETS / "favicon.svg",
     "footer_links": [],
     "ssr_mode": False,
     "run_history": False,
@@ -53,25 +55,19 @@ def build(services: Services) -> gr.Blocks:
         head = header()
         line = address()
         context = Context(services, selection, line)
+        timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
         with gr.Tabs(elem_id="dg-tabs") as tabs:
             handles = {}
             for name in TABS:
                 with gr.Tab(name.capitalize(), id=name, elem_id=f"dg-tab-{name}"):
                     handles[name] = BUILDERS[name](context)
-        _wire(lab, services, selection, head, line, tabs, handles)
+        _wire(lab, selection, line, tabs, handles)
+        _watch_model(lab, services, head, timer, selection, handles["home"])
     lab.queue(default_concurrency_limit=8, max_size=64)
     return lab
 
 
-def _wire(
-    lab: gr.Blocks,
-    services: Services,
-    selection: gr.State,
-    head: gr.HTML,
-    line: gr.HTML,
-    tabs: gr.Tabs,
-    handles: dict[str, TabHandles],
-) -> None:
+def _wire(lab: gr.Blocks, selection: gr.State, line: gr.HTML, tabs: gr.Tabs, handles: dict[str, TabHandles]) -> None:
     inputs = [block for tab in handles.values() for block in tab.inputs]
     outputs = [block for tab in handles.values() for block in tab.outputs]
 
@@ -81,7 +77,7 @@ def _wire(
 
     def load(request: gr.Request, *values: Any) -> list[Any]:
         chosen = follow(Selection(), dict(request.query_params))
-        return [header_value(services), gr.Tabs(selected=chosen.tab), *show(chosen, values)]
+        return [gr.Tabs(selected=chosen.tab), *show(chosen, values)]
 
     def go(event: gr.EventData, chosen: Selection, *values: Any) -> list[Any]:
         chosen = follow(chosen, dict(parse_qsl(event.query.removeprefix("?"), keep_blank_values=True)))
@@ -91,10 +87,23 @@ def _wire(
         return show(replace(chosen, tab=str(event.value).lower()), values)
 
     shown = [selection, line, *outputs]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    lab.load(load, inputs, [head, tabs, *shown], **quiet)
-    line.go(go, [selection, *inputs], [tabs, *shown], trigger_mode="always_last", **quiet)
-    tabs.select(switch, [selection, *inputs], shown, **quiet)
+    lab.load(load, inputs, [tabs, *shown], **QUIET)
+    line.go(go, [selection, *inputs], [tabs, *shown], trigger_mode="always_last", **QUIET)
+    tabs.select(switch, [selection, *inputs], shown, **QUIET)
+
+
+def _watch_model(
+    lab: gr.Blocks, services: Services, head: gr.HTML, timer: gr.Timer, selection: gr.State, home: TabHandles
+) -> None:
+    """While the model's process starts, look again every second; then never more."""
+
+    def look(chosen: Selection) -> list[Any]:
+        value = header_value(services)
+        fresh = home.render(chosen)[1] if chosen.tab == "home" else [gr.skip() for _ in home.outputs]
+        return [value, gr.Timer(active=value["status"] == "starting"), *fresh]
+
+    for event in (lab.load, timer.tick):
+        event(look, [selection], [head, timer, *home.outputs], **QUIET)
 
 
 def _render(handles: dict[str, TabHandles], chosen: Selection, values: Sequence[Any]) -> tuple[Selection, list[Any]]:

@@ -1,24 +1,23 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dreamgym.engines.worker import WorkerEngine
+from dreamgym.environments import ENVIRONMENTS, environment_module
+from dreamgym.environments.pool import WorkerPool
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.workspace import Workspace
 from lab.live import LiveDreams
-
-if TYPE_CHECKING:
-    from dreamgym.engines.worker import WorkerEngine
-    from dreamgym.environments.pool import WorkerPool
-
-    from dreamgym.experience_model.model import ExperienceModel
-    from dreamgym.replay_buffer.reader import ExperienceReader
-    from dreamgym.replay_buffer.retrieval import Retriever
-    from dreamgym.workspace import Workspace
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
+EXPERIENCE_MODEL = ASSETS / "models" / "nano-experience-model"
+NUM_ENVIRONMENTS = 2
+"""Real episodes that can be played on pages at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,34 @@ class Services:
 
 
 def open_services(path: Path, *, read_only: bool = False) -> Services:
-    """Open a workspace with its readers and start the model's process in the background.
+    """Open a workspace, and start the model's and the environments' processes without waiting for them.
+
+    Args:
+        path: The workspace; a missing or empty folder becomes a copy of the demo.
+        read_only: Nothing is written: a missing folder shows the demo where it is, and no real environment is started.
 
     Raises:
         WorkspaceError: The folder is no workspace, or a newer version wrote it.
     """
-    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
-    from dreamgym.workspace import Workspace  # noqa: PLC0415
+    if read_only and not path.exists() and DEMO.is_dir():
+        path = DEMO
+    workspace = Workspace.ensure(path, DEMO, read_only)
+    files = [workspace.experience_path, workspace.lab_path]
+    engine = WorkerEngine(EXPERIENCE_MODEL) if (EXPERIENCE_MODEL / "config.json").exists() else None
+    if engine is not None:
+        engine.start()
+    return Services(
+        workspace,
+        ExperienceReader(files),
+        Retriever(files, HashedNgrams()),
+        engine,
+        ExperienceModel(engine) if engine else None,
+        pool=None if read_only else _environments(),
+        read_only=read_only,
+    )
 
-    workspace = Workspace.ensure(path, DEMO)
-    reader = ExperienceReader([workspace.experience_path, workspace.lab_path])
-    return Services(workspace, reader, read_only=read_only)
+
+def _environments() -> WorkerPool | None:
+    """Workers of the first environment; None where it cannot run, and its `availability` says why."""
+    name = next(iter(ENVIRONMENTS))
+    return WorkerPool(name, NUM_ENVIRONMENTS) if environment_module(name).availability().ok else None

@@ -29,17 +29,24 @@ def refuse_open_host(host: str, auth: Sequence[tuple[str, str]], read_only: bool
         )
 
 
-def free_port(host: str, first: int) -> int:
-    """Return the first port from `first` on that nobody listens on."""
-    for port in range(first, first + NUM_PORTS_TRIED):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+def choose_port(host: str, wanted: int | None, first: int) -> int:
+    """Return `wanted`, or without one the first port from `first` on that nobody listens on.
+
+    Raises:
+        ConfigError: The port is taken or may not be used, or `host` is no address of this machine.
+    """
+    ports = range(first, first + NUM_PORTS_TRIED) if wanted is None else [wanted]
+    reason = ""
+    for port in ports:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise ConfigError(f"no free port from {first} to {first + NUM_PORTS_TRIED - 1} on {host}: name one with --port")
+                return int(probe.getsockname()[1])
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+    ports_text = f"port {ports[0]}" if len(ports) == 1 else f"any port from {ports[0]} to {ports[-1]}"
+    raise ConfigError(f"cannot listen on {ports_text} of {host} ({reason}): choose another with --port or --host")
 
 
 def read_auth(values: Sequence[str]) -> list[tuple[str, str]]:
