@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,3 +26,11 @@ def alfworld_tasks(alfworld_games: Path) -> list[Task]:
     from dreamgym.environments.alfworld.games import load_tasks
 
     return load_tasks("test", 6)
+
+
+@pytest.fixture(scope="session")
+def solve(alfworld_games: Path) -> Callable[[Task], list[str]]:
+    """The commands that solve a generated task."""
+    from dreamgym.environments.alfworld.games import game_path
+
+    return lambda task: json.loads(game_path(task.payload).read_text())["walkthrough"]

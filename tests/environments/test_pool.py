@@ -1,11 +1,10 @@
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from dreamgym.errors import (
     TaskError,
 )
 from dreamgym.types import Task, Transition
+
+Solve = Callable[[Task], list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +45,14 @@ def is_running(pid: int) -> bool:
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
-def walkthrough(task: Task) -> list[str]:
-    from dreamgym.environments.alfworld.games import game_path
-
-    commands: list[str] = json.loads(game_path(task.payload).read_text())["walkthrough"]
-    return commands
-
-
 def test_an_episode_in_a_worker_is_the_episode_in_this_process(
-    environment: PooledEnvironment, alfworld_tasks: list[Task]
+    environment: PooledEnvironment, alfworld_tasks: list[Task], solve: Solve
 ) -> None:
     from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 
     task, here = alfworld_tasks[3], AlfworldEnvironment()
     assert environment.reset(task) == here.reset(task) == task.first_state
-    for command in walkthrough(task):
+    for command in solve(task):
         assert environment.admissible() == here.admissible()
         ours, theirs = environment.step(command), here.step(command)
         assert (ours.next_state, ours.reward, ours.success) == (theirs.next_state, theirs.reward, theirs.success)
@@ -98,17 +92,19 @@ def test_a_hung_worker_is_killed_after_its_time(alfworld_tasks: list[Task]) -> N
         assert environment.reset(alfworld_tasks[1]) == alfworld_tasks[1].first_state
 
 
-def test_a_batch_goes_on_without_its_failed_slot(shared_pool: WorkerPool, alfworld_tasks: list[Task]) -> None:
+def test_a_batch_goes_on_without_its_failed_slot(
+    shared_pool: WorkerPool, alfworld_tasks: list[Task], solve: Solve
+) -> None:
     batch = PooledBatch(shared_pool)
     assert batch.reset(alfworld_tasks[:2]) == [task.first_state for task in alfworld_tasks[:2]]
     pids = [slot.pid for slot in batch.slots]
     os.kill(pids[0] or 0, signal.SIGKILL)
-    dead, alive = batch.step(["look", walkthrough(alfworld_tasks[1])[0]])
+    dead, alive = batch.step(["look", solve(alfworld_tasks[1])[0]])
     assert dead is None and isinstance(alive, Transition)
     assert batch.failures[0].action == "look" and "SIGKILL" in batch.failures[0].reason
     assert batch.step(["look", None]) == [None, None]
     last: Transition | None = alive
-    for command in walkthrough(alfworld_tasks[1])[1:]:
+    for command in solve(alfworld_tasks[1])[1:]:
         _, last = batch.step(["look", command])
     assert last is not None and last.success
     with pytest.raises(EpisodeOverError, match=r"slots \[1\]"):
