@@ -7,7 +7,6 @@ does is the same: one token per row. Rows that are done leave the batch at once.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
-from dreamgym.engines.text_stream import TextStream
+from dreamgym.engines.reply_writer import ReplyWriter, StopRule
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import OnText, Reply
 
@@ -114,21 +113,10 @@ class TransformersEngine:
         logits: Tensor = output.logits[:, -1]
         return logits
 
-    def stop_rule(self, stop: str) -> "StopRule":
+    def stop_rule(self, stop: str) -> StopRule:
         """How replies end at `stop` or at the model's end of text."""
         # An added token is never split and nothing else spells it, so ids decide; other text has to be looked at.
         return StopRule(stop, self.tokenizer.get_added_vocab().get(stop), self._end_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class StopRule:
-    """When a reply ends."""
-
-    text: str
-    token_id: int | None
-    """The stop text as one token; None: match the text."""
-    end_ids: frozenset[int]
-    """Tokens at which the model itself ends."""
 
 
 class TransformersSession:
@@ -144,9 +132,12 @@ class TransformersSession:
         cache = self._open_cache()
         if len(texts) != len(self._unread):
             raise EngineError(f"expected {len(self._unread)} texts, one per conversation, got {len(texts)}")
-        begins = [size == 0 for size in self._sizes(cache)]
-        for unread, token_ids in zip(self._unread, self._engine.encode(texts, begins), strict=True):
-            unread.extend(token_ids)
+        self.extend_tokens(self._engine.encode(texts, [size == 0 for size in self._sizes(cache)]))
+
+    def extend_tokens(self, token_ids: Sequence[Sequence[int]]) -> None:
+        """Append one row of token ids to each conversation: replies that were written elsewhere."""
+        for unread, row in zip(self._unread, token_ids, strict=True):
+            unread.extend(row)
 
     def generate(
         self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
@@ -156,7 +147,8 @@ class TransformersSession:
         A reply also ends at the model's end-of-text token and where the conversation fills the model's context; it is
         then not finished. Each conversation draws from its own generator, seeded by (seed, index, tokens so far): a
         reply does not depend on its neighbours, and the same seed is fresh luck on the next turn. Log-probabilities
-        are of the distribution at `temperature`; of that at 1 for greedy decoding.
+        are of the distribution at `temperature`; of that at 1 for greedy decoding. When this fails, or `on_text`
+        raises, the conversations stay as they were.
 
         Raises:
             EngineError: A conversation is empty, memory ran out, or the session is closed.
@@ -167,13 +159,21 @@ class TransformersSession:
             raise EngineError(f"conversation {sizes.index(0)} is empty; extend it with a prompt first")
         rule = self._engine.stop_rule(stop)
         writers = [
-            _Writer(self._engine, rule, min(max_tokens, self._engine.context_length - size), on_text is not None)
+            ReplyWriter(
+                self._engine.decode, rule, min(max_tokens, self._engine.context_length - size), on_text is not None
+            )
             for size in sizes
         ]
         luck = None if temperature == 0 else _luck(seed, sizes, max_tokens)
-        with torch.inference_mode():
-            self._read_prompts(cache, writers)
-            self._write(cache, writers, temperature, luck, on_text)
+        unread, read = [list(ids) for ids in self._unread], dict(zip(cache.conversations, cache.lengths, strict=True))
+        try:
+            with torch.inference_mode():
+                self._read_prompts(cache, writers)
+                self._write(cache, writers, temperature, luck, on_text)
+        except BaseException:
+            # Slots behind a row's length do not count, so this undoes the reply.
+            self._unread, cache.lengths[:] = unread, [read[index] for index in cache.conversations]
+            raise
         return [writer.reply() for writer in writers]
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class TransformersSession:
             sizes[conversation] += length
         return sizes
 
-    def _read_prompts(self, cache: RaggedCache, writers: Sequence["_Writer"]) -> None:
+    def _read_prompts(self, cache: RaggedCache, writers: Sequence[ReplyWriter]) -> None:
         """Read all but the last token of every conversation that can be answered, in passes of similar lengths."""
         new = {
             row: self._unread[conversation][:-1]
@@ -213,7 +213,7 @@ class TransformersSession:
     def _write(
         self,
         cache: RaggedCache,
-        writers: Sequence["_Writer"],
+        writers: Sequence[ReplyWriter],
         temperature: float,
         luck: Tensor | None,
         on_text: OnText | None,
@@ -235,52 +235,7 @@ class TransformersSession:
             num_active, step = _retire(cache, writers, num_active), step + 1
 
 
-class _Writer:
-    """One reply while it is written."""
-
-    def __init__(self, engine: TransformersEngine, rule: StopRule, room: int, streams: bool) -> None:
-        self._decode = engine.decode
-        self._rule = rule
-        self._room = room
-        # Text is looked at only where somebody needs it.
-        self._stream = TextStream(engine.decode) if streams or rule.token_id is None else None
-        self._text_end: int | None = None
-        self._token_ids: list[int] = []
-        self._logprobs: list[float] = []
-        self._finished = False
-        self.done = room <= 0
-
-    def push(self, token_id: int, logprob: float) -> str:
-        """Take one token; return the text it completes, up to the stop text's end."""
-        self._token_ids.append(token_id)
-        self._logprobs.append(logprob)
-        piece = self._read(token_id)
-        self._finished = self._text_end is not None or token_id == self._rule.token_id
-        self.done = self._finished or token_id in self._rule.end_ids or len(self._token_ids) >= self._room
-        if self.done and self._text_end is None and self._stream is not None:
-            piece += self._stream.finish()
-        return piece
-
-    def reply(self) -> Reply:
-        """The reply as it stands."""
-        text = self._decode(self._token_ids) if self._stream is None else self._stream.text[: self._text_end]
-        return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished)
-
-    def _read(self, token_id: int) -> str:
-        if self._stream is None:
-            return ""
-        num_before = len(self._stream.text)
-        piece = self._stream.push(token_id)
-        if piece and self._rule.token_id is None:
-            stop = self._rule.text
-            start = self._stream.text.find(stop, max(0, num_before - len(stop) + 1))
-            if start >= 0:
-                self._text_end = start + len(stop)
-                return piece[: self._text_end - num_before]
-        return piece
-
-
-def _retire(cache: RaggedCache, writers: Sequence[_Writer], num_active: int) -> int:
+def _retire(cache: RaggedCache, writers: Sequence[ReplyWriter], num_active: int) -> int:
     """Move rows that are done behind the active ones; return how many stay active."""
     for row in reversed(range(num_active)):
         if writers[cache.conversations[row]].done:

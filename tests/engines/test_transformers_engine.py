@@ -196,18 +196,26 @@ def test_misuse_is_explained(engine: TransformersEngine, tmp_path: Path) -> None
         TransformersEngine(tmp_path)
 
 
-def test_an_exception_in_on_text_passes_and_the_session_goes_on(engine: TransformersEngine, reference: Any) -> None:
+def test_a_cancelled_reply_leaves_the_conversations_as_they_were(engine: TransformersEngine) -> None:
     class CancelledError(Exception):
         pass
 
     def cancel(index: int, text: str) -> None:
-        raise CancelledError
+        if index == 1:
+            raise CancelledError
 
-    session = engine.open(1)
-    session.extend(["go to the fridge"])
+    session = engine.open(3)
+    session.extend(PROMPTS)
+    session.generate("e", 20)
+    session.extend(LATER)
     with pytest.raises(CancelledError):
-        session.generate("<end>", 10, on_text=cancel)
-    assert len(session.generate("<end>", 5)[0].token_ids) == 5
+        session.generate("e", 20, on_text=cancel)
+    replies = session.generate("e", 20)
+    untouched = engine.open(3)
+    untouched.extend(PROMPTS)
+    untouched.generate("e", 20)
+    untouched.extend(LATER)
+    assert [reply.token_ids for reply in replies] == [reply.token_ids for reply in untouched.generate("e", 20)]
 
 
 def test_the_name_tells_the_weights(tiny_model: Path, engine: TransformersEngine, tmp_path: Path) -> None:

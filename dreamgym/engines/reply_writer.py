@@ -1,0 +1,98 @@
+"""A reply while it is written: token ids to text in constant time per token, and when to stop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dreamgym.interfaces import Reply
+
+UNFINISHED = "\ufffd"
+"""What a decoder puts where the bytes of a character are not complete yet."""
+
+
+class TextStream:
+    """Decodes one reply token by token; never shows half a character."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """`decode` turns ids into text."""
+        self._decode = decode
+        self._token_ids: list[int] = []
+        # A token's text can depend on the one before it (word spaces), so a short window is decoded again each time:
+        # ids[_window:_shown] was shown last, ids[_shown:] is new.
+        self._window = 0
+        self._shown = 0
+        self.text = ""
+
+    def push(self, token_id: int) -> str:
+        """Take one token; return the text it completes, perhaps ""."""
+        self._token_ids.append(token_id)
+        return self._advance(finish=False)
+
+    def finish(self) -> str:
+        """Return what was held back; bytes that never became a character show as U+FFFD."""
+        return self._advance(finish=True)
+
+    def _advance(self, *, finish: bool) -> str:
+        before = self._decode(self._token_ids[self._window : self._shown])
+        now = self._decode(self._token_ids[self._window :])
+        if len(now) <= len(before) or (now.endswith(UNFINISHED) and not finish):
+            return ""
+        piece = now[len(before) :]
+        self._window, self._shown = self._shown, len(self._token_ids)
+        self.text += piece
+        return piece
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """When a reply ends."""
+
+    text: str
+    token_id: int | None
+    """The stop text as one token; None: match the text."""
+    end_ids: frozenset[int]
+    """Tokens at which the model itself ends."""
+
+
+class ReplyWriter:
+    """Collects the tokens of one reply and says when it is done."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], rule: StopRule, max_tokens: int, streams: bool) -> None:
+        """`streams`: `push` returns text; otherwise it looks at text only where `rule` needs it."""
+        self._decode = decode
+        self._rule = rule
+        self._max_tokens = max_tokens
+        self._stream = TextStream(decode) if streams or rule.token_id is None else None
+        self._text_end: int | None = None
+        self._token_ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._finished = False
+        self.done = max_tokens <= 0
+
+    def push(self, token_id: int, logprob: float) -> str:
+        """Take one token; return the text it completes, up to the stop text's end."""
+        self._token_ids.append(token_id)
+        self._logprobs.append(logprob)
+        piece = self._read(token_id)
+        self._finished = self._text_end is not None or token_id == self._rule.token_id
+        self.done = self._finished or token_id in self._rule.end_ids or len(self._token_ids) >= self._max_tokens
+        if self.done and self._text_end is None and self._stream is not None:
+            piece += self._stream.finish()
+        return piece
+
+    def reply(self) -> Reply:
+        """Return the reply as it stands."""
+        text = self._decode(self._token_ids) if self._stream is None else self._stream.text[: self._text_end]
+        return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished)
+
+    def _read(self, token_id: int) -> str:
+        if self._stream is None:
+            return ""
+        num_before = len(self._stream.text)
+        piece = self._stream.push(token_id)
+        if piece and self._rule.token_id is None:
+            # Only what is new can complete the stop text.
+            start = self._stream.text.find(self._rule.text, max(0, num_before - len(self._rule.text) + 1))
+            if start >= 0:
+                self._text_end = start + len(self._rule.text)
+                return piece[: self._text_end - num_before]
+        return piece

@@ -1,0 +1,288 @@
+"""An engine whose model lives in a process of its own: torch stays out of this one, and a crash costs one step.
+
+Requests of several threads queue up. A conversation that outlives the model's process is read again by the next one.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dreamgym.engines.model_folder import model_name
+from dreamgym.errors import EngineError
+from dreamgym.interfaces import OnText, Reply
+
+_T = TypeVar("_T")
+_ROOT = Path(__file__).resolve().parents[2]
+_END_SECONDS = 2.0
+
+
+class WorkerEngine:
+    """The transformers engine in its own process; safe to use from several threads."""
+
+    def __init__(
+        self, model: str | Path, device: str = "auto", dtype: str = "auto", num_threads: int | None = None
+    ) -> None:
+        """Remember what to load; `start` or the first request starts the process.
+
+        Args:
+            model: Folder written by `save_pretrained`, or a Hugging Face id.
+            device: As for `TransformersEngine`.
+            dtype: As for `TransformersEngine`.
+            num_threads: Threads of the model's process; None leaves one core to this process.
+        """
+        num_threads = num_threads or max(1, (os.cpu_count() or 1) - 1)
+        self._settings = {"model": str(model), "device": device, "dtype": dtype, "num_threads": num_threads}
+        self._lock = threading.Lock()
+        self._process: _ModelProcess | None = None
+        self._name: str | None = None
+        self._status = "not started"
+        self._closed = False
+        atexit.register(self.close)
+
+    @property
+    def name(self) -> str:
+        """Name and checksum, for provenance."""
+        if self._name is None:
+            folder = Path(str(self._settings["model"])).expanduser()
+            # The weights tell it without the process; what a hub id stands for, only the process knows.
+            self._name = model_name(folder) if folder.is_dir() else str(self.run(lambda process: process.ask("name")))
+        return self._name
+
+    @property
+    def status(self) -> str:
+        """One of "not started", "starting", "ready", "closed", or "failed: " and the reason; never waits."""
+        end = self._process.ended() if self._process is not None else None
+        if self._status == "ready" and end and not self._closed:
+            return f"failed: the model's process died ({end}); the next request starts a new one"
+        return "closed" if self._closed else self._status
+
+    @property
+    def pid(self) -> int | None:
+        """Of the model's process; None while there is none."""
+        process = self._process
+        return None if process is None or process.ended() else process.pid
+
+    def start(self) -> None:
+        """Load the model in the background; does nothing while it is loading or loaded."""
+        if self.status not in ("starting", "ready", "closed"):
+            self._status = "starting"
+            threading.Thread(target=self._start_and_note, name="start model", daemon=True).start()
+
+    def open(self, batch: int) -> "WorkerSession":
+        """Start `batch` empty conversations; waits for nothing."""
+        return WorkerSession(self, batch)
+
+    def run(self, request: "Callable[[_ModelProcess], _T]") -> _T:
+        """Let `request` talk to the running process, after the requests before it.
+
+        Raises:
+            EngineError: The model cannot be loaded; or its process died, and a new one is being started.
+        """
+        with self._lock:
+            process = self._running()
+            try:
+                return request(process)
+            except _DiedError as died:
+                if self._closed:
+                    raise self._closed_error() from died
+                message = f"the model's process died ({process.end()}) {died}; it is started again, repeat the step"
+                self._status = "not started"
+                self.start()
+                raise EngineError(message) from died
+            except Exception:
+                raise
+            except BaseException:
+                process.stop()  # an interrupt leaves half an answer on the line
+                raise
+
+    def close(self) -> None:
+        """End the process, even in the middle of a reply; safe to call twice."""
+        self._closed = True
+        atexit.unregister(self.close)
+        if self._process is not None:
+            self._process.stop()
+
+    def _start_and_note(self) -> None:
+        # A failure is in `status`, and the next request meets it again.
+        with suppress(EngineError), self._lock:
+            self._running()
+
+    def _running(self) -> "_ModelProcess":
+        if self._closed:
+            raise self._closed_error()
+        if self._process is not None and self._process.ended() is None:
+            return self._process
+        self._status = "starting"
+        process = self._process = _ModelProcess(self._settings)
+        try:
+            process.wait_until_ready()
+        except EngineError as error:
+            process.stop()
+            self._status = f"failed: {error}"
+            raise
+        if self._closed:  # while the process was being made
+            process.stop()
+            raise self._closed_error()
+        self._status = "ready"
+        return process
+
+    def _closed_error(self) -> EngineError:
+        return EngineError(f"the engine of {self._settings['model']} was closed; make a new one")
+
+
+class WorkerSession:
+    """A batch of conversations in the model's process; what was said is kept here, to survive it."""
+
+    def __init__(self, engine: WorkerEngine, batch: int) -> None:
+        self._engine = engine
+        self._batch = batch
+        self._past: list[tuple[str, list[str] | list[tuple[int, ...]]]] = []
+        """Requests that bring another process to where this session is: replies as tokens, exactly as they were."""
+        self._place: tuple[_ModelProcess, int] | None = None
+        self._closed = False
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append one text to each conversation."""
+        turn = list(texts)
+        self._engine.run(lambda process: process.ask("extend", self._enter(process), turn))
+        self._past.append(("extend", turn))
+
+    def generate(
+        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+    ) -> list[Reply]:
+        """Let the model write; as `TransformersSession.generate`."""
+        arguments = (stop, max_tokens, temperature, seed, on_text is not None)
+        try:
+            replies: list[Reply] = self._engine.run(
+                lambda process: process.ask("generate", self._enter(process), *arguments, on_text=on_text)
+            )
+        except BaseException:
+            self._leave()  # the reply may be whole over there, but nobody has it
+            raise
+        self._past.append(("extend_tokens", [reply.token_ids for reply in replies]))
+        return replies
+
+    def close(self) -> None:
+        """Free the cache with the next request; safe to call twice, never waits."""
+        self._closed = True
+        self._leave()
+
+    def __del__(self) -> None:
+        # A page that was closed forgets its sessions without a word.
+        self.close()
+
+    def _enter(self, process: "_ModelProcess") -> int:
+        """Number of this session in `process`; a new process reads the conversations again."""
+        if self._closed:
+            raise EngineError("the session was closed; open a new one")
+        if self._place is None or self._place[0] is not process:
+            session = int(process.ask("open", self._batch))
+            for method, turn in self._past:
+                process.ask(method, session, turn)
+            self._place = (process, session)
+        return self._place[1]
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            process, session = self._place
+            process.discarded.append(session)
+            self._place = None
+
+
+class _DiedError(Exception):
+    """The process ended in the middle of a request; the text says where."""
+
+
+class _ModelProcess:
+    """The process and the line to it; `engines.model_process` is the other end."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._connection, theirs = Pipe()
+        self.discarded: list[int] = []
+        """Sessions that nobody uses any more."""
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        threads = str(settings["num_threads"])
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "dreamgym.engines.model_process"),
+                    *(str(theirs.fileno()), str(os.getpid()), json.dumps(settings)),
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+            )
+
+        self.pid = self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Wait for the model to be loaded; EngineError with the reason when it cannot."""
+        try:
+            self._receive(None)
+        except _DiedError as died:
+            raise EngineError(f"the model's process died ({self.end()}) while it loaded the model") from died
+
+    def ask(self, method: str, *arguments: object, on_text: OnText | None = None) -> Any:
+        """Send a request and return its answer; EngineError when the other end raised one."""
+        try:
+            while self.discarded:
+                self._connection.send(("close", self.discarded.pop()))
+                self._receive(None)
+            self._connection.send((method, *arguments))
+        except OSError as error:
+            raise _DiedError("before the request") from error
+        return self._receive(on_text)
+
+    def ended(self) -> str | None:
+        """How the process ended; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+
+    def end(self) -> str:
+        """Wait for a process that is dying, and say how it ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=_END_SECONDS)
+        self.stop()
+        return self.ended() or "it does not react"
+
+    def stop(self) -> None:
+        """End the process."""
+        for signal in (self._process.terminate, self._process.kill):
+            signal()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_END_SECONDS)
+                return
+
+    def _receive(self, on_text: OnText | None) -> Any:
+        num_pieces: dict[int, int] = {}
+        problem: Exception | None = None
+        while True:
+            try:
+                kind, *content = self._connection.recv()
+            except (EOFError, OSError) as error:
+                token = max(num_pieces.values(), default=0) + 1
+                raise _DiedError(f"at token {token}" if on_text else "during a request") from error
+            if kind == "text":
+                index, text = content
+                num_pieces[index] = num_pieces.get(index, 0) + 1
+                if on_text is not None and problem is None:
+                    try:
+                        on_text(index, text)
+                    except Exception as error:
+                        problem = error  # raised when the line is free again
+            elif problem is not None:
+                raise problem
+            elif kind == "error":
+                raise EngineError(content[0])
+            else:
+                return content[0]

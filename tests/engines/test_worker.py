@@ -1,0 +1,202 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.engines.worker import WorkerEngine
+from dreamgym.errors import EngineError
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """A zombie whose parent is gone does not count."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def pid_of(engine: WorkerEngine) -> int:
+    assert engine.pid is not None
+    return engine.pid
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path) -> Iterator[WorkerEngine]:
+    engine = WorkerEngine(tiny_model, device="cpu", num_threads=1)
+    yield engine
+    engine.close()
+
+
+def test_starting_in_the_background_ends_in_ready(engine: WorkerEngine) -> None:
+    assert (engine.status, engine.pid) == ("not started", None)
+    engine.start()
+    assert engine.status == "starting"
+    wait_for(lambda: engine.status != "starting")
+    assert engine.status == "ready"
+    pid = pid_of(engine)
+    engine.start()
+    assert (engine.status, engine.pid) == ("ready", pid)
+
+
+def test_replies_equal_those_of_the_engine_in_process(engine: WorkerEngine, tiny_model: Path) -> None:
+    local = TransformersEngine(tiny_model, device="cpu", num_threads=1)
+    assert engine.name == local.name
+    sessions = [engine.open(2), local.open(2)]
+    for turn in (["go to the fridge", "look"], ["open it", ""]):
+        pieces = ["", ""]
+
+        def on_text(index: int, text: str, pieces: list[str] = pieces) -> None:
+            pieces[index] += text
+
+        for session in sessions:
+            session.extend(turn)
+        here, there = (session.generate("<end>", 30, temperature=0.8, seed=1) for session in sessions)
+        assert here == there
+        streamed = sessions[0].generate("<end>", 5, on_text=on_text)
+        assert [reply.text for reply in streamed] == pieces
+        assert streamed == sessions[1].generate("<end>", 5)
+
+
+def test_several_threads_get_their_own_replies(engine: WorkerEngine) -> None:
+    def write(prompt: str) -> str:
+        session = engine.open(1)
+        session.extend([prompt])
+        text = session.generate("<end>", 20)[0].text
+        session.close()
+        return text
+
+    prompts = [f"take egg {index}" for index in range(6)]
+    expected = {prompt: write(prompt) for prompt in prompts}
+    found: dict[str, str] = {}
+    threads = [threading.Thread(target=lambda p=prompt: found.update({p: write(p)})) for prompt in prompts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+
+
+def test_a_killed_process_costs_one_step(engine: WorkerEngine) -> None:
+    session = engine.open(1)
+    session.extend(["go to the fridge"])
+    first = session.generate("<end>", 10)[0]
+    session.extend(["open it"])
+    killed = pid_of(engine)
+
+    def kill(index: int, text: str) -> None:
+        if engine.pid == killed:
+            os.kill(killed, signal.SIGKILL)
+
+    with pytest.raises(EngineError, match=r"died \(killed by signal 9\) at token \d+; .* repeat the step"):
+        session.generate("<end>", 400, on_text=kill)
+    assert engine.status == "starting"
+    again = session.generate("<end>", 10)[0]
+    assert pid_of(engine) != killed
+    fresh = engine.open(1)
+    fresh.extend(["go to the fridge"])
+    assert fresh.generate("<end>", 10)[0] == first
+    fresh.extend(["open it"])
+    assert fresh.generate("<end>", 10)[0].token_ids == again.token_ids
+
+
+def test_a_process_killed_between_requests_is_replaced_unseen(engine: WorkerEngine) -> None:
+    session = engine.open(1)
+    session.extend(["look"])
+    session.generate("<end>", 5)
+    pid = pid_of(engine)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: engine.pid is None)
+    assert engine.status.startswith("failed: the model's process died (killed by signal 9)")
+    assert len(session.generate("<end>", 5)[0].token_ids) == 5
+    assert engine.status == "ready"
+
+
+def test_an_exception_in_on_text_leaves_engine_and_conversation_usable(engine: WorkerEngine) -> None:
+    class CancelledError(Exception):
+        pass
+
+    def cancel(index: int, text: str) -> None:
+        raise CancelledError
+
+    session, other = engine.open(1), engine.open(1)
+    for each in (session, other):
+        each.extend(["go to the fridge"])
+    with pytest.raises(CancelledError):
+        session.generate("<end>", 30, on_text=cancel)
+    assert session.generate("<end>", 10) == other.generate("<end>", 10)
+
+
+def test_errors_of_the_model_come_back_as_they_are(engine: WorkerEngine) -> None:
+    session = engine.open(2)
+    with pytest.raises(EngineError, match="expected 2 texts"):
+        session.extend(["one"])
+    session.close()
+    with pytest.raises(EngineError, match="session was closed"):
+        session.extend(["one", "two"])
+    assert engine.status == "ready"
+
+
+def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    engine = WorkerEngine(tmp_path)
+    engine.start()
+    wait_for(lambda: engine.status != "starting")
+    assert engine.status.startswith("failed: could not load the model in")
+    with pytest.raises(EngineError, match=r"found notes\.txt"):
+        _ = engine.name
+    engine.close()
+
+
+def test_closing_ends_the_process_in_the_middle_of_a_reply(tiny_model: Path) -> None:
+    engine = WorkerEngine(tiny_model, device="cpu", num_threads=1)
+    session = engine.open(1)
+    session.extend(["go"])
+    pid = pid_of(engine)
+    with pytest.raises(EngineError, match="closed"):
+        session.generate("<end>", 400, on_text=lambda index, text: engine.close())
+    assert not is_running(pid)
+    assert engine.status == "closed"
+    engine.close()
+    with pytest.raises(EngineError, match="was closed"):
+        engine.open(1).extend(["go"])
+
+
+APP = """
+    import sys
+    from dreamgym.engines.worker import WorkerEngine
+
+    engine = WorkerEngine(sys.argv[1], num_threads=1)
+    session = engine.open(1)
+    session.extend(["go"])
+    assert "torch" not in sys.modules and "transformers" not in sys.modules
+    print(engine.pid, flush=True)
+    if sys.argv[2] == "wait":
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "normal"])
+def test_no_process_outlives_the_app_and_the_app_has_no_torch(tiny_model: Path, end: str) -> None:
+    mode = "wait" if end == "killed" else "exit"
+    command = [sys.executable, "-c", textwrap.dedent(APP), str(tiny_model), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as app:
+        assert app.stdout is not None
+        pid = int(app.stdout.readline())
+        if end == "killed":
+            assert is_running(pid)
+            app.kill()
+        app.wait(timeout=30)
+    wait_for(lambda: not is_running(pid), seconds=10)
