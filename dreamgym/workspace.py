@@ -123,7 +123,7 @@ class Workspace:
             (path / UNFINISHED_MARKER).write_text(json.dumps({"format": FORMAT}) + "\n", encoding="utf-8")
             with workspace.write_lock("experience", timeout_seconds=60):
                 if (path / MARKER).exists():  # Another process started at the same time and was faster.
-                    (path / UNFINISHED_MARKER).unlink()
+                    (path / UNFINISHED_MARKER).unlink(missing_ok=True)
                     return cls.open(path)
                 workspace.runs_path.mkdir(exist_ok=True)
                 if demo is not None and demo.is_dir():

@@ -16,6 +16,12 @@ from dreamgym.types import Task, Trajectory
 IDENTITY = ("environment", "text", "split", "task_type", "room", "source")
 """Columns of a task that make it this task; its payload and first state may change with the environment's version."""
 
+STORE_TASK = """
+    INSERT INTO tasks (task_id, environment, text, split, task_type, room, source, payload, first_state)
+    VALUES (:task_id, :environment, :text, :split, :task_type, :room, :source, :payload, :first_state)
+    ON CONFLICT (task_id) DO UPDATE SET payload = excluded.payload, first_state = excluded.first_state
+"""
+
 
 class ReplayBuffer:
     """Stores trajectories with the vectors of their (s, a) pairs. May be shared by threads, not by processes."""
@@ -74,7 +80,8 @@ class ReplayBuffer:
 
     def _insert(self, trajectory: Trajectory, vectors: list[bytes]) -> None:
         tables = self._database.table
-        tables("tasks").upsert(task_record(trajectory.task), pk="task_id")
+        # Not sqlite-utils' upsert: on a locked file it decides for good that SQLite knows no upsert, and loses tasks.
+        self._database.execute(STORE_TASK, task_record(trajectory.task))
         stored_at = datetime.now(UTC).isoformat(timespec="microseconds")
         key = tables("trajectories").insert(trajectory_record(trajectory, stored_at)).last_rowid
         assert key is not None

@@ -72,7 +72,8 @@ class HashedNgrams:
             sums += np.bincount(bins, weights=signs, minlength=len(sums))
         vectors = sums.reshape(len(texts), dimension)
         vectors[~vectors.any(axis=1), 0] = 1.0  # Every n-gram cancelled another: any fixed direction will do.
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.divide(vectors, lengths)
 
 
 def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:

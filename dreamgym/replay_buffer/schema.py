@@ -8,8 +8,9 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlite_utils import Database
 
@@ -186,24 +187,20 @@ def _connect(path: Path, mode: str) -> Database:
 
 def _create(path: Path) -> None:
     """Make an empty database of the newest schema: complete under its name or not there at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        unfinished.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.touch()
-        with database_errors(path):
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder, database_errors(path):
+            unfinished = Path(folder) / path.name
+            unfinished.touch()
             database = _connect(unfinished, "rw")
             _migrate(database, 0)
             # The mode is kept in the file, so that the first reader need not wait for a writer to set it.
             database.conn.execute("PRAGMA journal_mode = WAL")
             database.close()
-        os.link(unfinished, path)
-    except FileExistsError:
-        pass  # Another process was faster: its database is as good.
+            with suppress(FileExistsError):  # Another process was faster: its database is as good.
+                os.link(unfinished, path)
     except OSError as error:
         raise WorkspaceError(f"{path} cannot be made: {error.strerror}; choose a folder you can write to") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _migrate(database: Database, version: int) -> None:

@@ -1,0 +1,205 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer import schema
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from tests.replay_buffer.stored_episodes import dream, failed, real
+
+PAST_SCHEMAS = Path(__file__).with_name("schemas")
+"""<n>.sql: what `sqlite3 FILE .dump` said of a database of schema n that held `EPISODES`, and its two PRAGMAs."""
+EPISODES = (real(1), dream(2), failed(3))
+NEXT = ("ALTER TABLE trajectories ADD COLUMN note TEXT", "CREATE TABLE notes (note TEXT)")
+VERSIONS = range(1, len(schema.MIGRATIONS) + 1)
+
+
+def restore(version: int, path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript((PAST_SCHEMAS / f"{version}.sql").read_text(encoding="utf-8"))
+    connection.close()
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    found = {" ".join(row[0].split()) for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql <> ''")}
+    connection.close()
+    return found
+
+
+def version_of(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    return int(version)
+
+
+def release_next_schema(monkeypatch: pytest.MonkeyPatch, *statements: str) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, statements))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_database_of_every_past_schema_opens_with_its_episodes(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    restore(version, path)
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        assert [buffer.add(episode) for episode in EPISODES] == [False] * len(EPISODES)
+    assert version_of(path) == len(schema.MIGRATIONS)
+    assert list(ExperienceReader([path]).iterate_trajectories()) == list(EPISODES)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_released_migration_still_makes_the_schema_it_made(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore(version, tmp_path / "then.sqlite")
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:version])
+    schema.open_for_writing(tmp_path / "now.sqlite").close()
+    assert tables(tmp_path / "now.sqlite") == tables(tmp_path / "then.sqlite")
+
+
+def test_an_older_schema_is_migrated_and_a_backup_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lab.sqlite"
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(real(1))
+    before = len(schema.MIGRATIONS)
+    release_next_schema(monkeypatch, *NEXT)
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(real(2))
+    assert version_of(path) == before + 1
+    assert list(ExperienceReader([path]).iterate_trajectories()) == [real(1), real(2)]
+    backup = tmp_path / f"lab.sqlite.schema-{before}.backup"
+    assert version_of(backup) == before
+    monkeypatch.undo()
+    assert list(ExperienceReader([backup]).iterate_trajectories()) == [real(1)]
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lab.sqlite"
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(real(1))
+    tables_before, version_before = tables(path), version_of(path)
+    release_next_schema(monkeypatch, *NEXT, "CREATE TABLE tasks (already there)")
+    with pytest.raises(WorkspaceError, match="already exists"):
+        schema.open_for_writing(path)
+    assert (tables(path), version_of(path)) == (tables_before, version_before)
+    monkeypatch.undo()
+    assert ExperienceReader([path]).trajectory(real(1).trajectory_id) == real(1)
+
+
+def test_a_reader_refuses_an_older_schema_and_says_what_migrates_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "experience.sqlite"
+    schema.open_for_writing(path).close()
+    release_next_schema(monkeypatch, *NEXT)
+    with pytest.raises(WorkspaceError, match="without --read-only"):
+        ExperienceReader([path]).counts()
+
+
+def test_a_newer_schema_is_refused_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "experience.sqlite"
+    release_next_schema(monkeypatch, *NEXT)
+    schema.open_for_writing(path).close()
+    monkeypatch.undo()
+    before = snapshot(tmp_path)
+    with pytest.raises(WorkspaceError, match=r"experience\.sqlite has schema \d+, .* update DreamGym"):
+        schema.open_for_writing(path)
+    with pytest.raises(WorkspaceError, match="update DreamGym"):
+        ExperienceReader([path]).counts()
+    assert snapshot(tmp_path) == before
+
+
+def other_program(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE tasks (task_id TEXT)")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        other_program,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"SQLite format 3\0"),
+        lambda path: path.write_text("an essay about dreams, longer than a hundred characters " * 3),
+    ],
+    ids=["another program's database", "empty", "cut short", "text"],
+)
+def test_a_file_that_is_not_ours_is_refused_untouched(write: object, tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    assert callable(write)
+    write(path)
+    before = snapshot(tmp_path)
+    with pytest.raises(WorkspaceError, match="no DreamGym database; it was left as it is"):
+        schema.open_for_writing(path)
+    with pytest.raises(WorkspaceError, match="no DreamGym database"):
+        ExperienceReader([path]).counts()
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_in_place_of_a_database_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="cannot be read"):
+        schema.open_for_writing(tmp_path)
+
+
+def test_a_damaged_database_is_told_from_a_foreign_one(tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    schema.open_for_writing(path).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    with pytest.raises(WorkspaceError, match="damaged"):
+        ExperienceReader([path]).counts()
+
+
+def test_a_locked_database_is_given_up_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "experience.sqlite"
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT_SECONDS", 0.05)
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        other = sqlite3.connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WorkspaceError, match="another process"):
+            buffer.add(real(1))
+        other.rollback()
+        other.close()
+        assert buffer.add(real(1))
+
+
+def test_a_path_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorkspaceError, match=r"cannot be made: .* choose a folder"):
+        schema.open_for_writing(tmp_path / "file" / "experience.sqlite")
+
+
+def test_openers_at_the_same_time_make_one_whole_database(tmp_path: Path) -> None:
+    path, errors = tmp_path / "experience.sqlite", []
+
+    def open_one() -> None:
+        try:
+            schema.open_for_writing(path).close()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(("-wal", "-shm"))] == [path.name]
+
+
+def test_a_writer_uses_wal_and_checks_references(tmp_path: Path) -> None:
+    database = schema.open_for_writing(tmp_path / "experience.sqlite")
+    assert database.journal_mode == "wal"
+    assert database.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    database.close()
