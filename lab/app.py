@@ -10,14 +10,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from dreamgym.errors import DreamGymError
-from lab.components.address import address
+from lab.components.address import address, links
 from lab.components.base import ASSETS, script, styles
 from lab.components.header import header
 from lab.context import Context, TabHandles
@@ -50,10 +50,12 @@ LAUNCH: dict[str, Any] = {
 
 def build(services: Services) -> gr.Blocks:
     """Build the page; `services` is all that its handlers touch."""
-    with gr.Blocks(title="DreamGym Lab", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as lab:
+    lab = gr.Blocks(title="DreamGym Lab", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400))
+    with lab:
         selection = gr.State(Selection())
         head = header()
         line = address()
+        link = links()
         context = Context(services, selection, line)
         timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
         with gr.Tabs(elem_id="dg-tabs") as tabs:
@@ -61,49 +63,62 @@ def build(services: Services) -> gr.Blocks:
             for name in TABS:
                 with gr.Tab(name.capitalize(), id=name, elem_id=f"dg-tab-{name}"):
                     handles[name] = BUILDERS[name](context)
-        _wire(lab, selection, line, tabs, handles)
-        _watch_model(lab, services, head, timer, selection, handles["home"])
+        frame = Frame(services, selection, line, tabs, head, timer, handles)
+        frame.wire(lab, link)
     lab.queue(default_concurrency_limit=8, max_size=64)
     return lab
 
 
-def _wire(lab: gr.Blocks, selection: gr.State, line: gr.HTML, tabs: gr.Tabs, handles: dict[str, TabHandles]) -> None:
-    inputs = [block for tab in handles.values() for block in tab.inputs]
-    outputs = [block for tab in handles.values() for block in tab.outputs]
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the tabs, and the handlers that show a tab for a selection."""
 
-    def show(chosen: Selection, values: Sequence[Any]) -> list[Any]:
-        chosen, shown = _render(handles, chosen, values)
-        return [chosen, to_query(chosen), *shown]
+    services: Services
+    selection: gr.State
+    line: gr.HTML
+    tabs: gr.Tabs
+    head: gr.HTML
+    timer: gr.Timer
+    handles: dict[str, TabHandles]
 
-    def load(request: gr.Request, *values: Any) -> list[Any]:
+    def wire(self, lab: gr.Blocks, link: gr.HTML) -> None:
+        """Join the events to the handlers."""
+        inputs = [block for tab in self.handles.values() for block in tab.inputs]
+        outputs = [self.selection, self.line, *(block for tab in self.handles.values() for block in tab.outputs)]
+        model = [self.head, self.timer]
+        home = self.handles["home"]
+        lab.load(self.load, inputs, [*model, self.tabs, *outputs], **QUIET)
+        link.go(self.go, [link, self.selection, *inputs], [self.tabs, *outputs], trigger_mode="always_last", **QUIET)
+        self.tabs.select(self.switch, [self.selection, *inputs], outputs, trigger_mode="multiple", **QUIET)
+        self.timer.tick(self.look, [self.selection, *home.inputs], [*model, *home.outputs], **QUIET)
+
+    def load(self, request: gr.Request, *values: Any) -> list[Any]:
+        """Open the address that the page was called with."""
         chosen = follow(Selection(), dict(request.query_params))
-        return [gr.Tabs(selected=chosen.tab), *show(chosen, values)]
+        return [*self._model(), gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
-    def go(event: gr.EventData, chosen: Selection, *values: Any) -> list[Any]:
-        chosen = follow(chosen, dict(parse_qsl(event.query.removeprefix("?"), keep_blank_values=True)))
-        return [gr.Tabs(selected=chosen.tab), *show(chosen, values)]
+    def go(self, query: str, chosen: Selection, *values: Any) -> list[Any]:
+        """Follow a link."""
+        chosen = follow(chosen, dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
+        return [gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
-    def switch(event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
-        return show(replace(chosen, tab=str(event.value).lower()), values)
+    def switch(self, event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
+        """Show the tab that was opened by hand."""
+        return self._show(replace(chosen, tab=str(event.value).lower()), values)
 
-    shown = [selection, line, *outputs]
-    lab.load(load, inputs, [tabs, *shown], **QUIET)
-    line.go(go, [selection, *inputs], [tabs, *shown], trigger_mode="always_last", **QUIET)
-    tabs.select(switch, [selection, *inputs], shown, **QUIET)
+    def look(self, chosen: Selection, *values: Any) -> list[Any]:
+        """See whether the model's process is ready; when it is, nobody looks any more."""
+        home = self.handles["home"]
+        fresh = home.render(chosen, *values)[1] if chosen.tab == "home" else [gr.skip() for _ in home.outputs]
+        return [*self._model(), *fresh]
 
+    def _model(self) -> list[Any]:
+        value = header_value(self.services)
+        return [value, gr.Timer(active=value["status"] == "starting")]
 
-def _watch_model(
-    lab: gr.Blocks, services: Services, head: gr.HTML, timer: gr.Timer, selection: gr.State, home: TabHandles
-) -> None:
-    """While the model's process starts, look again every second; then never more."""
-
-    def look(chosen: Selection) -> list[Any]:
-        value = header_value(services)
-        fresh = home.render(chosen)[1] if chosen.tab == "home" else [gr.skip() for _ in home.outputs]
-        return [value, gr.Timer(active=value["status"] == "starting"), *fresh]
-
-    for event in (lab.load, timer.tick):
-        event(look, [selection], [head, timer, *home.outputs], **QUIET)
+    def _show(self, chosen: Selection, values: Sequence[Any]) -> list[Any]:
+        chosen, shown = _render(self.handles, chosen, values)
+        return [chosen, to_query(chosen), *shown]
 
 
 def _render(handles: dict[str, TabHandles], chosen: Selection, values: Sequence[Any]) -> tuple[Selection, list[Any]]:

@@ -88,6 +88,7 @@ def _page(value: str) -> dict[str, Any] | None:
     return {"page": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
 
 
+# Gradio takes some names for itself: page, view, deep_link, __theme.
 _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "tab": (("tab",), _choice("tab", TABS)),
     "t": (("trajectory", "step"), _read_trajectory),
@@ -104,8 +105,8 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "outcome": (("outcome",), _choice("outcome", OUTCOMES)),
     "policy": (("policy",), _text("policy", 120)),
     "order": (("order",), _choice("order", ORDERS)),
-    "page": (("page",), _page),
-    "view": (("view",), _choice("view", NEXT_STATE_VIEWS)),
+    "p": (("page",), _page),
+    "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
 _DEFAULTS = {field.name: field.default for field in fields(Selection)}
@@ -156,8 +157,8 @@ def to_query(selection: Selection) -> str:
         ("outcome", selection.outcome),
         ("policy", selection.policy),
         ("order", selection.order if selection.order != ORDERS[0] else ""),
-        ("page", str(selection.page) if selection.page > 1 else ""),
-        ("view", selection.view if selection.view != NEXT_STATE_VIEWS[0] else ""),
+        ("p", str(selection.page) if selection.page > 1 else ""),
+        ("show", selection.view if selection.view != NEXT_STATE_VIEWS[0] else ""),
     ]
     return "?" + urlencode([(name, value) for name, value in pairs if value], safe="/:,")
 

@@ -1,5 +1,4 @@
-// The line right of the tabs: the address of what is seen. Also the one place where a link inside the lab is followed:
-// every <a href="?tab=…"> stays a real link (new tab, copy) and a plain click asks the server for the new selection.
+// The line right of the tabs: the address of what is seen.
 const { el, copy } = dg;
 const kept = new URLSearchParams(location.search).get('__theme');
 
@@ -12,10 +11,3 @@ const draw = (root, query) => {
   document.documentElement.dataset.dgTab = new URLSearchParams(query).get('tab');
 };
 dg.mount(element, props, watch, draw);
-
-document.addEventListener('click', (event) => {
-  const a = event.target.closest?.('a[href^="?"]');
-  if (!a || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  event.preventDefault();
-  trigger('go', { query: a.getAttribute('href') });
-});

@@ -72,7 +72,8 @@ window.dg = (() => {
     return el('div', {}, pre, button);
   };
 
-  // Step strip: one link a step; the arrows stand on the neighbours of the current one.
+  // Step strip: one link a step; the arrows stand on the neighbours of the current one. A step that was just asked for
+  // is marked although the answer shows an earlier one still.
   const strip = (cells) => {
     const nav = el('nav', { class: 'dg-strip', 'aria-label': 'Steps' }, cells.map((c) => el('a', {
       href: c.href, class: `d${c.tint}${c.failed ? ' failed' : ''}`, title: c.title, 'aria-current': c.current ? 'step' : null,
@@ -82,7 +83,8 @@ window.dg = (() => {
       if (i === at) a.setAttribute('aria-current', 'step'); else a.removeAttribute('aria-current');
       if (i === at - 1) a.dataset.key = '←'; else if (i === at + 1) a.dataset.key = '→'; else delete a.dataset.key;
     });
-    mark(links.findIndex((a) => a.hasAttribute('aria-current')));
+    const followed = links.findIndex((a) => a.getAttribute('href') === dg.lastLink);
+    mark(followed >= 0 ? followed : links.findIndex((a) => a.hasAttribute('aria-current')));
     nav.addEventListener('click', (event) => {
       const at = links.indexOf(event.target.closest('a'));
       if (at >= 0) mark(at);
@@ -101,13 +103,5 @@ window.dg = (() => {
     return el('div', { class: 'dg-term' }, el('pre', {}, text), button);
   };
 
-  // Follow a link of the lab as if it had been clicked; address.js listens.
-  const follow = (href) => {
-    const a = el('a', { href, hidden: true });
-    document.body.append(a);
-    a.click();
-    a.remove();
-  };
-
-  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, command, follow };
+  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, command };
 })();

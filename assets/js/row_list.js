@@ -45,18 +45,24 @@ const pager = (value) => el('div', { class: 'dg-foot' },
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': '[', disabled: !value.previous, onclick: () => page(value.previous), 'aria-label': 'Previous page' }, '‹ ', kbd('[')),
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': ']', disabled: !value.next, onclick: () => page(value.next), 'aria-label': 'Next page' }, '› ', kbd(']')));
 
+const mark = (row) => {
+  row.parentNode.querySelectorAll('tr[aria-selected=true]').forEach((r) => r.setAttribute('aria-selected', 'false'));
+  row.setAttribute('aria-selected', 'true');
+};
+
 const root = dg.mount(element, props, watch, (node, value) => {
   const keep = node.querySelector('.dg-list-body')?.scrollTop ?? 0;
   node.replaceChildren(...(value.empty ? [empty(value.empty)] : [el('div', { class: 'dg-list-body' }, table(value)), pager(value)]));
   if (value.empty) return;
   node.querySelector('.dg-list-body').scrollTop = keep;
+  const asked = [...node.querySelectorAll('tbody tr')].find((r) => r.querySelector('a').getAttribute('href') === dg.lastLink);
+  if (asked) mark(asked); // keys run ahead of the answers
   node.querySelector('tr[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
 });
 
 const page = (href, pick) => { if (href) dg.follow(pick ? `${href}&pick=${pick}` : href); };
 const choose = (row) => {
-  root.querySelectorAll('tr[aria-selected=true]').forEach((r) => r.setAttribute('aria-selected', 'false'));
-  row.setAttribute('aria-selected', 'true');
+  mark(row);
   row.scrollIntoView({ block: 'nearest' });
   dg.follow(row.querySelector('a').getAttribute('href'));
 };

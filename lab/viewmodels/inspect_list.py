@@ -85,8 +85,8 @@ def list_value(
         "kind": selection.rows,
         "rows": [_row(row, selection) for row in page.rows],
         "footer": f"{first:,}–{first + len(page.rows) - 1:,} of {page.num_rows:,}" if page.rows else "",
-        "previous": link("inspect", page=str(page.page - 1)) if page.page > 1 else None,
-        "next": link("inspect", page=str(page.page + 1)) if more else None,
+        "previous": link("inspect", p=str(page.page - 1)) if page.page > 1 else None,
+        "next": link("inspect", p=str(page.page + 1)) if more else None,
         "empty": None if page.rows else _empty(reader, selection),
     }
 

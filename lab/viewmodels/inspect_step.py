@@ -135,8 +135,8 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "next_state": segments or [("equal", transition.next_state)],
         "next_label": f"s{subscript(step)}" + (f" against s{subscript(step - 1)}" if against_state else ""),
         "views": [
-            {"label": f"against s{subscript(step - 1)}", "href": link("inspect", view="state"), "on": against_state},
-            {"label": "plain", "href": link("inspect", view="plain"), "on": not against_state},
+            {"label": f"against s{subscript(step - 1)}", "href": link("inspect", show="state"), "on": against_state},
+            {"label": "plain", "href": link("inspect", show="plain"), "on": not against_state},
         ],
         "facts": _changed(trajectory.task, transition),
         "outcome": _outcome(transition),

@@ -1,0 +1,81 @@
+"""Home and the frame around the tabs in a real browser."""
+
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import open_services
+
+
+def test_home_tells_what_is_stored_and_links_into_it(url: str, page: Any) -> None:
+    page.goto(url)
+    home = page.locator("#dg-home")
+    expect(home).to_contain_text("imagined experience")
+    expect(home.get_by_role("row", name="alfworld")).to_contain_text("available")
+    home.locator(".dg-fig", has_text="dreamed").get_by_role("link").click()
+    expect(page.get_by_role("tab", name="Inspect")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#dg-list tbody tr")).to_have_count(3)
+    expect(page.locator("#dg-filter-world input")).to_have_value("Dream")
+
+
+def test_home_leads_to_the_least_sure_dreamed_step(url: str, page: Any) -> None:
+    page.goto(url)
+    page.get_by_role("link", name="Look at one step").click()
+    expect(page.locator("#dg-transition .dg-figs")).to_contain_text("0.30")
+
+
+def test_number_keys_open_the_tabs_and_the_address_follows(url: str, page: Any) -> None:
+    page.goto(url)
+    expect(page.locator("#dg-home h2").first).to_be_visible()
+    for key, name in (("2", "Inspect"), ("3", "Dream"), ("4", "Compare"), ("1", "Home")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+        expect(page.locator("#dg-address code")).to_contain_text(f"tab={name.lower()}")
+
+
+def test_the_help_lists_every_key_that_stands_on_a_control(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect")
+    expect(page.locator("#dg-transition h2")).to_be_visible()
+    shown = set(page.locator("[data-key]").evaluate_all("nodes => nodes.map((n) => n.dataset.key)"))
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    assert shown <= set(dialog.locator("kbd").all_inner_texts())
+    page.keyboard.press("j")  # no shortcut acts behind the dialog
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#dg-transition")).to_contain_text("step 1 of 6")
+
+
+def test_an_empty_workspace_says_how_to_fill_it(serve: Any, tmp_path: Any, page: Any) -> None:
+    services = open_services(tmp_path / "filled")
+    empty = type(services.workspace).create(tmp_path / "empty")
+    from dataclasses import replace
+
+    from dreamgym.replay_buffer.reader import ExperienceReader
+
+    page.goto(serve(replace(services, workspace=empty, reader=ExperienceReader([empty.experience_path]))))
+    expect(page.locator("#dg-home")).to_contain_text("dreamgym collect --environment alfworld")
+    page.keyboard.press("2")
+    expect(page.locator("#dg-list")).to_contain_text("No transitions in this workspace")
+
+
+def test_read_only_is_said(serve: Any, tmp_path: Any, page: Any) -> None:
+    page.goto(serve(open_services(tmp_path / "demo", read_only=True)))
+    expect(page.locator("#dg-header")).to_contain_text("Read-only")
+    expect(page.locator("#dg-home")).to_contain_text("nothing is written or started")
+
+
+def test_dark_follows_the_system_and_the_address(url: str, new_page: Any) -> None:
+    dark = new_page(color_scheme="dark")
+    dark.goto(url)
+    expect(dark.locator("#dg-home h2").first).to_be_visible()
+    background = "getComputedStyle(document.querySelector('#dg-home')).backgroundColor"
+    assert dark.evaluate(background) == "rgb(25, 27, 30)"
+    light = new_page(color_scheme="light")
+    light.goto(f"{url}?__theme=dark")
+    expect(light.locator("#dg-home h2").first).to_be_visible()
+    assert light.evaluate(background) == "rgb(25, 27, 30)"
+    light.keyboard.press("2")
+    expect(light.locator("#dg-address code")).to_contain_text("tab=inspect")
+    assert "__theme=dark" in light.url
