@@ -251,3 +251,11 @@ def test_an_error_under_the_lock_lets_go_of_it(tmp_path: Path) -> None:
         _ = 1 / 0
     with workspace.write_lock("lab", timeout_seconds=0):
         pass
+
+
+def test_a_lock_that_cannot_be_taken_is_said(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WorkspaceError, match="cannot be written: No such file or directory"),
+        Workspace(tmp_path / "gone").write_lock("lab"),
+    ):
+        pass

@@ -7,11 +7,9 @@ from dreamgym.types import Split, World
 
 Outcome = Literal["success", "failure", "failed"]
 """Solved; ended or stopped unsolved; broke off for a reason that is not the policy's (`types.Failure`)."""
-OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "failed")
 
 Order = Literal["newest", "oldest", "least_confident"]
 """By time of storing (steps of one episode always ascend), or doubtful dreamed steps first."""
-ORDERS: tuple[Order, ...] = ("newest", "oldest", "least_confident")
 
 Row = TypeVar("Row")
 

@@ -139,6 +139,21 @@ def test_at_most_half_of_the_neighbours_are_dreams(k: int, expected: list[tuple[
     assert angles_found(retriever, 0, k) == expected
 
 
+def test_dreams_that_tie_are_still_at_most_half(tmp_path: Path) -> None:
+    episodes = [pointing(1, [10] * 6, "dream"), pointing(2, [40, 50])]
+    retriever = Retriever([store(tmp_path / "experience.sqlite", episodes, Angles())], Angles())
+    assert angles_found(retriever, 0, 4) == [("dream", "10"), ("dream", "10"), ("real", "40"), ("real", "50")]
+
+
+def test_equal_situations_tie_wherever_they_stand_in_the_matrix(tmp_path: Path) -> None:
+    encoder, one = HashedNgrams(256), real(1)
+    others = [replace(one, provenance=replace(one.provenance, seed=seed)) for seed in range(61)]
+    retriever = Retriever([store(tmp_path / "experience.sqlite", others, encoder)], encoder)
+    ids = sorted(transition_id(episode.trajectory_id, 2) for episode in others)
+    for state, action in (("You look around.", one.transitions[1].action), (one.transitions[1].state, "look")):
+        assert [d.transition_id for d in retriever.top_k(state, action, 9)] == ids[:9]
+
+
 def test_an_excluded_trajectory_or_task_is_never_returned(tmp_path: Path) -> None:
     mine, same_task, other = pointing(1, [0, 1]), replace(pointing(1, [2]), world="dream"), pointing(2, [90])
     retriever = Retriever([store(tmp_path / "experience.sqlite", [mine, same_task, other], Angles())], Angles())

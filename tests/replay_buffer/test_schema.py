@@ -203,3 +203,11 @@ def test_a_writer_uses_wal_and_checks_references(tmp_path: Path) -> None:
     assert database.journal_mode == "wal"
     assert database.execute("PRAGMA foreign_keys").fetchone() == (1,)
     database.close()
+
+
+def test_a_folder_that_sqlite_cannot_write_is_named_as_the_cause(tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    schema.open_for_writing(path).close()
+    (tmp_path / "experience.sqlite-wal").mkdir()  # Stands for a read-only folder, which root could write to.
+    with pytest.raises(WorkspaceError, match="SQLite must be able to write beside it"):
+        ExperienceReader([path]).counts()
