@@ -71,17 +71,19 @@ class DreamPage:
 
     def start(self, selection: Selection) -> Start:
         """Find what an address asks for: a dream of this page, a stored trajectory, a task, or else the first task."""
+        notice = ""
         try:
             if selection.dream:
                 return self._resume_live(selection.dream)
             if selection.trajectory:
                 dream, action = resume(self._trajectory(selection.trajectory), selection.step)
                 return Start(dream, action)
-            if selection.task:
-                return Start(Dream(self.task(selection.task)))
         except WorkspaceError as error:
-            return Start(self._first_dream(), notice=str(error))
-        return Start(self._first_dream())
+            notice = str(error)
+        try:
+            return Start(Dream(self.task(selection.task)) if selection.task else self._first_dream(), notice=notice)
+        except WorkspaceError as error:
+            return Start(self._first_dream(), notice=notice or str(error))
 
     def tasks(self, split: str) -> list[Task]:
         """Stored tasks of a split."""
@@ -260,8 +262,8 @@ class DreamPage:
         live = self._services.live.find(dream_id)
         if live is not None:
             return Start(live.dream)
-        dream, _ = resume(self._trajectory(dream_id))
-        return Start(dream)
+        dream, action = resume(self._trajectory(dream_id))
+        return Start(dream, action)
 
     def _trajectory(self, trajectory_id: str) -> Trajectory:
         live = self._services.live.find(trajectory_id)

@@ -139,15 +139,18 @@ def parse(query: str) -> Selection:
 
 
 def to_query(selection: Selection) -> str:
-    """Write the address of a selection, starting with "?"; fields at their default are left out, except the tab."""
+    """Write the address of a selection, starting with "?".
+
+    Fields at their default are left out, except the tab, and so is what only another tab's page shows.
+    """
     chosen = selection.transition_id or selection.trajectory
     pairs = [
         ("tab", selection.tab),
         ("t", chosen),
-        ("task", selection.task),
-        ("d", selection.dream),
-        ("mode", selection.mode),
-        ("set", selection.switches),
+        ("task", selection.task if selection.tab == "dream" else ""),
+        ("d", selection.dream if selection.tab == "dream" else ""),
+        ("mode", selection.mode if selection.tab == "compare" else ""),
+        ("set", selection.switches if selection.tab == "compare" else ""),
         ("with", selection.other),
         ("rows", selection.rows if selection.rows != ROWS[0] else ""),
         ("q", selection.text),

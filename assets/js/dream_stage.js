@@ -15,7 +15,7 @@ const border = (world) => (world === 'real' ? 'dg-reald' : 'dg-dreamed');
 const heading = (v) => [
   el('div', { class: 'dg-row dg-title' }, el('h2', { class: 'dg-fill dg-ell', title: v.title }, v.title),
     v.chip && el('span', { class: `dg-chip ${v.chip.kind}` }, v.chip.text)),
-  el('div', { class: 'dg-row dg-wrap dg-meta dg-meta-line' },
+  el('div', { class: 'dg-row dg-wrap dg-meta dg-line' },
     el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph('dream'), el('span', { class: 'dg-world dream' }, 'Dream')),
     v.meta.map((text) => el('span', {}, text))),
 ];

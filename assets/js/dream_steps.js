@@ -8,7 +8,7 @@ const row = (r) => el('button', {
 el('span', { class: `dg-lane ${r.world}`, role: 'img', 'aria-label': r.world }),
 el('span', { class: 'dg-meta dg-num' }, String(r.step)),
 el('code', { class: 'dg-fill dg-ell' }, r.action),
-el('span', { class: `dg-nw ${r.kind === 'bad' ? 'dg-bad' : 'dg-meta'}` }, r.note));
+el('span', { class: `dg-nw dg-meta${r.kind === 'bad' ? ' dg-bad' : ''}` }, r.note));
 
 dg.mount(element, props, watch, (root, v) => {
   const keep = root.querySelector('.dg-lanes')?.scrollTop ?? 0;

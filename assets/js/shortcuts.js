@@ -16,6 +16,17 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['i'], help: 'Copy the step as JSON' },
   { tab: 'inspect', keys: ['c'], help: 'Compare with the other world' },
   { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
+  { tab: 'dream', keys: ['/'], help: 'Type an action', focus: 'dg-action' },
+  { tab: 'dream', keys: ['Enter'], help: 'Dream the typed action' },
+  { tab: 'dream', keys: ['u'], help: 'Undo the last step' },
+  { tab: 'dream', keys: ['o'], help: 'Fold or unfold the reasoning' },
+  { tab: 'dream', keys: ['s'], help: 'Save the trajectory' },
+  { tab: 'dream', keys: ['r'], help: 'Replay in the real engine, and compare' },
+  { tab: 'compare', keys: ['n'], help: 'Next step where the worlds differ' },
+  { tab: 'compare', keys: ['j', 'k'], help: 'Next, previous trajectory' },
+  { tab: 'compare', keys: ['→', '←'], help: 'Next, previous step' },
+  { tab: 'compare', keys: ['i'], help: 'Open in Inspect' },
+  { tab: 'compare', keys: ['d'], help: 'Dream on from here' },
 ];
 
 (() => {

@@ -47,7 +47,11 @@ def compare(real: Iterable[Fact], dream: Iterable[Fact]) -> FactDiff:
     return FactDiff(tuple(sorted(real & dream)), tuple(sorted(real - dream)), tuple(sorted(dream - real)))
 
 
+SCENERY = frozenset({"place"})
+"""Facts that a first state lists and no step can change: a later state that is silent about them has not ended them."""
+
+
 def changed(before: Iterable[Fact], after: Iterable[Fact]) -> frozenset[tuple[str, Fact]]:
     """What a step changed: pairs ("+", fact) for a fact that became true, ("-", fact) for one that ceased."""
-    before, after = frozenset(before), frozenset(after)
+    before, after = (frozenset(fact for fact in facts if fact.name not in SCENERY) for facts in (before, after))
     return frozenset({("+", f) for f in after - before} | {("-", f) for f in before - after})

@@ -1,6 +1,7 @@
 """Dream settings as standard controls, the same in Dream and Compare."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -8,18 +9,24 @@ from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import Switches
 
 
-def dream_settings(prefix: str, note: str) -> list[gr.components.Component]:
-    """Lay out the settings; their values go to `read_settings` in this order.
+def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
+    """Lay out the settings.
 
     Args:
         prefix: Start of the element ids.
         note: What the settings apply to.
+
+    Returns:
+        The column, to hide where nothing is dreamed; the controls, whose values go to `read_settings` in this order.
     """
     default = Switches()
-    with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0):
-        gr.HTML(f'<div class="dg-head"><h3>Dream settings</h3><span class="dg-meta">{note}</span></div>')
+    with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0) as column:
+        gr.HTML(
+            f'<div class="dg-root dg-head"><h3>Dream settings</h3><span class="dg-meta">{note}</span></div>',
+            apply_default_css=False,
+        )
         with gr.Row(elem_classes="dg-switches"):
-            parts: list[gr.components.Component] = [
+            parts: list[Any] = [
                 gr.Checkbox(True, label=label, container=False, min_width=0, elem_id=f"{prefix}-{label.lower()}")
                 for label in ("History", "Reasoning", "Retrieval")
             ]
@@ -27,9 +34,18 @@ def dream_settings(prefix: str, note: str) -> list[gr.components.Component]:
                 gr.Number(default.k, label="k", precision=0, minimum=0, maximum=16, min_width=0, elem_id=f"{prefix}-k")
             )
         parts.append(
-            gr.Slider(0, 2, default.temperature, step=0.1, label="Temperature", elem_id=f"{prefix}-temperature")
+            gr.Slider(
+                0,
+                2,
+                default.temperature,
+                step=0.1,
+                label="Temperature",
+                min_width=0,
+                elem_id=f"{prefix}-temperature",
+                elem_classes="dg-temperature",
+            )
         )
-    return parts
+    return column, parts
 
 
 def read_settings(values: Sequence[bool | float | None]) -> Switches:

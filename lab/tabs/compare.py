@@ -1,16 +1,115 @@
-"""Compare."""
+"""Compare: the same task and actions in the real engine and in the dream, step by step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import gradio as gr
 
+from dreamgym.counterparts import Mode
+from dreamgym.errors import ConfigError
+from lab.compare_page import Chosen, ComparePage
+from lab.components.compare import compare_side, comparison
+from lab.components.settings import dream_settings, read_settings
 from lab.context import Context, TabHandles
-from lab.navigation import Selection
+from lab.navigation import Selection, to_query
+from lab.viewmodels.compare import MODE_LABELS
+from lab.viewmodels.switches import write_switches
 
 
 def build(context: Context) -> TabHandles:
-    """Build the tab."""
-    text = gr.Markdown()
+    """Lay out two columns and join them to the page's behaviour."""
+    page = ComparePage(context.services)
+    jobs = count(1)
+    with gr.Row(elem_classes="dg-cols dg-75", equal_height=False):
+        with gr.Column(scale=75, min_width=0, elem_classes="dg-main"):
+            trajectory, mode = _choice_form()
+            main = comparison()
+        with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
+            side = compare_side()
+            column, settings = dream_settings("dg-compare", "of this comparison")
+    job = gr.State("")
+    shown = [main, side, job, column, trajectory, mode, *settings]
 
-    def render(selection: Selection) -> tuple[Selection, list[str]]:
-        return selection, [f"compare: {selection.transition_id or selection.trajectory or 'nothing chosen'}"]
+    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        chosen = page.choose(selection)
+        progress = page.begin(chosen)
+        # A new number makes this session follow anew; a finished comparison needs nobody to follow it.
+        follows = gr.skip() if progress.done else str(next(jobs))
+        values = [*page.view(chosen, progress), follows, *_form(page, chosen)]
+        return chosen.selection, values
 
-    return TabHandles(render, [text])
+    def follow(request: gr.Request, selection: Selection, number: str) -> Iterator[list[Any]]:
+        chosen = page.choose(selection)
+        for progress in page.follow(str(request.session_hash), number, chosen):
+            yield page.view(chosen, progress)
+
+    def change(selection: Selection, trajectory_id: str | None, way: str | None, *values: Any) -> list[Any]:
+        try:
+            switches = write_switches(read_settings(values))
+        except ConfigError as error:
+            gr.Warning(str(error))
+            return [gr.skip()] * (2 + len(shown))
+        same = trajectory_id == selection.trajectory
+        wanted = replace(
+            selection,
+            trajectory=trajectory_id or selection.trajectory,
+            step=selection.step if same else 0,
+            mode=way or selection.mode,
+            switches=switches,
+        )
+        chosen, fresh = render(wanted)
+        return [chosen, to_query(chosen), *fresh]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    job.change(follow, [context.selection, job], [main, side], trigger_mode="multiple", **quiet)
+    temperature = settings[-1]
+    changes = [trajectory.input, mode.input, temperature.release, *(control.input for control in settings[:-1])]
+    gr.on(
+        changes,
+        change,
+        [context.selection, trajectory, mode, *settings],
+        [context.selection, context.address, *shown],
+        trigger_mode="always_last",
+        **quiet,
+    )
+    return TabHandles(render, shown)
+
+
+def _choice_form() -> tuple[gr.Dropdown, gr.Radio]:
+    with gr.Row(elem_classes="dg-filters dg-compare-bar"):
+        trajectory = gr.Dropdown(
+            [],
+            label="Trajectory",
+            show_label=False,
+            container=False,
+            scale=1,
+            min_width=0,
+            elem_id="dg-compare-trajectory",
+        )
+        mode = gr.Radio(
+            [(MODE_LABELS[name], name) for name in ("open", "closed")],
+            label="Loop",
+            show_label=False,
+            container=False,
+            elem_classes="dg-seg",
+            elem_id="dg-compare-mode",
+        )
+    return trajectory, mode
+
+
+def _form(page: ComparePage, chosen: Chosen) -> list[Any]:
+    switches = chosen.switches
+    identity = chosen.trajectory.trajectory_id if chosen.trajectory else None
+    ways: tuple[Mode, ...] = ("engine",) if chosen.mode == "engine" else ("open", "closed")
+    return [
+        gr.Column(visible=chosen.mode != "engine"),
+        gr.Dropdown(page.choices(chosen), value=identity),
+        gr.Radio([(MODE_LABELS[way], way) for way in ways], value=chosen.mode),
+        switches.history,
+        switches.reasoning,
+        switches.retrieval,
+        switches.k,
+        switches.temperature,
+    ]

@@ -26,7 +26,7 @@ def build(context: Context) -> TabHandles:
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
             split, task, lucky = _task_form()
             steps = dream_steps()
-            settings = dream_settings("dg-dream", "for the next step")
+            _, settings = dream_settings("dg-dream", "for the next step")
             model = model_status()
         with gr.Column(scale=45, min_width=0, elem_classes="dg-main dg-dream-main"):
             stage = dream_stage()
@@ -52,10 +52,10 @@ def build(context: Context) -> TabHandles:
     def status() -> list[Any]:
         return [page.model(), gr.Timer(active=page.model_status() == "starting")]
 
-    def step(live_id: str, typed: str, *values: Any, request: gr.Request) -> Iterator[list[Any]]:
+    def step(request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
         yield from _steps(page, str(request.session_hash), live_id, typed, values)
 
-    def choose(event: gr.EventData, live_id: str, *values: Any, request: gr.Request) -> Iterator[list[Any]]:
+    def choose(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
         yield from _steps(page, str(request.session_hash), live_id, str(event.action), values, keep_typed=True)
 
     def undo(live_id: str, request: gr.Request) -> list[Any]:
@@ -158,6 +158,7 @@ def _action_form() -> tuple[gr.Textbox, gr.Button]:
             scale=1,
             min_width=0,
             elem_id="dg-action",
+            elem_classes="dg-key",
         )
         go = gr.Button("Step", variant="primary", scale=0, min_width=0, elem_id="dg-step")
     return action, go

@@ -12,7 +12,7 @@ from dreamgym.counterparts import Mode
 from dreamgym.types import Failure, Trajectory, Transition
 from lab.navigation import link
 from lab.viewmodels.diff import fact_chips, word_diff
-from lab.viewmodels.text import counted, reward_figure, unit_figure
+from lab.viewmodels.text import reward_figure, unit_figure
 
 MODE_LABELS: dict[Mode, str] = {"open": "open loop", "closed": "closed loop", "engine": "engine replay"}
 MODE_HELP: dict[Mode, str] = {
@@ -47,14 +47,21 @@ def comparison_view(
         selected: Step to mark, counted from 1; 0 for none.
     """
     totals = total(progress.steps)
+    how = f"{MODE_LABELS[mode]}: {MODE_HELP[mode]}"
+    jump = next_difference(progress.steps, selected)
     return {
         "key": f"{trajectory.trajectory_id}/{mode}",
         "figures": figures(totals, progress.num_total),
         "strip": strip(progress, trajectory, selected),
-        "sides": {"real": real_name, "dream": f"{dream_name}, {MODE_LABELS[mode]}" if mode != "engine" else dream_name},
+        "sides": {
+            "real": real_name,
+            "dream": dream_name,
+            "way": mode,
+            "how": how,
+        },
         "rows": rows(progress.steps, mode),
         "selected": selected,
-        "next_difference": next_difference(progress.steps, selected),
+        "next_difference": link("compare", t=f"{trajectory.trajectory_id}.{jump}") if jump else None,
         "progress": _progress_text(progress, mode),
         "error": progress.error,
     }
@@ -85,7 +92,7 @@ def strip(progress: Progress, trajectory: Trajectory, selected: int) -> list[dic
         actions.append(trajectory.failure.action or "")
     for index in range(len(cells), progress.num_total):
         verb = _verb(actions[index]) if index < len(actions) else ""
-        cells.append({"step": index + 1, "verb": verb, "figure": "…", "tint": 0, "title": "not compared yet"})
+        cells.append({"step": index + 1, "word": verb, "figure": "…", "tint": 0, "title": "not compared yet"})
     return cells
 
 
@@ -95,18 +102,19 @@ def _cell(step: StepComparison, trajectory_id: str, selected: bool) -> dict[str,
     figure = f"±{number}" if number is not None else "✕" if "answer" in differs else "–"
     if number == 0 and differs:
         figure = "r" if "reward" in differs else "end"
-    sentence = f"{counted(number, 'fact')} differ" if number is not None else _missing(step)
+    sentence = _missing(step) if number is None else "1 fact differs" if number == 1 else f"{number} facts differ"
     others = [word for word in differs if word in ("reward", "end")]
     tint = min(number, 3) if number is not None else 3 if differs else 0
     return {
         "step": step.step,
-        "verb": _verb(step.action),
+        "word": _verb(step.action),
         "figure": figure,
         "tint": max(tint, 1 if differs else 0),
         "differs": bool(differs),
         "title": f"step {step.step}: {step.action}; {sentence}" + "".join(f", {word} differs" for word in others),
         "href": link("compare", t=f"{trajectory_id}.{step.step}"),
-        "selected": selected,
+        "current": selected,
+        "failed": step.facts is None,
     }
 
 

@@ -11,6 +11,7 @@ from dreamgym.environments.facts import Fact
 from dreamgym.types import Transition
 from lab.viewmodels.diff import changed_chips, inline_diff
 from lab.viewmodels.episode import Dream
+from lab.viewmodels.inspect_step import FIRST_STATE_ONLY
 from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
 
 
@@ -101,12 +102,16 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "action": transition.action,
         "actor": "you" if at > dream.num_given else "stored",
         "reasoning": transition.reasoning,
-        "next_state": inline_diff(transition.state, transition.next_state),
-        "plain": transition.next_state,
+        "next_state": inline_diff(_before(transition), transition.next_state),
         "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
         "figures": figures,
         "chip": _end_chip(transition) if at == len(dream.steps) else None,
     }
+
+
+def _before(transition: Transition) -> str:
+    """The state before without the line that only a first state has: the step did not take it away."""
+    return "\n".join(line for line in transition.state.split("\n") if not line.startswith(FIRST_STATE_ONLY))
 
 
 def _running_view(dream: Dream, number: int, running: Running) -> dict[str, Any]:
@@ -126,11 +131,11 @@ def _running_view(dream: Dream, number: int, running: Running) -> dict[str, Any]
 
 
 def _header(dream: Dream, number: int, model: str) -> dict[str, Any]:
-    end = dream.num_shown
+    end, room = dream.num_shown, f"{dream.task.split}, room {dream.task.room}"
     back = f"looking back: step {number} of {end}" if 0 < number < end else ""
     return {
         "title": dream.task.text,
-        "meta": [text for text in (f"{dream.task.split}, {dream.task.room}", f"step {number}", back, model) if text],
+        "meta": [text for text in (room, f"step {number}", back, model) if text],
         "number": number,
         "world": "dream",
         "chip": None,

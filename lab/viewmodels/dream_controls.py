@@ -133,7 +133,7 @@ def model_view(name: str | None, status: str) -> dict[str, str]:
 
 def task_choices(tasks: Sequence[Task]) -> list[tuple[str, str]]:
     """(label, task id) pairs for a dropdown; equal instructions are told apart by room and then by number."""
-    labels = [f"{task.text} · {task.room}" for task in tasks]
+    labels = [f"{task.text} · room {task.room}" for task in tasks]
     twins, seen = Counter(labels), Counter[str]()
     choices = []
     for task, label in zip(tasks, labels, strict=True):

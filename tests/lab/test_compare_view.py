@@ -82,7 +82,7 @@ def test_the_strip_counts_differing_facts_and_waits_for_the_rest():
     cells = strip(Progress((AGREE, FACTS, REWARD, BROKEN), 5), REAL, 2)
     assert [cell["figure"] for cell in cells] == ["±0", "±2", "r", "✕", "…"]
     assert [cell["tint"] for cell in cells] == [0, 2, 1, 3, 0]
-    assert cells[1]["selected"] and cells[1]["href"] == f"?tab=compare&t={REAL.trajectory_id}.2"
+    assert cells[1]["current"] and cells[1]["href"] == f"?tab=compare&t={REAL.trajectory_id}.2"
     assert cells[1]["title"] == "step 2: go to drawer 1; 2 facts differ"
 
 

@@ -8,7 +8,7 @@ from lab.viewmodels.dream_controls import action_groups, chips_view, model_view,
 from lab.viewmodels.episode import Dream
 
 START = "You are in the middle of a room.\nat: middle of the room\nholding: nothing\nhere: nothing\nplaces: fridge 1"
-TASK = Task("alfworld/1", "alfworld", "cool some egg", "test", "pick_cool", "room 12", START, "generated")
+TASK = Task("alfworld/1", "alfworld", "cool some egg", "test", "pick_cool", "12", START, "generated")
 READY = Availability(True, "alfworld 0.4.2")
 NOTHING = {"rows": []}
 
@@ -30,8 +30,8 @@ def test_a_chip_keeps_at_least_its_last_word():
 
 
 def test_equal_instructions_are_told_apart():
-    other = Task("alfworld/2", "alfworld", "cool some egg", "test", "pick_cool", "room 12", START, "generated")
-    alone = Task("alfworld/3", "alfworld", "cool some egg", "test", "pick_cool", "room 13", START, "generated")
+    other = Task("alfworld/2", "alfworld", "cool some egg", "test", "pick_cool", "12", START, "generated")
+    alone = Task("alfworld/3", "alfworld", "cool some egg", "test", "pick_cool", "13", START, "generated")
     assert task_choices([TASK, other, alone]) == [
         ("cool some egg · room 12 · 1", "alfworld/1"),
         ("cool some egg · room 12 · 2", "alfworld/2"),

@@ -1,0 +1,200 @@
+"""What the Compare tab does, without its widgets: choose what to compare, run it, say how far it is."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from dreamgym.comparison import StepComparison
+from dreamgym.counterparts import Mode, dream_beside, num_real_transitions, replay_beside
+from dreamgym.environments import environment_module
+from dreamgym.errors import EngineError, EnvironmentUnavailableError, WorkspaceError
+from dreamgym.experience_model.model import Switches
+from dreamgym.types import Failure, Task, Trajectory, Transition
+from lab.comparisons import ComparisonKey, Comparisons
+from lab.dream_page import COLLECT
+from lab.dreaming import Dreamer
+from lab.navigation import Selection
+from lab.services import ASSETS, Services
+from lab.viewmodels.compare import Progress, comparison_view
+from lab.viewmodels.compare_controls import choices_of, heading, side_view
+from lab.viewmodels.switches import describe, read_switches
+
+NUM_CHOICES = 200
+"""Newest trajectories in the list; any other is reached by its address."""
+MAX_SESSIONS = 1000
+SECONDS_FOR_AN_ENGINE = 30.0
+TEST_RESULTS = ASSETS / "results" / "experience-model-alfworld.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What an address compares."""
+
+    selection: Selection
+    """As resolved."""
+    trajectory: Trajectory | None
+    """None when nothing is stored."""
+    mode: Mode
+    switches: Switches
+    notice: str = ""
+    """Why the address could not be followed."""
+
+
+class ComparePage:
+    """The Compare tab's behaviour; any number of pages can share it."""
+
+    def __init__(self, services: Services, test_results: Path = TEST_RESULTS) -> None:
+        self._services = services
+        self._dreamer = Dreamer(services.model, services.retriever) if services.model is not None else None
+        self._comparisons = Comparisons()
+        self._test_results = test_results
+        self._lock = threading.Lock()
+        self._jobs: OrderedDict[str, str] = OrderedDict()
+
+    def choose(self, selection: Selection) -> Chosen:
+        """Resolve an address; an unknown trajectory falls back to the newest real one."""
+        notice = ""
+        trajectory: Trajectory | None = None
+        if selection.trajectory:
+            try:
+                trajectory = self._find(selection.trajectory)
+            except WorkspaceError as error:
+                notice = str(error)
+        if trajectory is None:
+            trajectory = self._first()
+            selection = replace(selection, trajectory=trajectory.trajectory_id if trajectory else "", step=0)
+        mode = _fitting(selection.mode, trajectory)
+        num_steps = _num_steps(trajectory) if trajectory else 0
+        selection = replace(selection, mode=mode, step=min(selection.step, num_steps))
+        return Chosen(selection, trajectory, mode, read_switches(selection.switches), notice)
+
+    def begin(self, chosen: Chosen) -> Progress:
+        """Start the comparison if it is not made yet; returns how far it is."""
+        if chosen.trajectory is None:
+            return Progress(done=True)
+        key, trajectory = self._key(chosen), chosen.trajectory
+        refused = self._refusal(chosen)
+        if refused:
+            return Progress(num_total=_num_steps(trajectory), error=refused)
+        return self._comparisons.begin(key, _num_steps(trajectory), lambda: self._compare(chosen))
+
+    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[Progress]:
+        """Yield the comparison's progress until its end, or until this session follows another job."""
+        with self._lock:
+            self._jobs[session] = job
+            self._jobs.move_to_end(session)
+            while len(self._jobs) > MAX_SESSIONS:
+                self._jobs.popitem(last=False)
+        if chosen.trajectory is not None and not self._refusal(chosen):
+            yield from self._comparisons.follow(self._key(chosen), lambda: self._jobs.get(session) == job)
+
+    def view(self, chosen: Chosen, progress: Progress) -> list[dict[str, Any]]:
+        """Values of the main column and of the side column."""
+        listed = [row.trajectory_id for row in self._rows()]
+        if chosen.trajectory is None:
+            return [{"empty": True, "command": COLLECT}, side_view(Progress(done=True), self._results(), None)]
+        main = heading(chosen.trajectory, listed, chosen.notice) | comparison_view(
+            chosen.trajectory,
+            chosen.mode,
+            progress,
+            self._real_name(chosen.trajectory),
+            self._dream_name(chosen),
+            chosen.selection.step,
+        )
+        return [main, side_view(progress, self._results(), chosen.selection)]
+
+    def choices(self, chosen: Chosen) -> list[tuple[str, str]]:
+        """(label, id) of the trajectories to choose from; the chosen one is always among them."""
+        return choices_of(self._rows(), chosen.trajectory)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _compare(self, chosen: Chosen) -> Iterator[StepComparison]:
+        trajectory = cast(Trajectory, chosen.trajectory)
+        module = environment_module(trajectory.task.environment)
+        if chosen.mode == "engine":
+            pool = self._services.pool
+            if pool is None:
+                raise EnvironmentUnavailableError(self._refusal(chosen) or "")
+            environment = pool.acquire(SECONDS_FOR_AN_ENGINE)
+            try:
+                yield from replay_beside(trajectory, environment, module)
+            finally:
+                environment.close()
+            return
+
+        def dream(task: Task, history: tuple[Transition, ...], state: str, action: str) -> Transition | Failure:
+            if self._dreamer is None:
+                raise EngineError(self._services.model_reason)
+            query = self._dreamer.query(task, history, state, action, chosen.switches)
+            return self._dreamer.dream(query, chosen.switches).answer
+
+        yield from dream_beside(trajectory, chosen.mode, dream, module)
+
+    def _refusal(self, chosen: Chosen) -> str | None:
+        """Why this comparison cannot be made here, with the next move; None when it can."""
+        if chosen.mode != "engine":
+            return self._services.model_reason if self._dreamer is None else None
+        if self._services.pool is not None:
+            return None
+        task = cast(Trajectory, chosen.trajectory).task
+        available = environment_module(task.environment).availability()
+        if not available.ok:
+            return available.detail
+        return "The lab was started read-only, so no real engine runs. Start it without --read-only to replay."
+
+    def _key(self, chosen: Chosen) -> ComparisonKey:
+        trajectory = cast(Trajectory, chosen.trajectory)
+        model = self._dreamer.name if self._dreamer and chosen.mode != "engine" else ""
+        switches = Switches() if chosen.mode == "engine" else chosen.switches
+        return ComparisonKey(trajectory.trajectory_id, chosen.mode, model, switches)
+
+    def _real_name(self, trajectory: Trajectory) -> str:
+        if trajectory.world == "real":
+            return f"{_short(trajectory.provenance.environment_version)}, {trajectory.provenance.policy}"
+        return _short(environment_module(trajectory.task.environment).version_text())
+
+    def _dream_name(self, chosen: Chosen) -> str:
+        trajectory = cast(Trajectory, chosen.trajectory)
+        if trajectory.world == "dream":
+            return trajectory.provenance.model or "unknown model"
+        name = self._dreamer.name if self._dreamer else "no model"
+        return f"{name}, {describe(chosen.switches)}"
+
+    def _find(self, trajectory_id: str) -> Trajectory:
+        live = self._services.live.find(trajectory_id)
+        return live.trajectory if live else self._services.reader.trajectory(trajectory_id)
+
+    def _rows(self) -> Any:
+        return self._services.reader.trajectories(page=1, page_size=NUM_CHOICES).rows
+
+    def _first(self) -> Trajectory | None:
+        rows = [row for row in self._rows() if row.num_transitions]
+        best = next((row for row in rows if row.world == "real"), rows[0] if rows else None)
+        return self._services.reader.trajectory(best.trajectory_id) if best else None
+
+    def _results(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self._test_results.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def _fitting(mode: str, trajectory: Trajectory | None) -> Mode:
+    if trajectory is not None and trajectory.world == "dream":
+        return "engine"
+    return "closed" if mode == "closed" else "open"
+
+
+def _short(version: str) -> str:
+    """The first package of a version text."""
+    return version.split(",", 1)[0]
+
+
+def _num_steps(trajectory: Trajectory) -> int:
+    return num_real_transitions(trajectory) if trajectory.world == "dream" else len(trajectory.transitions)

@@ -1,0 +1,15 @@
+"""The parts of the Compare tab that are drawn from `lab.viewmodels.compare` and `lab.viewmodels.compare_controls`."""
+
+import gradio as gr
+
+from lab.components.base import drawn
+
+
+def comparison() -> gr.HTML:
+    """Title, totals, step strip and the two worlds side by side."""
+    return drawn("compare.js", elem_id="dg-comparison")
+
+
+def compare_side() -> gr.HTML:
+    """How close the dream is, and the model's test figures."""
+    return drawn("compare_side.js", elem_id="dg-compare-side")
