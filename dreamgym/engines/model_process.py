@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession
 from dreamgym.errors import EngineError
+
+if TYPE_CHECKING:
+    from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession
 
 _PARENT_CHECK_SECONDS = 1.0
 
@@ -21,6 +23,8 @@ def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to handle
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     connection: Connection[Any, Any] = Connection(file_descriptor)
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
+
     try:
         engine = TransformersEngine(**settings)
     except EngineError as error:
@@ -43,8 +47,8 @@ def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
 
 
 def _answer(
-    engine: TransformersEngine,
-    sessions: dict[int, TransformersSession],
+    engine: "TransformersEngine",
+    sessions: "dict[int, TransformersSession]",
     send: Callable[[tuple[str, int, str]], None],
     method: str,
     arguments: list[Any],
