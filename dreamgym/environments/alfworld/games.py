@@ -26,8 +26,8 @@ from dreamgym.environments.alfworld.generator import (
     can_host,
     generate,
     prove,
-    scenes,
 )
+from dreamgym.environments.alfworld.rooms import scenes
 from dreamgym.errors import ConfigError, DreamGymError, EnvironmentUnavailableError, TaskError
 from dreamgym.types import SPLITS, Split, Task
 

@@ -6,20 +6,15 @@ choice of a goal, so these are ALFWorld-style games on the ALFWorld engine, not 
 """
 
 import functools
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from dreamgym.environments.alfworld.engine import AlfworldEnvironment, import_alfworld
+from dreamgym.environments.alfworld.engine import AlfworldEnvironment
+from dreamgym.environments.alfworld.rooms import Room, Thing, coordinates, read_room, rules
 from dreamgym.errors import ConfigError, DreamGymError
-from dreamgym.types import Split
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 GENERATOR_VERSION = 1
 """Raise it when the same arguments no longer give the same game or first state: cached games are then made anew."""
@@ -41,7 +36,6 @@ TOOLS = {
 
 _LAMPS = ("DeskLamp", "FloorLamp")
 _LAMP_STANDS = ("Desk", "SideTable", "Dresser", "CoffeeTable", "DiningTable", "Shelf", "CounterTop")
-_LAYOUT_TYPES = {"Sink": "SinkBasin", "Bathtub": "BathtubBasin"}
 _START = "loc_bar_99_bar_99_bar_0_bar_30"  # no receptacle stands there: the game begins in the middle of the room
 
 
@@ -59,23 +53,6 @@ SIZES = {
     "small": Profile(num_receptacles=(8, 13), num_objects=(6, 12), max_same_receptacle=4, max_same_object=2),
     "full": Profile(num_receptacles=(54, 54), num_objects=(21, 60), max_same_receptacle=54, max_same_object=3),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """A receptacle or an object of a game."""
-
-    thor_id: str
-    """Type and coordinates, e.g. "Mug|+01.20|-00.35|+02.00"."""
-    kind: str
-    place: int = -1
-    """Index of the receptacle an object lies in; -1 for a receptacle."""
-
-    @property
-    def pddl(self) -> str:
-        """The engine takes the text before the first "_bar_" as the thing's noun."""
-        name = self.thor_id.replace("|", "_bar_").replace("+", "_plus_").replace("-", "_minus_")
-        return name.replace(".", "_dot_").lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +82,7 @@ class Game:
 
     def to_json(self) -> dict[str, object]:
         """The content of a game.tw-pddl file, as the engine loads it."""
-        domain, grammar = _wheel().texts
+        domain, grammar = rules().texts
         return {
             "pddl_domain": domain,
             "grammar": grammar.replace("UNKNOWN GOAL", self.goal.text),
@@ -113,51 +90,6 @@ class Game:
             "solvable": True,
             "walkthrough": list(self.walkthrough),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """A room of the package."""
-
-    receptacles: tuple[Thing, ...]
-    """At their real places where the package knows them, else at made-up ones."""
-    kinds: frozenset[str]
-    """Object types seen in that room."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wheel:
-    """The parts of the alfworld package that a game is made of."""
-
-    folder: Path
-    constants: "ModuleType"
-    goals: Mapping[str, Mapping[str, Any]]
-    texts: tuple[str, str]
-    """PDDL domain and text grammar."""
-
-    def fits(self, receptacle: str, kind: str) -> bool:
-        return kind in self.constants.VAL_RECEPTACLE_OBJECTS.get(receptacle, ())
-
-    @property
-    def openable(self) -> frozenset[str]:
-        return frozenset(self.constants.OPENABLE_CLASS_LIST) - {"Box"}
-
-
-@functools.cache
-def _wheel() -> _Wheel:
-    import_alfworld()
-    import alfworld.info as info
-    from alfworld.gen import constants
-    from alfworld.gen.goal_library import gdict
-
-    texts = (Path(info.ALFRED_PDDL_PATH).read_text(), Path(info.ALFRED_TWL2_PATH).read_text())
-    return _Wheel(Path(info.__file__).parent, constants, gdict, texts)
-
-
-def scenes(split: Split) -> tuple[int, ...]:
-    """Rooms of a split: validation plays in the train rooms, test in rooms that training never sees."""
-    constants = _wheel().constants
-    return tuple(constants.TEST_SCENE_NUMBERS if split == "test" else constants.TRAIN_SCENE_NUMBERS)
 
 
 def can_host(task_type: str, scene: int) -> bool:
@@ -185,10 +117,10 @@ def generate(task_type: str, scene: int, seed: int, size: str = "small") -> Game
     goals = _goals(task_type, scene)
     if not goals:
         return None
-    rng, room, profile = random.Random(f"{size}/{task_type}/{scene}/{seed}"), _room(scene), SIZES[size]
+    rng, room, profile = random.Random(f"{size}/{task_type}/{scene}/{seed}"), read_room(scene), SIZES[size]
     target = rng.choice(sorted(goals))
     destination = rng.choice(goals[target])
-    template = rng.choice(_wheel().goals[task_type]["templates"])
+    template = rng.choice(rules().goals[task_type]["templates"])
     text = template.format(obj=target.lower(), recep=destination.lower(), toggle=destination.lower())
     goal = Goal(target, destination, text)
     receptacles = _choose_receptacles(room, task_type, goal, profile, rng)
@@ -221,45 +153,17 @@ def prove(walkthrough: Sequence[str], path: Path, environment: AlfworldEnvironme
     return Proof(first_state, None if walkthrough else "there is no walkthrough")
 
 
-@functools.cache
-def _room(scene: int) -> Room:
-    wheel = _wheel()
-    layouts = wheel.folder / "gen" / "layouts"
-    try:
-        kinds = frozenset(json.loads((layouts / f"FloorPlan{scene}-objects.json").read_text()))
-        known = json.loads((layouts / f"FloorPlan{scene}-openable.json").read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"the alfworld package has no room {scene}") from error
-    fixed = set(wheel.constants.VAL_RECEPTACLE_OBJECTS) - set(wheel.constants.MOVABLE_RECEPTACLES)
-    receptacles = []
-    for thor_id in sorted(known):
-        layout_kind = thor_id.split("|")[0]
-        kind = _LAYOUT_TYPES.get(layout_kind, layout_kind)
-        if kind in fixed:
-            receptacles.append(Thing(thor_id if kind == layout_kind else f"{thor_id}|{kind}", kind))
-    rng = random.Random(scene)
-    for kind in sorted(kinds & (fixed - {thing.kind for thing in receptacles})):
-        for _ in range(4 if kind == "StoveBurner" else 1):
-            base = kind.removesuffix("Basin")
-            receptacles.append(Thing(f"{base}|{_coordinates(rng)}" + (f"|{kind}" if base != kind else ""), kind))
-    return Room(tuple(receptacles), kinds)
-
-
-def _coordinates(rng: random.Random) -> str:
-    return "|".join(f"{rng.uniform(-4, 4):+06.2f}" for _ in range(3))
-
-
 def _carriable(room: Room) -> list[str]:
     """Object types of the room that some receptacle in it can hold."""
-    wheel, places = _wheel(), {thing.kind for thing in room.receptacles}
+    world, places = rules(), {thing.kind for thing in room.receptacles}
     kinds = room.kinds - places - set(_LAMPS)
-    return sorted(k for k in kinds if not k.endswith("Sliced") and any(wheel.fits(p, k) for p in places))
+    return sorted(k for k in kinds if not k.endswith("Sliced") and any(world.fits(p, k) for p in places))
 
 
 @functools.cache
 def _goals(task_type: str, scene: int) -> Mapping[str, tuple[str, ...]]:
     """Possible goals of a room: object type to the types of receptacle (or lamp) it may be wanted at."""
-    wheel, room = _wheel(), _room(scene)
+    world, room = rules(), read_room(scene)
     places = sorted({thing.kind for thing in room.receptacles})
     if task_type == "look_at_obj_in_light":
         lamps = tuple(sorted(room.kinds & set(_LAMPS)))
@@ -269,9 +173,9 @@ def _goals(task_type: str, scene: int) -> Mapping[str, tuple[str, ...]]:
         return {}
     goals: dict[str, tuple[str, ...]] = {}
     for kind in _carriable(room):
-        if group and kind not in wheel.constants.VAL_ACTION_OBJECTS[group]:
+        if group and kind not in world.constants.VAL_ACTION_OBJECTS[group]:
             continue
-        homes = [p for p in places if wheel.fits(p, kind)]
+        homes = [p for p in places if world.fits(p, kind)]
         if len(homes) > 1 and (wanted := tuple(p for p in homes if p != tool)):  # it must be able to lie elsewhere
             goals[kind] = wanted
     return goals
@@ -281,17 +185,17 @@ def _choose_receptacles(
     room: Room, task_type: str, goal: Goal, profile: Profile, rng: random.Random
 ) -> tuple[Thing, ...]:
     """Those the goal needs, then others at random up to the profile's number."""
-    wheel = _wheel()
+    world = rules()
     pool = rng.sample(room.receptacles, len(room.receptacles))
     if task_type == "look_at_obj_in_light":
         needed = [
             next(t for t in pool if t.kind in _LAMP_STANDS),
-            next(t for t in pool if wheel.fits(t.kind, goal.target)),
+            next(t for t in pool if world.fits(t.kind, goal.target)),
         ]
     else:
         tool = TOOLS.get(task_type, ("", "", ""))[1]
         needed = [next(t for t in pool if t.kind == kind) for kind in (goal.destination, tool) if kind]
-        needed.append(next(t for t in pool if wheel.fits(t.kind, goal.target) and t.kind != goal.destination))
+        needed.append(next(t for t in pool if world.fits(t.kind, goal.target) and t.kind != goal.destination))
     chosen = dict.fromkeys(needed)
     same = Counter(thing.kind for thing in chosen)
     wanted = rng.randint(*profile.num_receptacles)
@@ -308,16 +212,16 @@ def _place_objects(
     room: Room, task_type: str, goal: Goal, receptacles: Sequence[Thing], profile: Profile, rng: random.Random
 ) -> tuple[Thing, ...]:
     """The goal's objects, lamps, then others: the goal never holds at the start."""
-    wheel, objects = _wheel(), list[Thing]()
+    world, objects = rules(), list[Thing]()
 
     def put(kind: str, places: Sequence[int]) -> None:
         taken = {thing.thor_id for thing in objects}
-        while (thor_id := f"{kind}|{_coordinates(rng)}") in taken:
+        while (thor_id := f"{kind}|{coordinates(rng)}") in taken:
             pass
         objects.append(Thing(thor_id, kind, rng.choice(places)))
 
     def homes(kind: str) -> list[int]:
-        return [i for i, place in enumerate(receptacles) if wheel.fits(place.kind, kind)]
+        return [i for i, place in enumerate(receptacles) if world.fits(place.kind, kind)]
 
     elsewhere = [i for i in homes(goal.target) if receptacles[i].kind != goal.destination]
     num_targets = rng.randint(2, 3) if task_type == "pick_two_obj_and_place" else rng.randint(1, 3)
@@ -350,7 +254,7 @@ def _names(things: Sequence[Thing]) -> dict[Thing, str]:
 def _walkthrough(task_type: str, goal: Goal, receptacles: Sequence[Thing], objects: Sequence[Thing]) -> tuple[str, ...]:
     """A plan from the generator's own knowledge; Fast Downward needs up to 17 s for a full room."""
     names, plan = _names([*receptacles, *objects]), list[str]()
-    openable, opened, here = _wheel().openable, set[Thing](), None
+    openable, opened, here = rules().openable, set[Thing](), None
 
     def visit(place: Thing, *, enter: bool = True) -> str:
         nonlocal here
@@ -382,7 +286,7 @@ def _walkthrough(task_type: str, goal: Goal, receptacles: Sequence[Thing], objec
 
 def _problem(game: Game) -> str:
     """The game as a PDDL problem of the package's domain."""
-    wheel = _wheel()
+    world = rules()
     locations = [f"loc_bar_{i}_bar_0_bar_0_bar_45" for i in range(len(game.receptacles))]
     # the domain's actions name these types, so they must be declared even if the room has none
     receptacle_kinds = sorted({t.kind for t in game.receptacles} | {"SinkBasin", "Microwave", "Fridge"})
@@ -397,16 +301,16 @@ def _problem(game: Game) -> str:
     ]
     facts = ["(= (total-cost) 0)", f"(atLocation agent1 {_START})"]
     for place in sorted({thing.kind for thing in game.receptacles}):
-        facts += [f"(canContain {place}Type {kind}Type)" for kind in object_kinds if wheel.fits(place, kind)]
+        facts += [f"(canContain {place}Type {kind}Type)" for kind in object_kinds if world.fits(place, kind)]
     for thing, location in zip(game.receptacles, locations, strict=True):
         facts += [f"(receptacleType {thing.pddl} {thing.kind}Type)", f"(receptacleAtLocation {thing.pddl} {location})"]
-        if thing.kind in wheel.openable:
+        if thing.kind in world.openable:
             facts.append(f"(openable {thing.pddl})")
     for thing in game.objects:
         facts += _object_facts(thing, game.receptacles[thing.place].pddl, locations[thing.place])
     listing = {":objects": "\n  ".join(declared), ":init": "\n  ".join(facts)}
     sections = "\n".join(f" ({key}\n  {lines})" for key, lines in listing.items())
-    goal = wheel.goals[game.task_type]["pddl"].replace("#", "-")
+    goal = world.goals[game.task_type]["pddl"].replace("#", "-")
     goal = goal.format(obj=game.goal.target, recep=game.goal.destination, toggle=game.goal.destination)
     goal = goal.rstrip().removesuffix(")")  # the package's text closes the (define too
     name = f"{game.task_type}_{game.scene}_{game.seed}"
@@ -414,7 +318,7 @@ def _problem(game: Game) -> str:
 
 
 def _object_facts(thing: Thing, place: str, location: str) -> list[str]:
-    constants, name = _wheel().constants, thing.pddl
+    constants, name = rules().constants, thing.pddl
     facts = [f"(objectType {name} {thing.kind}Type)", f"(inReceptacle {name} {place})"]
     facts += [f"(objectAtLocation {name} {location})"]
     facts.append(f"({'toggleable' if thing.kind in _LAMPS else 'pickupable'} {name})")

@@ -17,8 +17,8 @@ from dreamgym.environments.alfworld.generator import (
     can_host,
     generate,
     prove,
-    scenes,
 )
+from dreamgym.environments.alfworld.rooms import scenes
 from dreamgym.errors import ConfigError
 from dreamgym.types import SPLITS
 
