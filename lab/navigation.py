@@ -37,8 +37,6 @@ class Selection:
     """How Compare makes the other world's side; empty takes what fits the trajectory."""
     switches: str = ""
     """Dream settings of Compare that differ from the default, see `viewmodels.switches`."""
-    other: str = ""
-    """What Compare sets the trajectory against: a second trajectory id, or a word of Compare's own."""
     rows: str = "transitions"
     text: str = ""
     world: str = ""
@@ -96,7 +94,6 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "d": (("dream",), _pattern("dream", re.compile(r"tr-[0-9a-f]{12}"))),
     "mode": (("mode",), _choice("mode", MODES)),
     "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
-    "with": (("other",), _pattern("other", re.compile(r"[\w.@-]{1,80}"))),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
     "world": (("world",), _choice("world", ("real", "dream"))),
@@ -110,6 +107,24 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
 _DEFAULTS = {field.name: field.default for field in fields(Selection)}
+_SHOWN_BY = {
+    "inspect": {
+        "rows": "rows",
+        "q": "text",
+        "world": "world",
+        "split": "split",
+        "action": "action_type",
+        "outcome": "outcome",
+        "policy": "policy",
+        "order": "order",
+        "p": "page",
+        "show": "view",
+    },
+    "dream": {"task": "task", "d": "dream"},
+    "compare": {"mode": "mode", "set": "switches"},
+}
+"""Tab to what its addresses hold beside the chosen transition: name to field."""
+_TEXT_OF_DEFAULTS = {name: str(_DEFAULTS[field]) for names in _SHOWN_BY.values() for name, field in names.items()}
 _FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy", "order")
 
 
@@ -143,27 +158,10 @@ def to_query(selection: Selection) -> str:
 
     Fields at their default are left out, except the tab, and so is what only another tab's page shows.
     """
-    chosen = selection.transition_id or selection.trajectory
-    pairs = [
-        ("tab", selection.tab),
-        ("t", chosen),
-        ("task", selection.task if selection.tab == "dream" else ""),
-        ("d", selection.dream if selection.tab == "dream" else ""),
-        ("mode", selection.mode if selection.tab == "compare" else ""),
-        ("set", selection.switches if selection.tab == "compare" else ""),
-        ("with", selection.other),
-        ("rows", selection.rows if selection.rows != ROWS[0] else ""),
-        ("q", selection.text),
-        ("world", selection.world),
-        ("split", selection.split),
-        ("action", selection.action_type),
-        ("outcome", selection.outcome),
-        ("policy", selection.policy),
-        ("order", selection.order if selection.order != ORDERS[0] else ""),
-        ("p", str(selection.page) if selection.page > 1 else ""),
-        ("show", selection.view if selection.view != NEXT_STATE_VIEWS[0] else ""),
-    ]
-    return "?" + urlencode([(name, value) for name, value in pairs if value], safe="/:,")
+    pairs = [("tab", selection.tab), ("t", selection.transition_id or selection.trajectory)]
+    pairs += [(name, str(getattr(selection, field))) for name, field in _SHOWN_BY.get(selection.tab, {}).items()]
+    shown = [(name, value) for name, value in pairs if value and value != _TEXT_OF_DEFAULTS.get(name)]
+    return "?" + urlencode(shown, safe="/:,")
 
 
 def link(tab: str, **changes: str) -> str:

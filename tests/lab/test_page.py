@@ -1,0 +1,39 @@
+"""What must hold for every page of the lab, read from its sources and from a fresh process."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+LAB = Path(__file__).resolve().parents[2] / "lab"
+SCRIPTS = LAB.parent / "assets" / "js"
+
+
+def sources(folder: Path, pattern: str) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.rglob(pattern))}
+
+
+def test_the_app_opens_without_loading_torch_or_an_environment() -> None:
+    heavy = ("torch", "transformers", "trl", "textworld", "alfworld")
+    code = f"import sys, lab.app, launch; print([m for m in {heavy!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=LAB.parent, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_no_text_can_reach_a_template() -> None:
+    for name, text in sources(LAB, "*.py").items():
+        assert "gr.Plot(" not in text, name
+        assert 'datatype="html"' not in text, name
+        assert "html_template" not in text or name == "base.py", f"{name}: components are drawn by scripts"
+    for name, text in sources(SCRIPTS, "*.js").items():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), name
+
+
+def test_view_models_know_nothing_of_gradio() -> None:
+    for name, text in sources(LAB / "viewmodels", "*.py").items():
+        assert not re.search(r"^\s*(import|from) gradio", text, re.MULTILINE), name
+
+
+def test_no_handler_is_offered_as_an_api() -> None:
+    for name, text in sources(LAB, "*.py").items():
+        assert "api_name" not in text, f"{name}: handlers of the page are private"

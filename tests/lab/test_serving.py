@@ -1,0 +1,53 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from dreamgym.errors import ConfigError
+from lab.serving import choose_port, is_loopback, read_auth, refuse_open_host
+
+
+@pytest.mark.parametrize(
+    ("host", "closed"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("lab.example", False)],
+)
+def test_only_loopback_is_closed_to_others(host: str, closed: bool) -> None:
+    assert is_loopback(host) is closed
+
+
+def test_an_open_host_needs_a_login_or_read_only() -> None:
+    with pytest.raises(ConfigError, match=r"--auth .* or --read-only"):
+        refuse_open_host("0.0.0.0", [], read_only=False)
+    refuse_open_host("0.0.0.0", [("a", "b")], read_only=False)
+    refuse_open_host("0.0.0.0", [], read_only=True)
+    refuse_open_host("127.0.0.1", [], read_only=False)
+
+
+def test_logins_come_from_the_line_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "logins"
+    file.write_text("eva:p:w\n\n")
+    assert read_auth(["ann:1,bob:2", f"@{file}"]) == [("ann", "1"), ("bob", "2"), ("eva", "p:w")]
+
+
+@pytest.mark.parametrize("value", ["ann", "ann:", ":1", "@/no/such/file"])
+def test_a_login_without_both_halves_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="--auth"):
+        read_auth([value])
+
+
+def test_a_password_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(ConfigError) as error:
+        read_auth([":secret"])
+    assert "secret" not in str(error.value)
+
+
+def test_the_next_free_port_is_taken_and_a_named_one_must_be_free() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert choose_port("127.0.0.1", None, port) > port
+        with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1"):
+            choose_port("127.0.0.1", port, 7860)
+    with pytest.raises(ConfigError, match="cannot listen"):
+        choose_port("192.0.2.1", None, 7860)
