@@ -31,3 +31,12 @@ class TaskError(DreamGymError):
 
 class EngineError(DreamGymError):
     """Text generation failed: a model cannot be loaded, or its worker process died."""
+
+
+class MalformedReplyError(DreamGymError):
+    """A model's reply cannot be read; the episode ends with this as its reason, never with a reward of 0."""
+
+    def __init__(self, reason: str, raw_reply: str) -> None:
+        """Keep the reply as generated."""
+        super().__init__(f"malformed reply: {reason}")
+        self.raw_reply = raw_reply

@@ -110,7 +110,7 @@ class Availability:
 
 
 class EnvironmentModule(Protocol):
-    """What a module in `environments.ENVIRONMENTS` offers; all but `make` and `availability` run without its package."""
+    """A module of `environments.ENVIRONMENTS`; all but `make` and `availability` run without its package."""
 
     POLICIES: tuple[str, ...]
 

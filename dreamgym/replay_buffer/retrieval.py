@@ -3,6 +3,7 @@
 Source: DreamGym, arXiv:2511.03773, section 4.1; that at most half of the k may be dreams is ours.
 """
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from dreamgym.interfaces import Encoder
 from dreamgym.replay_buffer.encoders import situation
 from dreamgym.replay_buffer.queries import Files, marks, open_files
 from dreamgym.replay_buffer.records import Record, read_transition
-from dreamgym.types import Transition, World, transition_id
+from dreamgym.types import SPLITS, Split, Transition, World, transition_id
 
 NUM_QUERIES_AT_ONCE = 64
 """Bounds the memory of a batch: 64 x 100,000 similarities are 26 MB."""
@@ -31,8 +32,9 @@ VECTORS = """
     SELECT x.id, x.step, j.trajectory_id, j.task_id, j.world, e.vector
     FROM {file}.transitions x
     JOIN {file}.trajectories j ON j.id = x.trajectory
+    JOIN {file}.tasks t ON t.task_id = j.task_id
     LEFT JOIN {file}.embeddings e ON e.transition = x.id AND e.encoder = ?
-    WHERE x.failure IS NULL AND x.id > ? ORDER BY x.id
+    WHERE x.failure IS NULL AND x.id > ? AND t.split IN (SELECT value FROM json_each(?)) ORDER BY x.id
 """
 DEMONSTRATIONS = """
     SELECT x.*, j.world, t.text
@@ -93,9 +95,13 @@ class Retriever:
     vector was made by another encoder are encoded again when they are read. Threads may share a retriever.
     """
 
-    def __init__(self, paths: Sequence[Path], encoder: Encoder) -> None:
-        """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`."""
+    def __init__(self, paths: Sequence[Path], encoder: Encoder, splits: Sequence[Split] = SPLITS) -> None:
+        """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`.
+
+        `splits`: only transitions of tasks of these; evaluation must not retrieve from the rooms it evaluates on.
+        """
         self._paths = tuple(paths)
+        self._splits = json.dumps(list(splits))
         self._encoder = encoder
         self._refreshing = threading.Lock()
         none = np.empty(0, dtype=np.int64)
@@ -145,7 +151,7 @@ class Retriever:
     def _extended(self, index: _Index, files: Files, name: str) -> _Index:
         """Return `index` with the rows of one file that it lacks."""
         path = files.paths[name]
-        stored = list(files.query(VECTORS, [self._encoder.name, index.read_up_to.get(path, 0)], name))
+        stored = list(files.query(VECTORS, [self._encoder.name, index.read_up_to.get(path, 0), self._splits], name))
         # A trajectory is committed whole: one known already was read from another file.
         rows = [row for row in stored if row["trajectory_id"] not in index.trajectories]
         if not rows:

@@ -40,7 +40,9 @@ def availability() -> Availability:
     """Can the real engine run here? Looks for the packages without importing them."""
     missing = [name for name in ("alfworld", "textworld", "fast_downward") if find_spec(name) is None]
     if missing:
-        return Availability(False, f"ALFWorld's live engine is not installed ({', '.join(missing)} missing); it {INSTALL}")
+        return Availability(
+            False, f"ALFWorld's live engine is not installed ({', '.join(missing)} missing); it {INSTALL}"
+        )
     return Availability(True, version_text())
 
 

@@ -40,7 +40,7 @@ def import_alfworld() -> None:
     before = os.environ.get("ALFWORLD_DATA")
     if before is None:
         os.environ["ALFWORLD_DATA"] = tempfile.gettempdir()
-    import alfworld  # noqa: F401, PLC0415  heavy, and optional
+    import alfworld  # noqa: F401  heavy, and optional
 
     if before is None:
         os.environ.pop("ALFWORLD_DATA", None)
@@ -55,9 +55,9 @@ def memoize() -> bool:
     """
     if any(version(package) != pinned for package, pinned in MEMOIZED_VERSIONS.items()):
         return False
-    import fast_downward  # noqa: PLC0415
-    import textworld.envs.pddl.textgen as textgen  # noqa: PLC0415
-    from textworld.logic import Rule  # noqa: PLC0415
+    import fast_downward
+    import textworld.envs.pddl.textgen as textgen
+    from textworld.logic import Rule
 
     parse_grammar = textgen._parse_and_convert
     cached_parse = functools.lru_cache(8192)(parse_grammar)
@@ -91,9 +91,9 @@ def make_textworld_env() -> Any:
     """The wrapper stack of alfworld's AlfredTWEnv, for one game at a time."""
     import_alfworld()
     memoize()
-    import textworld  # noqa: PLC0415
-    from alfworld.agents.environment.alfred_tw_env import AlfredDemangler, AlfredInfos  # noqa: PLC0415
-    from textworld.envs import PddlEnv  # noqa: PLC0415
+    import textworld
+    from alfworld.agents.environment.alfred_tw_env import AlfredDemangler, AlfredInfos
+    from textworld.envs import PddlEnv
 
     infos = textworld.EnvInfos(won=True, admissible_commands=True, facts=True, extras=["gamefile"])
     return AlfredInfos(AlfredDemangler(PddlEnv(infos), shuffle=False))
@@ -172,10 +172,11 @@ class AlfworldEnvironment:
         openable = place in {f.arguments[0].name for f in self._facts("openable")}
         is_open = place in opened if openable else None
         holding = next((f.arguments[1].name for f in self._facts("holds")), None)
-        held_now = {f.name[2:] for f in self._facts("ishot", "iscool", "isclean", "issliced") if f.arguments[0].name == holding}
+        held_now = {
+            f.name[2:] for f in self._facts("ishot", "iscool", "isclean", "issliced") if f.arguments[0].name == holding
+        }
         lit = {f.arguments[0].name for f in self._facts("istoggled")}
         inside = {f.arguments[0].name for f in self._facts("inreceptacle") if f.arguments[1].name == place}
         here = tuple(f"{name} (on)" if name in lit else name for name in sorted(inside, key=natural))
         conditions = tuple(c for c in CONDITIONS if c in held_now)
         return View(feedback, place, is_open, holding, conditions, None if is_open is False else here, places)
-

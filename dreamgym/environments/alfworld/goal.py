@@ -61,7 +61,9 @@ def goal_parts(goal: Goal, view: View, conditions: Mapping[str, tuple[str, ...]]
     """
     here = view.objects_here
     if goal.lamp:
-        lit = any(item == f"{name} (on)" for item, name in zip(view.here or (), here, strict=True) if kind(name) == goal.lamp)
+        lit = any(
+            item == f"{name} (on)" for item, name in zip(view.here or (), here, strict=True) if kind(name) == goal.lamp
+        )
         held = view.holding is not None and kind(view.holding) == goal.object
         return [(f"{goal.object} in hand", held), (f"lit {goal.lamp} here", lit)]
     parts = [(f"at {goal.place}", kind(view.place) == goal.place)]

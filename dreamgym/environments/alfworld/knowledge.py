@@ -1,9 +1,9 @@
 """What an agent knows after a history of states, and what follows from it.
 
-`Knowledge.verdict` is the pure function behind "determined steps": from task, history and action alone it says that the
-action must be rejected, what the next state must be, or that the outcome was not to be known (a place never seen, whether
-a thing fits somewhere). It knows the verbs of the game, but no table of rooms or objects: whether a mug fits on a shelf
-counts as known only when the task says so or this very episode has shown it.
+`Knowledge.verdict` is the pure function behind "determined steps": from task, history and action alone it says that
+the action must be rejected, what the next state must be, or that nobody could know (a place never seen, whether a thing
+fits somewhere). It knows the verbs of the game, but no table of rooms or objects: whether a mug fits on a shelf counts
+as known only when the task says so or this very episode has shown it.
 """
 
 import re
@@ -144,7 +144,11 @@ class Knowledge:
                     return f"the agent is not at {place}"
                 if view.is_open is None:
                     return f"{place} has no door"
-                return f"{place} is already {'open' if view.is_open else 'closed'}" if view.is_open == (verb == "open") else None
+                return (
+                    f"{place} is already {'open' if view.is_open else 'closed'}"
+                    if view.is_open == (verb == "open")
+                    else None
+                )
             case Command("take", thing, place):
                 return self._take_obstacle(thing, place, view)
             case Command("move", thing, place):
@@ -189,7 +193,9 @@ class Knowledge:
                 seen = self.last_seen.get(place)
                 if seen is None:
                     return Verdict(True if self.places else None, f"{place} has not been seen yet")
-                after = replace(view, feedback=f"You arrive at {place}.", place=place, is_open=seen.is_open, here=seen.here)
+                after = replace(
+                    view, feedback=f"You arrive at {place}.", place=place, is_open=seen.is_open, here=seen.here
+                )
                 return Verdict(True, f"{place} was seen before", after)
             case Command("open", _, place):
                 inside = self.contents.get(place)
@@ -199,7 +205,9 @@ class Knowledge:
                 return Verdict(True, f"{place} is closed and was seen inside before", after)
             case Command("close", _, place):
                 return Verdict(
-                    True, f"{place} is open", replace(view, feedback=f"You close the {place}.", is_open=False, here=None)
+                    True,
+                    f"{place} is open",
+                    replace(view, feedback=f"You close the {place}.", is_open=False, here=None),
                 )
             case Command("take", thing, place):
                 here = tuple(item for item in view.here or () if item != thing)
@@ -276,7 +284,12 @@ class Knowledge:
         command = parse_action(action)
         decisive = ("use", "take", "go") if self.goal.lamp else ("move",)
         parts = self.goal_parts(view)
-        return command is not None and command.verb in decisive and view.feedback != REJECTED and all(ok for _, ok in parts)
+        return (
+            command is not None
+            and command.verb in decisive
+            and view.feedback != REJECTED
+            and all(ok for _, ok in parts)
+        )
 
     def possible_actions(self) -> tuple[str, ...]:
         """Commands that nothing seen forbids, in the order of a menu."""
@@ -293,7 +306,9 @@ class Knowledge:
         found += [f"open {place}", f"close {place}"]
         found += [f"go to {name}" for name in self.places]
         found += [f"examine {place}"] * (place != MIDDLE) + [f"examine {view.holding}"] * bool(view.holding)
-        return tuple(action for action in [*found, "look", "inventory", "help"] if self.verdict(action).possible is not False)
+        return tuple(
+            action for action in [*found, "look", "inventory", "help"] if self.verdict(action).possible is not False
+        )
 
 
 def is_determined(task: Task, history: Sequence[Transition], state: str, action: str) -> bool:

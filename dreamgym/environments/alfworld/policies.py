@@ -35,7 +35,9 @@ def decide(known: Knowledge) -> Decision:
     if view.holding and kind(view.holding) != goal.object:
         return _put_away(known, f"{hand} The goal needs {goal.object}, so put {view.holding} away.")
     if view.holding is None:
-        return _fetch(known, f"{hand} The goal needs {'another' if _placed(known) else 'a'} {goal.object}.", goal.object)
+        return _fetch(
+            known, f"{hand} The goal needs {'another' if _placed(known) else 'a'} {goal.object}.", goal.object
+        )
     if goal.lamp:
         return _light(known, f"{hand} The goal needs a lit {goal.lamp}.", goal.lamp)
     if goal.condition and goal.condition not in view.conditions:
@@ -167,7 +169,9 @@ def lie(known: Knowledge, rng: random.Random) -> str:
         f"{verb} {view.holding or wanted} with {place}" if view else "heat it",
         f"use {rng.choice([wanted, f'{goal.lamp} 1' if goal and goal.lamp else 'desklamp 1'])}",
         f"take {wanted} from {ghost}",
-        rng.choice(["win", "finish the task", f"grab {wanted}", f"teleport to {target}", f"place {wanted}", f"go {place}"]),
+        rng.choice(
+            ["win", "finish the task", f"grab {wanted}", f"teleport to {target}", f"place {wanted}", f"go {place}"]
+        ),
     ]
     rng.shuffle(options)
     return next((action for action in options if known.verdict(action).possible is False), "open the task")

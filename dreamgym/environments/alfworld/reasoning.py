@@ -1,7 +1,8 @@
 """R* for ALFWorld, written by rules: the facts, then the verdict with its reason, then each part of the goal.
 
-A trace may use the task, the history and this step's outcome, and nothing else: not what is behind a closed door, not how
-the episode ends. Facts come first because a trace that starts with the verdict teaches a model to agree with any action.
+A trace may use the task, the history and this step's outcome, and nothing else: not what is behind a closed door, not
+how the episode ends. Facts come first because a trace that starts with the verdict teaches a model to agree with any
+action.
 """
 
 import random
@@ -27,7 +28,11 @@ def write(known: Knowledge, transition: Transition, rng: random.Random) -> str:
         return "The state cannot be read."
     command = parse_action(transition.action)
     worked = after.feedback != REJECTED
-    sentences = [_situation(view, rng), *_evidence(known, view, command), _verdict(known, transition.action, worked, rng)]
+    sentences = [
+        _situation(view, rng),
+        *_evidence(known, view, command),
+        _verdict(known, transition.action, worked, rng),
+    ]
     if worked:
         sentences += _goal(known, transition.action, command, after, rng)
     return " ".join(filter(None, sentences))
@@ -54,8 +59,7 @@ def _evidence(known: Knowledge, view: View, command: Command | None) -> list[str
                 return []
             if seen is None:
                 return [f"{command.place} is new."]
-            inside = "closed" if seen.here is None else _list(seen.here)
-            return [f"Seen at {command.place}: {inside}."]
+            return [f"Seen at {command.place}: {'closed' if seen.here is None else _list(seen.here)}."]
         case "open" if command.place == view.place and view.is_open is False:
             inside = known.contents.get(command.place)
             return [f"Inside was {_list(inside)}." if inside is not None else "Inside is new."]

@@ -19,7 +19,9 @@ REJECTED = "Nothing happens."
 CONDITIONS = ("hot", "cool", "clean", "sliced")
 
 _NAMED = re.compile(r"^(?P<name>[^()]+?)(?: \((?P<notes>[^()]+)\))?$")
-_VISIBLE = re.compile(r"(?:The [\w ]+ is open\. In it|On the [\w ]+|Next to it|In it|Looking quickly around you), you see .*$")
+_VISIBLE = re.compile(
+    r"(?:The [\w ]+ is open\. In it|On the [\w ]+|Next to it|In it|Looking quickly around you), you see .*$"
+)
 _CLOSED = re.compile(r" The [\w ]+ is closed\.$")
 
 

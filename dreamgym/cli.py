@@ -1,0 +1,159 @@
+"""`dreamgym`: everything the lab shows, from a terminal."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dreamgym.config import ROOT, CollectConfig
+from dreamgym.environments import ENVIRONMENTS, environment_module
+from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.workspace import Workspace
+
+BUNDLED_MODEL = "nano"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with a sentence on stderr when it could not be done."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for noisy in ("httpx", "datasets", "transformers"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        options.run(options)
+    except DreamGymError as error:
+        print(f"dreamgym {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was stored before is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dreamgym", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    collect = commands.add_parser("collect", help="play real episodes and store them in a workspace")
+    collect.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
+    collect.add_argument("--policy", default="expert", help="expert, random or lying")
+    collect.add_argument("--episodes", type=int, default=100)
+    collect.add_argument("--split", default="train", choices=["train", "validation", "test"])
+    collect.add_argument("--size", default="small", choices=["small", "full"])
+    collect.add_argument("--noise", type=float, default=0.0, help="share of random steps")
+    collect.add_argument("--seed", type=int, default=0)
+    collect.add_argument("--max-steps", type=int, default=50)
+    collect.add_argument("--workers", type=int, default=2)
+    collect.add_argument("--workspace", type=Path, default=Path("workspace"))
+    collect.set_defaults(run=_collect)
+
+    evaluate = commands.add_parser(
+        "evaluate-experience-model", help="compare dreamed steps with real ones, each from the real history"
+    )
+    evaluate.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
+    evaluate.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    evaluate.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    evaluate.add_argument("--tasks", type=int, default=60, help="played by three policies each")
+    evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    evaluate.add_argument("--k", type=int, default=2)
+    evaluate.add_argument("--temperature", type=float, default=0.0)
+    for part in ("history", "reasoning", "retrieval"):
+        evaluate.add_argument(f"--no-{part}", dest=part, action="store_false")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.set_defaults(run=_evaluate)
+
+    nano = commands.add_parser("nano", help="make the bundled models from nothing (about 45 minutes on two cores)")
+    nano.add_argument(
+        "--work", type=Path, default=Path("build/nano"), help="episodes and checkpoints; a second run goes on"
+    )
+    nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
+    nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
+    nano.add_argument("--seed", type=int, default=0)
+    nano.set_defaults(run=_nano)
+
+    demo = commands.add_parser("demo", help="make the bundled demo workspace")
+    demo.add_argument("--output", type=Path, default=ROOT / "assets/demo")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from dreamgym.collect import collect  # noqa: PLC0415  starts worker processes
+
+    names = ("environment", "policy", "episodes", "split", "size", "noise", "seed", "max_steps", "workers")
+    config = CollectConfig(**{name: getattr(options, name) for name in names})
+    module = environment_module(config.environment)
+    module.make_policy(config.policy, config.seed, config.noise)  # an unknown policy is refused before anything starts
+    available = module.availability()
+    if not available.ok:
+        raise ConfigError(available.detail)
+    workspace = Workspace.ensure(options.workspace)
+    tasks = module.load_tasks(config.split, config.episodes, config.seed, config.size)
+    stored = won = failed = 0
+    with workspace.write_lock("experience"), ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
+        for trajectory in collect(
+            config.environment,
+            tasks,
+            config.policy,
+            noise=config.noise,
+            seed=config.seed,
+            max_steps=config.max_steps,
+            workers=config.workers,
+        ):
+            stored += buffer.add(trajectory)
+            won += trajectory.success
+            failed += trajectory.failure is not None
+    print(f"{len(tasks)} episodes played, {won} solved, {failed} failed; {stored} new in {workspace.experience_path}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.evaluate import evaluate, evaluation_set  # noqa: PLC0415
+    from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
+    from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
+
+    switches = Switches(options.history, options.reasoning, options.retrieval, options.k, options.temperature)
+    buffer = options.buffer or ROOT / "assets/demo/experience.sqlite"
+    if options.buffer and not buffer.exists():
+        raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
+    model = ExperienceModel(TransformersEngine(model_path(options.model)))
+    trajectories = evaluation_set(options.environment, options.split, options.tasks)
+    retriever = Retriever([buffer], HashedNgrams(), splits=("train",))
+    figures = evaluate(model, trajectories, retriever, switches, options.split)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        if not isinstance(value, dict):
+            print(f"{name:32} {value:.4f}" if isinstance(value, float) else f"{name:32} {value}")
+    for name, part in figures["by_action_type"].items():
+        exact = part["determined_exact"]
+        shown = "-" if exact is None else f"{exact:.3f}"
+        print(f"  {name:12} {part['num_steps']:6} steps, exact where determined {shown}")
+
+
+def _nano(options: argparse.Namespace) -> None:
+    from dreamgym.studies import nano  # noqa: PLC0415  loads torch
+
+    recipe = replace(nano.NanoRecipe(), seed=options.seed)
+    nano.run(recipe, options.work, options.models, options.results, "make nano")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from dreamgym.studies import demo  # noqa: PLC0415  loads torch
+
+    demo.run(options.output, "make demo")
+
+
+def model_path(name: str) -> str:
+    """A bundled name as its folder; anything else is a folder or hub id already."""
+    return str(ROOT / "assets/models/nano-experience-model") if name == BUNDLED_MODEL else name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

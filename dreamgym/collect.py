@@ -1,0 +1,93 @@
+"""Play episodes in a real environment and store them: `dreamgym collect`."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from dreamgym.environments import environment_module
+from dreamgym.environments.pool import WorkerPool
+from dreamgym.errors import EnvironmentFailedError, MalformedReplyError, TaskError
+from dreamgym.interfaces import Environment, Policy
+from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition, World
+
+
+def play(
+    environment: Environment,
+    policy: Policy,
+    task: Task,
+    max_steps: int,
+    provenance: Provenance,
+    world: World = "real",
+) -> Trajectory:
+    """Play one episode to its end.
+
+    Args:
+        environment: A real one, or a dream with the same interface.
+        policy: Chooses the actions.
+        task: What to do.
+        max_steps: The last step is marked truncated when the task has not ended by then.
+        provenance: Stored with the trajectory.
+        world: Which of the two `environment` is.
+
+    Returns:
+        The trajectory; when the environment broke, its failure says at which action and why.
+    """
+    steps: list[Transition] = []
+    action: str | None = None
+    try:
+        state = environment.reset(task)
+        policy.reset(task, state)
+        while len(steps) < max_steps:
+            action = policy.act(steps, state, environment.admissible())
+            step = environment.step(action)
+            steps.append(replace(step, truncated=len(steps) + 1 == max_steps and not step.terminated))
+            if step.terminated:
+                break
+            state = step.next_state
+    except (EnvironmentFailedError, MalformedReplyError, TaskError) as error:
+        failure = Failure(action, str(error), getattr(error, "raw_reply", None))
+        return Trajectory(task, world, tuple(steps), provenance, failure)
+    return Trajectory(task, world, tuple(steps), provenance)
+
+
+def collect(
+    environment: str,
+    tasks: Sequence[Task],
+    policy: str,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    max_steps: int = 50,
+    workers: int = 2,
+) -> Iterator[Trajectory]:
+    """Play every task once, several at a time; yields trajectories as they end, the same set for the same arguments.
+
+    Args:
+        environment: Key of `environments.ENVIRONMENTS`.
+        tasks: One episode each; a task that comes twice is played with another policy seed.
+        policy: One of the environment's POLICIES.
+        noise: Share of random steps.
+        seed: Of the policy.
+        max_steps: Step limit of an episode.
+        workers: Processes that play.
+    """
+    module = environment_module(environment)
+    with WorkerPool(environment, workers) as pool, ThreadPoolExecutor(workers) as threads:
+        waiting: set[Future[Trajectory]] = set()
+        for number, task in enumerate(tasks):
+            chosen = module.make_policy(policy, seed + number, noise)
+            provenance = Provenance(chosen.name, seed + number, module.version_text())
+            waiting.add(threads.submit(_play_pooled, pool, chosen, task, max_steps, provenance))
+            if len(waiting) >= 4 * workers:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        for future in waiting:
+            yield future.result()
+
+
+def _play_pooled(pool: WorkerPool, policy: Policy, task: Task, max_steps: int, provenance: Provenance) -> Trajectory:
+    environment = pool.acquire()
+    try:
+        return play(environment, policy, task, max_steps, provenance)
+    finally:
+        environment.close()

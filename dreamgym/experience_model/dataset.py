@@ -1,0 +1,105 @@
+"""Supervised rows for the experience model: one sequence per episode, loss on the replies only (Eq. 5).
+
+Two equal terms, -log P(R*) and -log P(s'), are the plain sum over reply tokens; reward and done stand in the same
+reply.
+Ablation switches are trained in, not left out at test time: reasoning is dropped at random steps (`<no_think>`),
+demonstrations are shown at random steps, history is cut away in some rows (`<no_history>`).
+
+Demonstrations never come from the row's own trajectory or task: at test time the buffer would not have them either.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dreamgym.environments import environment_module
+from dreamgym.experience_model import prompts
+from dreamgym.replay_buffer.retrieval import Demonstration, Query, Retriever
+from dreamgym.types import Trajectory, Transition
+
+Segment = tuple[str, bool]
+"""A piece of text and whether it is a training target."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSettings:
+    """How rows are varied."""
+
+    demonstrations_share: float = 0.2
+    """Share of steps with demonstrations."""
+    max_k: int = 2
+    """At most this many demonstrations in a step."""
+    reasoning_shares: tuple[float, ...] = (0.35, 0.35, 0.7, 1.0)
+    """One is drawn for each episode: the share of its steps that reason. Steps without reasoning stand in the same
+    episode as in use, where past steps never show any."""
+    no_history_share: float = 0.1
+    """Share of episodes that become single steps without history instead."""
+    max_steps: int = 30
+    """Longer episodes are cut here."""
+    seed: int = 0
+
+
+def episode_rows(
+    trajectories: Sequence[Trajectory], retriever: Retriever, settings: RowSettings
+) -> Iterator[list[Segment]]:
+    """Rows for one pass over the trajectories; another seed varies reasoning, wording and demonstrations."""
+    for trajectory in trajectories:
+        if not trajectory.transitions:
+            continue
+        rng = random.Random(f"{settings.seed}/{trajectory.trajectory_id}")
+        if rng.random() < settings.no_history_share:
+            yield from _single_steps(trajectory, retriever, settings, rng)
+        else:
+            yield _episode(trajectory, retriever, settings, rng)
+
+
+def _episode(trajectory: Trajectory, retriever: Retriever, settings: RowSettings, rng: random.Random) -> list[Segment]:
+    module = environment_module(trajectory.task.environment)
+    share = rng.choice(settings.reasoning_shares)
+    steps = trajectory.transitions[: settings.max_steps]
+    asked = {
+        i: rng.randint(1, settings.max_k) for i in range(len(steps)) if rng.random() < settings.demonstrations_share
+    }
+    shown = _neighbours(retriever, trajectory, asked)
+    segments: list[Segment] = [(prompts.start_text(trajectory.task, steps[0].state), False)]
+    for index, step in enumerate(steps):
+        reasoning = None
+        if rng.random() < share:
+            reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng)
+        segments += _step(step, shown.get(index, []), reasoning)
+    return segments
+
+
+def _single_steps(
+    trajectory: Trajectory, retriever: Retriever, settings: RowSettings, rng: random.Random
+) -> Iterator[list[Segment]]:
+    """Some steps of an episode, each alone with its present state."""
+    module = environment_module(trajectory.task.environment)
+    steps = trajectory.transitions
+    asked = {i: rng.randint(0, settings.max_k) for i in sorted(rng.sample(range(len(steps)), min(4, len(steps))))}
+    shown = _neighbours(retriever, trajectory, asked)
+    for index in asked:
+        step = steps[index]
+        # Without history the trace may not use it either, nor the first state: only the present one is in the prompt.
+        task = replace(trajectory.task, first_state=step.state)
+        reasoning = module.write_reasoning(task, (), step, rng) if rng.random() < 0.7 else None
+        head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
+        yield [(head, False), *_step(step, shown[index], reasoning)]
+
+
+def _neighbours(
+    retriever: Retriever, trajectory: Trajectory, asked: Mapping[int, int]
+) -> dict[int, list[Demonstration]]:
+    """Demonstrations by step for the k asked at each; never from the row's own trajectory or task."""
+    steps = trajectory.transitions
+    own = (trajectory.trajectory_id, trajectory.task.task_id)
+    queries = [Query(steps[index].state, steps[index].action, *own) for index in asked]
+    found = retriever.top_k_batch(queries, max(asked.values(), default=0))
+    return {index: near[:k] for (index, k), near in zip(asked.items(), found, strict=True)}
+
+
+def _step(step: Transition, demonstrations: Sequence[Demonstration], reasoning: str | None) -> list[Segment]:
+    shown = "".join(prompts.demonstration_text(d) for d in demonstrations)
+    reply = prompts.reply_text(step, reasoning)
+    opening = "<think>" if reasoning is not None else "<no_think>"
+    return [(prompts.action_text(step.action) + shown + opening, False), (reply.removeprefix(opening), True)]

@@ -1,0 +1,185 @@
+"""The reasoning experience model: an LLM that plays the environment (Eq. 4).
+
+    (s', r) = M_exp( R | history, top-k demonstrations, task )
+
+It is a pure function of its query. What keeps a cache over turns, batches or runs in another process is the engine
+below.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model import prompts
+from dreamgym.interfaces import Engine, OnText, Reply
+from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.types import Neighbour, Task, Transition
+
+MAX_REPLY_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What the model may use for a step, and how it decodes."""
+
+    history: bool = True
+    """Off: it sees the present state only."""
+    reasoning: bool = True
+    """Off: it answers without thinking first."""
+    retrieval: bool = True
+    """Off: no demonstrations."""
+    k: int = 2
+    """Demonstrations to retrieve."""
+    temperature: float = 0.0
+    """0.0 is greedy."""
+    seed: int = 0
+    """Of the random numbers when temperature is above 0."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0 <= self.k <= 16:
+            raise ConfigError(f"k is the number of demonstrations, 0 to 16; got {self.k}")
+        if not 0 <= self.temperature <= 2:
+            raise ConfigError(f"temperature goes from 0 (greedy) to 2; got {self.temperature}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One step to dream."""
+
+    task: Task
+    history: tuple[Transition, ...]
+    state: str
+    action: str
+    demonstrations: tuple[Demonstration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A dreamed step."""
+
+    reasoning: str | None
+    next_state: str
+    reward: float
+    done: bool
+    success: bool
+    """Done with the full reward of 1."""
+    confidence: float
+    """exp(mean log-probability of the reply's tokens), in (0, 1]."""
+    raw_reply: str
+    num_tokens: int
+    seconds: float
+    """Wall time of the batch that this step was part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedPrediction:
+    """A reply that cannot be read: data with a reason, never a reward of 0."""
+
+    raw_reply: str
+    reason: str
+    confidence: float
+    num_tokens: int
+    seconds: float
+
+
+class ExperienceModel:
+    """Plays an environment from text alone."""
+
+    def __init__(self, engine: Engine, max_tokens: int = MAX_REPLY_TOKENS) -> None:
+        """`max_tokens`: a longer reply is cut and counts as malformed."""
+        self.engine = engine
+        self._max_tokens = max_tokens
+
+    @property
+    def name(self) -> str:
+        """Name and checksum of the weights."""
+        return self.engine.name
+
+    def predict(
+        self, queries: Sequence[Query], switches: Switches | None = None, on_text: OnText | None = None
+    ) -> list[Prediction | MalformedPrediction]:
+        """Dream one step for each query, as one batch.
+
+        Args:
+            queries: Steps to dream; the demonstrations in them are used unless retrieval is off.
+            switches: What the model may use; default: everything, greedy.
+            on_text: Called with (index, new text) while the replies are written, opening tag included.
+
+        Returns:
+            One result per query, in order.
+
+        Raises:
+            EngineError: The model could not run.
+
+        Source: DreamGym, arXiv:2511.03773, section 4.1, Eq. 4.
+        """
+        if not queries:
+            return []
+        switches = switches or Switches()
+        opening = "<think>" if switches.reasoning else "<no_think>"
+        start = time.perf_counter()
+        session = self.engine.open(len(queries))
+        try:
+            session.extend([_prompt(query, switches) for query in queries])
+            if on_text:
+                for index in range(len(queries)):
+                    on_text(index, opening)
+            replies = session.generate(prompts.STOP, self._max_tokens, switches.temperature, switches.seed, on_text)
+        finally:
+            session.close()
+        seconds = time.perf_counter() - start
+        return [read_reply(opening, reply, seconds) for reply in replies]
+
+
+def _prompt(query: Query, switches: Switches) -> str:
+    return prompts.prompt_text(
+        query.task,
+        query.history,
+        query.state,
+        query.action,
+        query.demonstrations[: switches.k] if switches.retrieval else (),
+        use_history=switches.history,
+        use_reasoning=switches.reasoning,
+    )
+
+
+def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | MalformedPrediction:
+    """Turn generated text into a dreamed step, or into the reason why it is none."""
+    raw = opening + reply.text
+    mean = sum(reply.logprobs) / max(len(reply.logprobs), 1)
+    confidence, num_tokens = math.exp(mean), len(reply.token_ids)
+    parsed = prompts.parse(raw)
+    if isinstance(parsed, str):
+        reason = parsed if reply.finished else f"{parsed} after {num_tokens} tokens"
+        return MalformedPrediction(raw, reason, confidence, num_tokens, seconds)
+    return Prediction(
+        reasoning=parsed.reasoning,
+        next_state=parsed.state,
+        reward=parsed.reward,
+        done=parsed.done,
+        success=parsed.done and parsed.reward == 1.0,
+        confidence=confidence,
+        raw_reply=raw,
+        num_tokens=num_tokens,
+        seconds=seconds,
+    )
+
+
+def to_transition(query: Query, prediction: Prediction) -> Transition:
+    """A dreamed step as a stored one."""
+    return Transition(
+        state=query.state,
+        action=query.action,
+        next_state=prediction.next_state,
+        reward=prediction.reward,
+        terminated=prediction.done,
+        success=prediction.success,
+        reasoning=prediction.reasoning,
+        confidence=prediction.confidence,
+        raw_reply=prediction.raw_reply,
+        neighbours=tuple(Neighbour(d.transition_id, d.similarity) for d in query.demonstrations),
+        seconds=prediction.seconds,
+    )

@@ -1,0 +1,95 @@
+"""nano: a Llama of about 2 M parameters with its own tokenizer, small enough to train from nothing on two cores.
+
+The vocabulary holds every word of the worlds' texts as one token (with and without the space before it), the prompt's
+tags, and all 256 bytes, so that any text a person types still goes through. Words as single tokens keep copying easy,
+and copying names and numbers is most of what a world of this kind asks for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dreamgym.experience_model.prompts import TAGS
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+MAX_POSITIONS = 4096
+PAD, END = "<pad>", "<end>"
+
+
+@dataclass(frozen=True, slots=True)
+class NanoShape:
+    """Size of the Llama."""
+
+    hidden: int = 192
+    layers: int = 5
+    heads: int = 4
+    key_value_heads: int = 2
+    feed_forward: int = 512
+
+
+def build_tokenizer(texts: Iterable[str], min_count: int = 3) -> "PreTrainedTokenizerFast":
+    """Make the tokenizer from texts of the worlds.
+
+    Args:
+        texts: Prompts and replies; their words become tokens.
+        min_count: Rarer words are spelled in bytes.
+
+    Returns:
+        A fast tokenizer whose decode gives back exactly what was encoded.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+    from transformers import PreTrainedTokenizerFast
+
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(piece for piece, _ in split.pre_tokenize_str(text))
+    words = sorted(word for word, count in counts.items() if count >= min_count)
+    pieces = dict.fromkeys([PAD, END, *TAGS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    # WordPiece with an empty prefix takes the longest known piece first: whole words, else bytes.
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary, unk_token=PAD, continuing_subword_prefix="", max_input_chars_per_word=10_000)
+    )
+    tokenizer.pre_tokenizer = split
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(PAD, normalized=False), AddedToken(END, normalized=False)])
+    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, clean_up_tokenization_spaces=False
+    )
+
+
+def build_model(tokenizer: "PreTrainedTokenizerFast", shape: NanoShape, seed: int) -> "LlamaForCausalLM":
+    """Make an untrained nano; the same seed gives the same weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.hidden,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.key_value_heads,
+            intermediate_size=shape.feed_forward,
+            max_position_embeddings=MAX_POSITIONS,
+            tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
+
+
+def load(folder: Path) -> "tuple[LlamaForCausalLM, PreTrainedTokenizerFast]":
+    """Load a saved nano for further training."""
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+    return LlamaForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)

@@ -1,0 +1,159 @@
+"""The experience model's prompt, and beside it the parser of its reply.
+
+Compact form, in which every tag is one token of nano's vocabulary:
+
+    <task>…</task><state>first state</state>
+    <action>…</action><no_think><state>…</state><reward>0.0</reward><done>0</done>        each past step
+    <action>…</action><demo>…</demo><demo>…</demo><think>                                  the step to dream
+
+and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`):
+
+    …</think><state>…</state><reward>0.0</reward><done>0</done>
+
+Reasoning and demonstrations of past steps are left out, so that a real history and a dreamed one read alike.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.types import Task, Transition
+
+TAGS = (
+    *("<task>", "</task>", "<state>", "</state>", "<action>", "</action>", "<demo>", "</demo>"),
+    *("<think>", "</think>", "<no_think>", "<no_history>", "<reward>", "</reward>", "<done>", "</done>"),
+)
+STOP = "</done>"
+
+_TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done)>")
+_REPLY = re.compile(
+    r"^(?:<think>(?P<reasoning>.*?)</think>|<no_think>)\s*<state>(?P<state>.*?)</state>\s*"
+    r"<reward>(?P<reward>.*?)</reward>\s*<done>(?P<done>.*?)</done>$",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedReply:
+    """A complete reply."""
+
+    reasoning: str | None
+    """None when the reply was asked for without reasoning."""
+    state: str
+    reward: float
+    """In [0, 1]."""
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartialReply:
+    """A reply while it is written; None: that part has not begun."""
+
+    reasoning: str | None
+    state: str | None
+    reward: str | None
+    done: str | None
+
+
+def neutral(text: str) -> str:
+    """Text of a user, a task or a world without our tags, so that it cannot pose as part of the prompt."""
+    return _TAG.sub(lambda found: found.group().replace("<", "‹").replace(">", "›"), text)
+
+
+def start_text(task: Task, first_state: str) -> str:
+    """The head of every prompt."""
+    return f"<task>{neutral(task.text)}</task><state>{neutral(first_state)}</state>"
+
+
+def action_text(action: str) -> str:
+    """An action, ready for demonstrations or a reply."""
+    return f"<action>{neutral(action)}</action>"
+
+
+def reply_text(transition: Transition, reasoning: str | None) -> str:
+    """The reply that a transition stands for: training target, or a past step when `reasoning` is None."""
+    head = "<no_think>" if reasoning is None else f"<think>{neutral(reasoning)}</think>"
+    state = neutral(transition.next_state)
+    return (
+        f"{head}<state>{state}</state><reward>{transition.reward:.1f}</reward><done>{int(transition.terminated)}</done>"
+    )
+
+
+def demonstration_text(demonstration: Demonstration) -> str:
+    """A neighbour in one line: state without its feedback, action, what came of it."""
+    step = demonstration.transition
+    lines = [line for line in step.state.split("\n")[1:] if not line.startswith("places: ")] or [step.state]
+    outcome = step.next_state.split("\n", 1)[0]
+    return f"<demo>{neutral('; '.join(lines))} > {neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
+
+
+def prompt_text(
+    task: Task,
+    history: Sequence[Transition],
+    state: str,
+    action: str,
+    demonstrations: Sequence[Demonstration],
+    *,
+    use_history: bool = True,
+    use_reasoning: bool = True,
+) -> str:
+    """The whole prompt of one step (Eq. 4: history, k demonstrations, task).
+
+    Args:
+        task: The task.
+        history: Past steps, oldest first.
+        state: The present state; the prompt shows it alone when history is off.
+        action: What the agent does now.
+        demonstrations: Retrieved neighbours, closest first.
+        use_history: Off: only the present state, marked by a control token the model was trained with.
+        use_reasoning: Off: the control token for a reply without reasoning.
+
+    Returns:
+        Text that ends where the reply begins.
+    """
+    if use_history:
+        first = history[0].state if history else state
+        past = "".join(action_text(step.action) + reply_text(step, None) for step in history)
+        head = start_text(task, first) + past
+    else:
+        head = start_text(task, state) + "<no_history>"
+    shown = "".join(demonstration_text(d) for d in demonstrations)
+    return head + action_text(action) + shown + ("<think>" if use_reasoning else "<no_think>")
+
+
+def parse(raw: str) -> ParsedReply | str:
+    """Read a reply (with its opening tag); a str is the reason why it cannot be read."""
+    found = _REPLY.match(raw.strip())
+    if found is None:
+        missing = next((tag for tag in ("</think>", "</state>", "</reward>", "</done>") if tag not in raw), None)
+        if missing == "</think>" and raw.startswith("<no_think>"):
+            missing = next((tag for tag in ("</state>", "</reward>", "</done>") if tag not in raw), None)
+        return f"no {missing} in the reply" if missing else "the parts of the reply stand in the wrong order"
+    state = found["state"].strip()
+    if not state:
+        return "the next state is empty"
+    if _TAG.search(state) or _TAG.search(found["reasoning"] or ""):
+        return "a tag stands inside another part"
+    try:
+        reward = float(found["reward"])
+    except ValueError:
+        return f"the reward {found['reward'].strip()!r} is not a number"
+    if not 0 <= reward <= 1:
+        return f"the reward {reward:g} is outside 0 to 1"
+    if found["done"].strip() not in ("0", "1"):
+        return f"done is {found['done'].strip()!r} instead of 0 or 1"
+    reasoning = found["reasoning"]
+    return ParsedReply(
+        reasoning.strip() if reasoning is not None else None, state, reward, found["done"].strip() == "1"
+    )
+
+
+def parse_partial(raw: str) -> PartialReply:
+    """Read what has been written so far, for a page that streams."""
+
+    def part(name: str) -> str | None:
+        _, opened, rest = raw.partition(f"<{name}>")
+        return rest.partition(f"</{name}>")[0].partition("<")[0].strip() if opened else None
+
+    return PartialReply(part("think"), part("state"), part("reward"), part("done"))

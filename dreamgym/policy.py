@@ -1,0 +1,92 @@
+"""A language model as policy: it reads the episode, thinks one line, acts.
+
+    <task>…</task><state>first state</state>
+    <think>…</think><action>…</action><state>…</state> …       one sequence per episode, kept in one session
+
+The warm start is supervised: at every step the scripted expert's thought and action are the target, also in situations
+that a noisy expert got into; an action that was not the expert's stays in the sequence without loss.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from dreamgym.environments import environment_module
+from dreamgym.errors import ConfigError, MalformedReplyError
+from dreamgym.experience_model.dataset import Segment
+from dreamgym.experience_model.prompts import action_text, neutral, start_text
+from dreamgym.interfaces import Engine, Session
+from dreamgym.types import Task, Trajectory, Transition
+
+STOP = "</action>"
+MAX_REPLY_TOKENS = 96
+
+_REPLY = re.compile(r"^(?P<thought>.*?)</think>\s*<action>(?P<action>.+?)</action>$", re.DOTALL)
+
+
+def parse_action(reply: str) -> str:
+    """Read the action out of a reply that follows `<think>`; MalformedReplyError when there is none."""
+    found = _REPLY.match(reply.strip())
+    if found is None:
+        raise MalformedReplyError("the policy wrote no <action>…</action> after its thought", "<think>" + reply)
+    return found["action"].strip()
+
+
+class LanguageModelPolicy:
+    """Acts by one session of an engine; one episode at a time."""
+
+    def __init__(self, engine: Engine, temperature: float = 0.0, seed: int = 0) -> None:
+        """`temperature` 0.0 is greedy."""
+        self._engine, self._temperature, self._seed = engine, temperature, seed
+        self._session: Session | None = None
+        self._num_steps = 0
+
+    @property
+    def name(self) -> str:
+        """Weights and temperature, for provenance."""
+        return f"{self._engine.name}(temperature={self._temperature:g})"
+
+    def reset(self, task: Task, first_state: str) -> None:
+        """Start a session with the task and the first state."""
+        self.close()
+        self._session = self._engine.open(1)
+        self._session.extend([start_text(task, first_state)])
+        self._num_steps = 0
+
+    def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
+        """Think and act; MalformedReplyError when the reply holds no action."""
+        if self._session is None:
+            raise ConfigError("call reset(task, first_state) before act")
+        seen = "".join(f"<state>{neutral(step.next_state)}</state>" for step in history[self._num_steps :])
+        self._num_steps = len(history)
+        self._session.extend([seen + "<think>"])
+        seed = self._seed + self._num_steps
+        return parse_action(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
+
+    def close(self) -> None:
+        """End the session; safe to call twice."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+
+def warm_start_rows(trajectories: Iterable[Trajectory], max_steps: int = 30) -> Iterator[list[Segment]]:
+    """Supervised rows for a policy from real trajectories, one per episode.
+
+    Args:
+        trajectories: Played by experts, with or without noise.
+        max_steps: Longer episodes are cut here.
+    """
+    for trajectory in trajectories:
+        module = environment_module(trajectory.task.environment)
+        steps = trajectory.transitions[:max_steps]
+        if not steps:
+            continue
+        segments: list[Segment] = [(start_text(trajectory.task, steps[0].state), False)]
+        for index, step in enumerate(steps):
+            thought, action = module.expert_decision(trajectory.task, steps[:index], step.state)
+            if action == step.action:
+                segments += [("<think>", False), (f"{neutral(thought)}</think>{action_text(action)}", True)]
+            else:
+                segments.append((action_text(step.action), False))
+            segments.append((f"<state>{neutral(step.next_state)}</state>", False))
+        yield segments

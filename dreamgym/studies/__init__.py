@@ -1,0 +1,1 @@
+"""Whole experiments, each one command and repeatable from nothing."""

@@ -1,0 +1,109 @@
+"""`make demo`: the workspace that fills every screen at the first start, made with the bundled models.
+
+Real episodes go to experience.sqlite (train rooms for retrieval, test rooms to look at), dreams of test tasks to
+lab.sqlite. Nothing in it is written by hand.
+"""
+
+import logging
+import shutil
+import sqlite3
+from pathlib import Path
+
+from dreamgym.collect import collect, play
+from dreamgym.config import ROOT
+from dreamgym.environments import environment_module
+from dreamgym.environments.dream import DreamEnvironment
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.interfaces import Engine, Policy
+from dreamgym.policy import LanguageModelPolicy
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Provenance, Split
+from dreamgym.workspace import Workspace
+
+ENVIRONMENT = "alfworld"
+REAL: tuple[tuple[Split, int, str, float, int], ...] = (
+    ("train", 48, "expert", 0.0, 50),
+    ("train", 48, "lying", 0.2, 30),
+    ("train", 24, "random", 0.0, 25),
+    ("validation", 12, "expert", 0.25, 40),
+    ("test", 18, "expert", 0.25, 40),
+    ("test", 12, "lying", 0.2, 30),
+)
+"""(split, episodes, policy, noise, step limit)."""
+NUM_DREAMS = 12
+"""Test tasks dreamed by each of the expert, the liar and the nano policy."""
+DREAM_STEPS = 30
+
+log = logging.getLogger(__name__)
+
+
+def run(output: Path, command: str) -> None:
+    """Make the demo workspace anew in `output`, with the command that did it in its README."""
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+
+    models = ROOT / "assets/models"
+    if output.exists():
+        shutil.rmtree(output)
+    workspace = Workspace.create(output)
+    with ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
+        for number, (split, episodes, policy, noise, max_steps) in enumerate(REAL):
+            tasks = environment_module(ENVIRONMENT).load_tasks(split, episodes)
+            log.info("playing %d %s tasks with %s", episodes, split, policy)
+            seed = 5_000_000 + 1_000 * number
+            for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
+                buffer.add(trajectory)
+    _dream(
+        workspace,
+        TransformersEngine(str(models / "nano-experience-model"), device="cpu"),
+        TransformersEngine(str(models / "nano-policy"), device="cpu"),
+    )
+    for path in (workspace.experience_path, workspace.lab_path):
+        _freeze(path)
+    (output / "README.md").write_text(_readme(command), encoding="utf-8")
+
+
+def _dream(workspace: Workspace, model_engine: Engine, policy_engine: Engine) -> None:
+    module = environment_module(ENVIRONMENT)
+    model = ExperienceModel(model_engine)
+    environment = DreamEnvironment(model, Retriever([workspace.experience_path], HashedNgrams(), splits=("train",)))
+    policies: list[Policy] = [
+        module.make_policy("expert", 1, 0.1),
+        module.make_policy("lying", 2, 0.1),
+        LanguageModelPolicy(policy_engine),
+    ]
+    with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
+        for policy in policies:
+            log.info("dreaming %d test tasks with %s", NUM_DREAMS, policy.name)
+            for task in module.load_tasks("test", NUM_DREAMS):
+                provenance = Provenance(policy.name, 0, module.version_text(), model=model.name, run="demo")
+                buffer.add(play(environment, policy, task, DREAM_STEPS, provenance, world="dream"))
+
+
+def _freeze(path: Path) -> None:
+    """One file without a write-ahead log, so that it opens on a read-only folder."""
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.execute("VACUUM")
+    database.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _readme(command: str) -> str:
+    real = "\n".join(
+        f"- {episodes} {split} tasks played by `{policy}` (noise {noise:g}, at most {max_steps} steps)"
+        for split, episodes, policy, noise, max_steps in REAL
+    )
+    return f"""# Demo workspace
+
+Made by `{command}` with the bundled models; {environment_module(ENVIRONMENT).version_text()}.
+
+Real episodes, in `experience.sqlite`:
+
+{real}
+
+Dreams, in `lab.sqlite`: the experience model plays {NUM_DREAMS} test tasks for the expert (noise 0.1), the liar (noise 0.1)
+and the nano policy, at most {DREAM_STEPS} steps each, greedy, with demonstrations from the train rooms.
+"""

@@ -1,0 +1,246 @@
+"""`make nano`: the bundled models from nothing, on a CPU.
+
+    collect real episodes  ->  tokenizer  ->  experience model (SFT, Eq. 5)  ->  policy (SFT from those weights)
+    ->  fidelity on unseen rooms, success of the policy on unseen rooms  ->  model cards
+
+Every stage leaves its result in the work folder, so that a stopped run goes on where it was.
+"""
+
+import itertools
+import json
+import logging
+import platform
+import shutil
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamgym.collect import collect, play
+from dreamgym.config import commit_id
+from dreamgym.environments import environment_module
+from dreamgym.experience_model import nano
+from dreamgym.experience_model.dataset import RowSettings, episode_rows
+from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
+from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.experience_model.train import FitResult, FitSettings, encode_rows, fit
+from dreamgym.policy import LanguageModelPolicy, warm_start_rows
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Provenance, Trajectory
+
+ENVIRONMENT = "alfworld"
+MIX = (("expert", 0.0, 50), ("lying", 0.1, 30), ("expert", 0.25, 40), ("lying", 0.3, 30), ("random", 0.0, 25))
+"""(policy, noise, step limit): each train task is played once by each."""
+EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NanoRecipe:
+    """Sizes of the run."""
+
+    num_tasks: int = 720
+    """Train tasks; five episodes each."""
+    num_passes: int = 3
+    """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
+    shape: nano.NanoShape = nano.NanoShape()
+    experience_model: FitSettings = FitSettings(steps=1500, batch_size=8, learning_rate=2e-3, max_length=1536)
+    policy: FitSettings = FitSettings(steps=500, batch_size=8, learning_rate=1e-3, max_length=1536)
+    num_test_tasks: int = 60
+    seed: int = 0
+
+
+def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
+    """Make both models and their figures.
+
+    Args:
+        recipe: Sizes.
+        work: Episodes and checkpoints; may be deleted afterwards.
+        models: Gets one folder per model.
+        results: Gets the JSON files.
+        command: Written into them.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
+    retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
+    origin = {
+        "command": command,
+        "commit": commit_id(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "data": {
+            "environment": environment_module(ENVIRONMENT).version_text(),
+            "num_trajectories": len(trajectories),
+            "num_transitions": sum(len(t.transitions) for t in trajectories),
+            "by_policy": dict(Counter(t.provenance.policy for t in trajectories)),
+        },
+    }
+    trained = experience_model_stage(recipe, trajectories, retriever, work / EXPERIENCE_MODEL)
+    warmed = policy_stage(recipe, trajectories, work / EXPERIENCE_MODEL, work / POLICY)
+    fidelity = {**fidelity_stage(recipe, work / EXPERIENCE_MODEL, retriever), **origin}
+    success = {**success_stage(recipe, work / POLICY), **origin}
+    results.mkdir(parents=True, exist_ok=True)
+    _write_json(results / "experience-model-alfworld.json", fidelity)
+    _write_json(results / "nano-policy-alfworld.json", success)
+    card = "experience model: plays ALFWorld from text, thinking before it writes the next state and the reward"
+    _publish(work / EXPERIENCE_MODEL, models / EXPERIENCE_MODEL, card, recipe, trained, origin, fidelity)
+    card = "policy: reads the episode, thinks one line, acts; a warm start for reinforcement learning"
+    _publish(work / POLICY, models / POLICY, card, recipe, warmed, origin, success)
+
+
+def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
+    """Play the train tasks with every policy of MIX, unless the file has them already."""
+    done = path.with_suffix(".done")
+    if not done.exists():
+        tasks = environment_module(ENVIRONMENT).load_tasks("train", recipe.num_tasks, recipe.seed)
+        with ReplayBuffer(path, HashedNgrams()) as buffer:
+            for number, (policy, noise, max_steps) in enumerate(MIX):
+                log.info("playing %d train tasks with %s(noise=%g)", len(tasks), policy, noise)
+                seed = recipe.seed + 100_000 * number
+                for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
+                    buffer.add(trajectory)
+        done.touch()
+    stored = ExperienceReader([path]).iterate_trajectories()
+    return itertools.chain(sorted(stored, key=lambda trajectory: trajectory.trajectory_id))
+
+
+def experience_model_stage(
+    recipe: NanoRecipe, trajectories: list[Trajectory], retriever: Retriever, folder: Path
+) -> dict[str, Any]:
+    """Train the experience model, unless the folder holds it already."""
+    if (folder / "fit.json").exists():
+        return _read_json(folder / "fit.json")
+    settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
+    log.info("writing rows with reasoning for %d trajectories", len(trajectories))
+    rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
+    tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows)
+    model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
+    dataset = encode_rows(rows, tokenizer, recipe.experience_model.max_length)
+    log.info("training the experience model, %d parameters", model.num_parameters())
+    result = fit(model, tokenizer, dataset, recipe.experience_model, folder)
+    return _remember(folder, recipe.experience_model, result, model.num_parameters())
+
+
+def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> dict[str, Any]:
+    """Train the policy on experts' episodes, from the experience model's weights."""
+    if (folder / "fit.json").exists():
+        return _read_json(folder / "fit.json")
+    experts = [trajectory for trajectory in trajectories if trajectory.provenance.policy.startswith("expert")]
+    model, tokenizer = nano.load(start)
+    dataset = encode_rows(warm_start_rows(experts), tokenizer, recipe.policy.max_length)
+    log.info("training the policy on %d expert trajectories", len(experts))
+    result = fit(model, tokenizer, dataset, recipe.policy, folder)
+    return _remember(folder, recipe.policy, result, model.num_parameters())
+
+
+def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> dict[str, Any]:
+    """Fidelity on the test rooms."""
+    trajectories = evaluation_set(ENVIRONMENT, "test", recipe.num_test_tasks)
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+
+    model = ExperienceModel(TransformersEngine(str(folder), device="cpu"))
+    return evaluate(model, trajectories, retriever, Switches(), split="test")
+
+
+def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
+    """Success of the policy in the real engine on the test rooms, greedy."""
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+
+    module = environment_module(ENVIRONMENT)
+    tasks = module.load_tasks("test", recipe.num_test_tasks)
+    policy = LanguageModelPolicy(TransformersEngine(str(folder), device="cpu"))
+    environment = module.make()
+    start = time.perf_counter()
+    provenance = Provenance(policy.name, 0, module.version_text())
+    played = [play(environment, policy, task, 40, provenance) for task in tasks]
+    environment.close()
+    won = [trajectory.success for trajectory in played]
+    low, high = wilson(sum(won), len(won))
+    types = Counter(t.task.task_type for t in played)
+    return {
+        "policy": policy.name,
+        "split": "test",
+        "num_tasks": len(played),
+        "success": sum(won) / len(won),
+        "ci_low": low,
+        "ci_high": high,
+        "failed": sum(trajectory.failure is not None for trajectory in played),
+        "by_task_type": {
+            name: sum(t.success for t in played if t.task.task_type == name) / num
+            for name, num in sorted(types.items())
+        },
+        "max_steps": 40,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _remember(folder: Path, settings: FitSettings, result: FitResult, num_parameters: int) -> dict[str, Any]:
+    figures = {"settings": asdict(settings), **asdict(result), "num_parameters": num_parameters}
+    _write_json(folder / "fit.json", figures)
+    return figures
+
+
+def _publish(
+    source: Path,
+    target: Path,
+    what: str,
+    recipe: NanoRecipe,
+    trained: dict[str, Any],
+    origin: dict[str, Any],
+    figures: dict[str, Any],
+) -> None:
+    """Copy weights and tokenizer, and write the model card."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ):
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
+    _write_json(target / "recipe.json", {"recipe": asdict(recipe), "trained": trained, **origin})
+    (target / "README.md").write_text(_card(target.name, what, trained, origin, figures), encoding="utf-8")
+
+
+def _card(name: str, what: str, trained: dict[str, Any], origin: dict[str, Any], figures: dict[str, Any]) -> str:
+    data, settings = origin["data"], trained["settings"]
+    numbers = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    lines = [
+        f"# {name}",
+        "",
+        f"The bundled {what}.",
+        f"A Llama of {trained['num_parameters']:,} parameters with its own tokenizer, trained from scratch by",
+        f"`{origin['command']}`.",
+        "",
+        f"- Data: {data['num_trajectories']:,} trajectories, {data['num_transitions']:,} transitions;",
+        f"  {data['environment']}.",
+        *(f"  - {policy}: {num:,} trajectories" for policy, num in sorted(data["by_policy"].items())),
+        f"- Rows: {trained['num_rows']:,} sequences of {trained['num_tokens']:,} tokens,",
+        f"  loss on {trained['num_target_tokens']:,}.",
+        f"- Training: {settings['steps']:,} steps of {settings['batch_size']} sequences, AdamW, learning rate",
+        f"  {settings['learning_rate']:g}, seed {settings['seed']}; {trained['seconds'] / 60:.0f} minutes,",
+        f"  final loss {trained['loss']:.4f}.",
+        "- Licence: Apache-2.0. Seeds, settings and commit: `recipe.json`.",
+        "",
+        "| on the test rooms (never seen in training) | |",
+        "|---|---|",
+        *(f"| {key} | {value:,.4g} |" for key, value in numbers.items()),
+        "",
+        "Made for generated ALFWorld-style games of about ten receptacles; it knows nothing else.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
