@@ -104,6 +104,6 @@ Real episodes, in `experience.sqlite`:
 
 {real}
 
-Dreams, in `lab.sqlite`: the experience model plays {NUM_DREAMS} test tasks for the expert (noise 0.1), the liar (noise 0.1)
-and the nano policy, at most {DREAM_STEPS} steps each, greedy, with demonstrations from the train rooms.
+Dreams, in `lab.sqlite`: the experience model plays {NUM_DREAMS} test tasks for the expert (noise 0.1), the liar
+(noise 0.1) and the nano policy, at most {DREAM_STEPS} steps each, greedy, with demonstrations from the train rooms.
 """
