@@ -34,7 +34,9 @@ class RowSettings:
     episode as in use, where past steps never show any."""
     no_history_share: float = 0.1
     """Share of episodes that become single steps without history instead."""
-    max_steps: int = 30
+    long_episode: int = 18
+    """Episodes with more steps take the smallest reasoning share, so that their last steps fit into the row."""
+    max_steps: int = 36
     """Longer episodes are cut here."""
     seed: int = 0
 
@@ -55,8 +57,9 @@ def episode_rows(
 
 def _episode(trajectory: Trajectory, retriever: Retriever, settings: RowSettings, rng: random.Random) -> list[Segment]:
     module = environment_module(trajectory.task.environment)
-    share = rng.choice(settings.reasoning_shares)
     steps = trajectory.transitions[: settings.max_steps]
+    drawn = rng.choice(settings.reasoning_shares)
+    share = drawn if len(steps) <= settings.long_episode else min(settings.reasoning_shares)
     asked = {
         i: rng.randint(1, settings.max_k) for i in range(len(steps)) if rng.random() < settings.demonstrations_share
     }
