@@ -67,7 +67,8 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     return Services(
         workspace,
         ExperienceReader(files),
-        Retriever(files, HashedNgrams()),
+        # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
+        Retriever(files, HashedNgrams(), splits=("train",)),
         engine,
         ExperienceModel(engine) if engine else None,
         pool=None if read_only else _environments(),

@@ -38,10 +38,13 @@ const empty = (value) => el('div', { class: 'dg-empty' },
   el('h3', {}, value.title),
   value.text && el('p', {}, value.text),
   value.command && dg.command(value.command),
-  value.links.map((l) => el('a', { class: 'dg-btn', href: l.href }, l.label)));
+  value.links.map((l, i) => el('a', { class: 'dg-btn', href: l.href, 'data-key': i === value.links.length - 1 ? 'x' : null },
+    l.label, i === value.links.length - 1 && kbd('x'))));
 
 const pager = (value) => el('div', { class: 'dg-foot' },
-  el('span', { class: 'dg-nw' }, value.footer), el('span', { class: 'dg-fill' }),
+  el('span', { class: 'dg-nw' }, value.footer),
+  value.clear && el('a', { href: value.clear, class: 'dg-nw', 'data-key': 'x' }, 'Clear filters ', kbd('x')),
+  el('span', { class: 'dg-fill' }),
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': '[', disabled: !value.previous, onclick: () => page(value.previous), 'aria-label': 'Previous page' }, '‹ ', kbd('[')),
   el('button', { type: 'button', class: 'dg-btn s', 'data-key': ']', disabled: !value.next, onclick: () => page(value.next), 'aria-label': 'Next page' }, '› ', kbd(']')));
 

@@ -9,6 +9,9 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['j', 'k'], help: 'Next, previous row of the list' },
   { tab: 'inspect', keys: ['→', '←'], help: 'Next, previous step of the episode' },
   { tab: 'inspect', keys: ['/'], help: 'Search', focus: 'dg-search' },
+  { tab: 'inspect', keys: ['t'], help: 'Transitions or trajectories', toggle: 'dg-rows' },
+  { tab: 'inspect', keys: ['f'], help: 'Go to the filters', focus: 'dg-filter-world' },
+  { tab: 'inspect', keys: ['x'], help: 'Clear all filters' },
   { tab: 'inspect', keys: ['o'], help: 'Fold or unfold the reasoning' },
   { tab: 'inspect', keys: ['v'], help: 'Next state against the state before, or plain' },
   { tab: 'inspect', keys: ['[', ']'], help: 'Previous, next page of the list' },
@@ -31,7 +34,9 @@ dg.shortcuts = [
 
 (() => {
   const names = { ArrowRight: '→', ArrowLeft: '←', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc' };
-  const typing = (node) => node && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName));
+  // A radio button or a closed list takes no text, so that keys go on working after a choice with the mouse.
+  const typing = (node) => Boolean(node?.closest?.('textarea, select, [contenteditable=true]'))
+    || (node?.matches?.('input:not([type=radio], [type=checkbox], [type=range])') && !(node.readOnly && node.ariaExpanded === 'false'));
   const visible = (node) => node.getClientRects().length > 0;
   const currentTab = () => document.documentElement.dataset.dgTab || 'home';
 
@@ -60,9 +65,10 @@ dg.shortcuts = [
     if (key === '?') return dg.help(), true;
     const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
     if (control) return control.click(), true;
-    const entry = dg.shortcuts.find((s) => s.keys.includes(key) && (!s.tab || s.tab === currentTab()) && (s.focus || s.click));
-    const node = entry && document.getElementById(entry.focus || entry.click);
+    const entry = dg.shortcuts.find((s) => s.keys.includes(key) && (!s.tab || s.tab === currentTab()) && (s.focus || s.click || s.toggle));
+    const node = entry && document.getElementById(entry.focus || entry.click || entry.toggle);
     if (!node || !visible(node)) return false;
+    if (entry.toggle) return node.querySelector('label:not(.selected)')?.click(), true;
     const target = node.matches('button,input,textarea') ? node : node.querySelector('input,textarea,button');
     if (entry.focus) target?.focus(); else target?.click();
     return Boolean(target);
@@ -73,11 +79,11 @@ dg.shortcuts = [
     if (document.querySelector('dialog[open]')) return;
     const key = names[event.key] || event.key;
     if (typing(event.target)) {
-      if (key === 'Esc') event.target.blur();
+      if (key === 'Esc' || (key === 'Enter' && event.target.closest('#dg-search'))) event.target.blur();
       return;
     }
     // The arrows belong to a widget that uses them itself.
-    if (/[←→↑↓]/.test(key) && event.target.closest?.('[role=tab],[role=radio],[role=slider],[role=listbox],[role=grid]')) return;
+    if (/[←→↑↓]/.test(key) && event.target.closest?.('[role=tab], [role=radio], [role=slider], [role=listbox], [role=combobox], [role=grid], input')) return;
     if (act(key)) event.preventDefault();
   });
 })();

@@ -60,7 +60,7 @@ const source = (v) => {
 
 dg.mount(element, props, watch, (root, value) => {
   if (value.empty) {
-    root.replaceChildren(...(value.notice ? [dg.notice(value.notice)] : []));
+    root.replaceChildren(value.notice ? dg.notice(value.notice) : el('p', { class: 'dg-meta' }, 'No step to show: the list is empty.'));
     return;
   }
   root.replaceChildren(

@@ -108,7 +108,9 @@ def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]
                 "key": "2",
                 "label": "Look at one step",
                 "text": f"“{row.action or 'reset'}”: {how}{sure}, with its reasoning and its neighbours.",
-                "href": link("inspect", t=row.transition_id),
+                "href": link("inspect", t=row.transition_id, world="dream", order="least_confident")
+                if doubtful
+                else link("inspect", t=row.transition_id),
             }
         )
     real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, 1).rows

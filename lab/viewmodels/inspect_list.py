@@ -21,6 +21,7 @@ FILTER_NAMES = {
     "outcome": ("outcome", "outcome filter"),
     "policy": ("policy", "policy filter"),
 }
+CLEAR = link("inspect", **{name: "" for name, _ in FILTER_NAMES.values()})
 
 Choices = dict[str, list[tuple[str, str]]]
 """Field of `Selection` to (what is shown, value) pairs, the "no filter" choice first."""
@@ -87,6 +88,7 @@ def list_value(
         "footer": f"{first:,}–{first + len(page.rows) - 1:,} of {page.num_rows:,}" if page.rows else "",
         "previous": link("inspect", p=str(page.page - 1)) if page.page > 1 else None,
         "next": link("inspect", p=str(page.page + 1)) if more else None,
+        "clear": CLEAR if page.rows and any(getattr(selection, field) for field in FILTER_NAMES) else None,
         "empty": None if page.rows else _empty(reader, selection),
     }
 
@@ -129,7 +131,7 @@ def _empty(reader: ExperienceReader, selection: Selection) -> dict[str, Any]:
             "command": COLLECT,
             "links": [],
         }
-    links = [{"label": "Clear all filters", "href": link("inspect", **{name: "" for name, _ in FILTER_NAMES.values()})}]
+    links = [{"label": "Clear all filters", "href": CLEAR}]
     hints = []
     for field, (name, words) in FILTER_NAMES.items():
         if getattr(selection, field):

@@ -20,7 +20,7 @@ from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import store
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 40_000
 EXPECTED_NOISE = ("AbortError", "net::ERR_ABORTED", "Connection errored out", "Failed to fetch")
 """What Chromium says when a page is left while a request runs."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -119,6 +119,27 @@ def test_trajectories_are_listed_and_open_at_their_first_step(url: str, page: An
     address_has(page, "rows=trajectories")
 
 
+def test_keys_go_on_working_after_a_choice_with_the_mouse(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect")
+    page.locator("#dg-rows label", has_text="Trajectories").click()
+    expect(page.locator("#dg-list tbody tr").first).to_contain_text("solved")
+    page.keyboard.press("j")
+    expect(page.locator("#dg-list tbody tr").nth(1)).to_have_attribute("aria-selected", "true")
+    page.locator("#dg-filter-world input").click()
+    page.get_by_role("option", name="Real", exact=True).click()
+    expect(page.locator("#dg-list tbody tr")).to_have_count(NUM_WALKS + 1)
+    page.keyboard.press("x")
+    expect(page.locator("#dg-list tbody tr")).to_have_count(NUM_WALKS + 4)
+    page.keyboard.press("t")
+    expect(page.locator("#dg-list .dg-foot")).to_contain_text("1–50")
+    page.keyboard.press("/")
+    page.keyboard.type("pan")
+    page.keyboard.press("Enter")
+    expect(page.locator("#dg-list .dg-foot")).to_contain_text(f"of {5 * NUM_WALKS}")
+    page.keyboard.press("j")
+    expect(page.locator("#dg-list tr[aria-selected=true]")).to_contain_text("go to countertop")
+
+
 def test_a_malformed_reply_is_shown_with_its_reason(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect&t={transition_id(MALFORMED.trajectory_id, 3)}")
     step = page.locator("#dg-transition")
