@@ -11,8 +11,8 @@ from difflib import SequenceMatcher
 from dreamgym.environments.facts import Fact, FactDiff, changed, compare
 from dreamgym.types import Failure, Transition
 
-REWARD_TOLERANCE = 0.005
-"""Rewards are written with two decimals, so a smaller difference is none."""
+REWARD_TOLERANCE = 0.05
+"""Replies give rewards with one decimal, so a smaller difference is none."""
 
 Answer = Transition | Failure | None
 """What a world answered to an action: a step, a failure with its reason, or None when its episode was over already."""

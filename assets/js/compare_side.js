@@ -12,7 +12,7 @@ const test = (t) => el('section', { class: 'dg-sec', 'aria-label': 'Same model, 
   el('dl', { class: 'dg-kv' }, t.overall.map((o) => [el('dt', {}, o.name), el('dd', { class: 'dg-b' }, o.value)])),
   t.rows.length > 0 && el('div', { class: 'dg-types' }, t.rows.map((r) => [
     el('span', { class: 'dg-ell' }, r.name), el('div', { class: 'dg-bar', style: `--v:${r.percent}` }),
-    el('span', { class: 'dg-num dg-b' }, r.value), el('span', { class: 'dg-num dg-meta' }, r.num)])),
+    el('span', { class: 'dg-num dg-b' }, r.value), el('span', { class: 'dg-num dg-meta' }, r.num.toLocaleString('en'))])),
   el('p', { class: 'dg-meta' }, 'By action: determined steps exact, and their number. ', el('span', { class: 'dg-mono12' }, t.model)));
 
 dg.mount(element, props, watch, (root, v) => root.replaceChildren(...[

@@ -65,7 +65,7 @@ def side_view(progress: Progress, results: Mapping[str, Any] | None, selection: 
     return {
         "closeness": closeness(total(progress.steps)),
         "compared": f"{counted(total(progress.steps).num_compared, 'step')} compared",
-        "test": test_figures(results) if results else None,
+        "test": measured_figures(results) if results else None,
         "links": [
             {"label": "Open in Inspect", "key": "i", "href": link("inspect", t=step)},
             {"label": "Dream on from here", "key": "d", "href": link("dream", t=step)},
@@ -75,15 +75,15 @@ def side_view(progress: Progress, results: Mapping[str, Any] | None, selection: 
     }
 
 
-def test_figures(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's figures on all test steps, by action type; types of few steps come last."""
+def measured_figures(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's figures on all test steps; by action type, how many determined steps there are and how many exact."""
     by_type = results.get("by_action_type")
     rows = [_type_row(name, figures) for name, figures in by_type.items()] if isinstance(by_type, Mapping) else []
     rows = [row for row in rows if row is not None]
     return {
         "note": f"{results.get('split', 'test')}, {counted(int(results.get('num_steps', 0)), 'step')}",
         "model": str(results.get("model", "")),
-        "rows": sorted(rows, key=lambda row: -int(row["num"].replace(",", ""))),
+        "rows": sorted(rows, key=lambda row: -row["num"]),
         "overall": [
             {"name": name, "value": _percent(results.get(key))}
             for name, key in (
@@ -99,11 +99,10 @@ def test_figures(results: Mapping[str, Any]) -> dict[str, Any]:
 def _type_row(name: str, figures: Any) -> dict[str, Any] | None:
     if not isinstance(figures, Mapping):
         return None
-    exact = figures.get("determined_exact", figures.get("exact"))
-    number = figures.get("num_determined", figures.get("num_steps"))
-    if not isinstance(exact, int | float) or not isinstance(number, int):
+    exact, share, number = (figures.get(key) for key in ("determined_exact", "determined_share", "num_steps"))
+    if not (isinstance(exact, int | float) and isinstance(share, int | float) and isinstance(number, int)):
         return None
-    return {"name": name, "value": _percent(exact), "percent": percent(exact), "num": f"{number:,}"}
+    return {"name": name, "value": _percent(exact), "percent": percent(exact), "num": round(number * share)}
 
 
 def _percent(value: Any) -> str:

@@ -1,0 +1,180 @@
+"""What the Compare tab does, on a scripted experience model and a world played by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dreamgym.environments import alfworld
+from dreamgym.errors import EnvironmentUnavailableError
+from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Transition
+from dreamgym.workspace import Workspace
+from lab.compare_page import ComparePage
+from lab.navigation import Selection
+from lab.services import Services
+from lab.viewmodels.episode import Dream, stepped, to_trajectory
+from tests.lab.dreamed_world import SlowEngine
+from tests.lab.experience import dream_with_neighbours, real_success, store
+
+REAL = real_success()
+DREAM = dream_with_neighbours(REAL)
+
+
+class Replay:
+    """A pool whose one environment answers with the states of a stored episode."""
+
+    def __init__(self, busy: bool = False) -> None:
+        self.busy = busy
+        self.closed = 0
+        self.steps: list[Transition] = []
+
+    def acquire(self, wait_seconds: float | None = None) -> "Replay":
+        if self.busy:
+            raise EnvironmentUnavailableError("all 1 environment workers are busy; end an episode")
+        self.steps = list(REAL.transitions)
+        return self
+
+    def reset(self, task) -> str:
+        return task.first_state
+
+    def step(self, action: str) -> Transition:
+        return self.steps.pop(0)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace.create(tmp_path_factory.mktemp("lab") / "demo")
+    store(workspace.experience_path)
+    return workspace
+
+
+def services(workspace: Workspace, **changes) -> Services:
+    files = [workspace.experience_path, workspace.lab_path]
+    model = ExperienceModel(SlowEngine(0))
+    return Services(workspace, ExperienceReader(files), Retriever(files, HashedNgrams()), **{"model": model, **changes})
+
+
+def compare(page: ComparePage, selection: Selection):
+    """Run a comparison to its end."""
+    chosen = page.choose(selection)
+    progress = page.begin(chosen)
+    for latest in page.follow("session", "1", chosen):
+        progress = latest
+    return chosen, progress
+
+
+def test_a_real_trajectory_is_dreamed_in_an_open_loop_by_default(stored: Workspace):
+    page = ComparePage(services(stored))
+    chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id))
+    assert chosen.mode == "open" and progress.done and len(progress.steps) == 6
+    main, side = page.view(chosen, progress)
+    # The script cannot take things: going to the microwave agrees, since its history is the real one.
+    assert [cell["differs"] for cell in main["strip"]] == [True, True, False, True, False, True]
+    assert side["compared"] == "6 steps compared" and main["progress"] == ""
+
+
+def test_a_closed_loop_lives_on_its_own_states(stored: Workspace):
+    page = ComparePage(services(stored))
+    chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id, mode="closed"))
+    assert chosen.selection.mode == "closed"
+    # It never took the potato, so its hands are empty at the microwave.
+    assert progress.steps[2].differences == ("facts",)
+    assert "holding: nothing" in progress.steps[2].dream.next_state
+
+
+def test_a_dreamed_trajectory_is_replayed_in_the_engine(stored: Workspace):
+    pool = Replay()
+    page = ComparePage(services(stored, pool=pool))
+    chosen, progress = compare(page, Selection(trajectory=DREAM.trajectory_id, mode="open"))
+    assert chosen.mode == "engine" and progress.done and pool.closed == 1
+    # The stored dream loses the potato at step 4, and nowhere else.
+    assert [s.step for s in progress.steps if s.differences] == [4]
+
+
+def test_an_engine_that_cannot_run_is_named_with_the_way_out(stored: Workspace):
+    page = ComparePage(services(stored, pool=None))
+    chosen, progress = compare(page, Selection(trajectory=DREAM.trajectory_id))
+    assert progress.error is not None and not progress.steps
+    assert "read-only" in progress.error or "g++" in progress.error
+    assert page.view(chosen, progress)[0]["error"] == progress.error
+
+
+def test_without_the_package_the_error_names_the_compiler(stored: Workspace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alfworld, "find_spec", lambda name: None)
+    page = ComparePage(services(stored, pool=None))
+    assert "g++" in compare(page, Selection(trajectory=DREAM.trajectory_id))[1].error
+    # The model needs no engine.
+    assert compare(page, Selection(trajectory=REAL.trajectory_id))[1].done
+
+
+def test_busy_engines_stop_the_comparison_and_it_can_be_tried_again(stored: Workspace):
+    pool = Replay(busy=True)
+    page = ComparePage(services(stored, pool=pool))
+    assert "busy" in compare(page, Selection(trajectory=DREAM.trajectory_id))[1].error
+    pool.busy = False
+    assert compare(page, Selection(trajectory=DREAM.trajectory_id))[1].done
+
+
+def test_the_same_address_is_not_dreamed_twice_but_other_settings_are(stored: Workspace):
+    engine = SlowEngine(0)
+    page = ComparePage(services(stored, model=ExperienceModel(engine)))
+    compare(page, Selection(trajectory=REAL.trajectory_id))
+    compare(page, Selection(trajectory=REAL.trajectory_id, step=3))
+    assert engine.num_steps == 6
+    chosen, _ = compare(page, Selection(trajectory=REAL.trajectory_id, switches="no-retrieval"))
+    assert engine.num_steps == 12 and chosen.switches == Switches(retrieval=False)
+
+
+def test_an_address_of_nothing_falls_back_to_the_newest_real_episode(stored: Workspace):
+    page = ComparePage(services(stored))
+    chosen = page.choose(Selection(trajectory="tr-000000000000", step=9, mode="engine"))
+    assert chosen.trajectory == REAL and chosen.mode == "open" and chosen.notice
+    assert chosen.selection.trajectory == REAL.trajectory_id and chosen.selection.step == 0
+    assert page.choose(Selection(trajectory=REAL.trajectory_id, step=99)).selection.step == 6
+
+
+def test_a_dream_of_a_page_is_compared_before_it_is_saved(stored: Workspace):
+    with_lab = services(stored, pool=Replay())
+    dream = stepped(Dream(REAL.task), DREAM.transitions[0], 20)
+    live_id = with_lab.live.keep(dream, to_trajectory(dream, "nano@1", "alfworld"))
+    page = ComparePage(with_lab)
+    chosen, progress = compare(page, Selection(trajectory=live_id, mode="engine"))
+    assert progress.done and len(progress.steps) == 1 and not progress.steps[0].differences
+    assert page.choices(chosen)[0][1] == live_id
+
+
+def test_a_newer_job_of_a_session_ends_the_older_one(stored: Workspace):
+    page = ComparePage(services(stored, model=ExperienceModel(SlowEngine(0.05))))
+    chosen = page.choose(Selection(trajectory=REAL.trajectory_id))
+    page.begin(chosen)
+    old = page.follow("session", "1", chosen)
+    next(old)
+    next(page.follow("session", "2", chosen))
+    assert sum(1 for _ in old) <= 1
+
+
+def test_the_models_test_figures_are_shown_when_they_were_measured(stored: Workspace, tmp_path: Path):
+    results = tmp_path / "results.json"
+    page = ComparePage(services(stored), results)
+    chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id))
+    assert page.view(chosen, progress)[1]["test"] is None
+    results.write_text(json.dumps({"num_steps": 3, "determined_exact": 0.5, "split": "test", "by_action_type": {}}))
+    assert page.view(chosen, progress)[1]["test"]["note"] == "test, 3 steps"
+    results.write_text("{broken")
+    assert page.view(chosen, progress)[1]["test"] is None
+
+
+def test_without_a_model_or_any_episode_the_page_says_what_to_do(stored: Workspace, tmp_path: Path):
+    page = ComparePage(services(stored, model=None, model_reason="make nano trains one"))
+    assert compare(page, Selection(trajectory=REAL.trajectory_id))[1].error == "make nano trains one"
+    empty = ComparePage(services(Workspace.create(tmp_path / "w")))
+    chosen, progress = compare(empty, Selection())
+    main, side = empty.view(chosen, progress)
+    assert "dreamgym collect" in main["command"] and side["links"] == [] and empty.choices(chosen) == []
