@@ -22,8 +22,8 @@ dg.mount(element, props, watch, (root, value) => {
   root.replaceChildren(el('header', { class: 'dg-header' },
     el('a', { class: 'dg-mark', href: '?tab=home' }, mark(), 'DreamGym Lab'),
     el('span', { class: 'dg-ctx' },
-      el('span', { class: 'dg-pick' }, el('small', {}, 'Workspace'), value.workspace),
-      el('span', { class: 'dg-pick' }, el('small', {}, 'Model'), value.model || 'none', chip(value.status))),
+      el('span', { class: 'dg-pick', title: value.path }, el('small', {}, 'Workspace'), el('span', {}, value.workspace)),
+      el('span', { class: 'dg-pick' }, el('small', {}, 'Model'), el('span', {}, value.model || 'none bundled'), chip(value.status))),
     el('span', { class: 'dg-fill' }),
     value.read_only && el('span', { class: 'dg-chip', title: 'Saving and live play are off' }, 'Read-only'),
     help));

@@ -48,7 +48,7 @@ dg.shortcuts = [
   dg.help = () => {
     document.getElementById('dg-help')?.remove();
     const groups = Map.groupBy(dg.shortcuts, (s) => s.tab || 'everywhere');
-    const dialog = dg.el('dialog', { id: 'dg-help', 'aria-label': 'Keyboard shortcuts' },
+    const dialog = dg.el('dialog', { id: 'dg-help', class: 'dg-root', 'aria-label': 'Keyboard shortcuts' },
       dg.el('h2', {}, 'Keyboard'),
       dg.el('div', { class: 'dg-sections' }, [...groups].map(([group, entries]) => dg.el('section', {},
         dg.el('h3', {}, group === 'everywhere' ? 'Everywhere' : group[0].toUpperCase() + group.slice(1)),

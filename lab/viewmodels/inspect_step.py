@@ -197,7 +197,7 @@ def source_value(trajectory: Trajectory) -> list[tuple[str, str]]:
         ("seed", str(provenance.seed)),
         ("model", provenance.model or ""),
         ("run", provenance.run or ""),
-        ("environment", f"{task.environment}: {provenance.environment_version}"),
+        ("environment", provenance.environment_version or task.environment),
         ("task type", task.task_type),
         ("room", f"{task.room} ({task.split})"),
         ("task", task.task_id),
