@@ -10,7 +10,7 @@ from pathlib import Path
 from dreamgym.errors import DreamGymError
 from lab.app import LAUNCH, build
 from lab.services import open_services
-from lab.serving import choose_port, read_auth, refuse_open_host
+from lab.serving import choose_port, page_url, read_auth, refuse_open_host
 
 DEFAULT_PORT = 7860
 
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
             inline=False,
             **LAUNCH,
         )
-        url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{port}/"
+        url = page_url(options.host, port)
         print(f"DreamGym Lab is open at {url} (workspace {services.workspace.path}; ctrl-C ends it)", flush=True)
         if options.open:
             webbrowser.open(url)

@@ -4,10 +4,6 @@ One round trip per link: `go` turns the link into a new `Selection`, the selecte
 left as they are. The address line is written from the same selection, so that what is seen always has its link.
 """
 
-import os
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

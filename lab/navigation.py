@@ -158,7 +158,9 @@ def to_query(selection: Selection) -> str:
 
     Fields at their default are left out, except the tab, and so is what only another tab's page shows.
     """
-    pairs = [("tab", selection.tab), ("t", selection.transition_id or selection.trajectory)]
+    pairs = [("tab", selection.tab)]
+    if selection.tab != TABS[0]:
+        pairs.append(("t", selection.transition_id or selection.trajectory))
     pairs += [(name, str(getattr(selection, field))) for name, field in _SHOWN_BY.get(selection.tab, {}).items()]
     shown = [(name, value) for name, value in pairs if value and value != _TEXT_OF_DEFAULTS.get(name)]
     return "?" + urlencode(shown, safe="/:,")

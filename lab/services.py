@@ -57,9 +57,10 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     Raises:
         WorkspaceError: The folder is no workspace, or a newer version wrote it.
     """
-    if read_only and not path.exists() and DEMO.is_dir():
-        path = DEMO
-    workspace = Workspace.ensure(path, DEMO, read_only)
+    if read_only:
+        workspace = Workspace.open(path if path.exists() or not DEMO.is_dir() else DEMO, read_only=True)
+    else:
+        workspace = Workspace.ensure(path, DEMO)
     files = [workspace.experience_path, workspace.lab_path]
     engine = WorkerEngine(EXPERIENCE_MODEL) if (EXPERIENCE_MODEL / "config.json").exists() else None
     if engine is not None:

@@ -49,6 +49,12 @@ def choose_port(host: str, wanted: int | None, first: int) -> int:
     raise ConfigError(f"cannot listen on {ports_text} of {host} ({reason}): choose another with --port or --host")
 
 
+def page_url(host: str, port: int) -> str:
+    """Address of the page for a browser on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
 def read_auth(values: Sequence[str]) -> list[tuple[str, str]]:
     """Read logins: "user:password", several with commas between, or "@file" with one a line.
 

@@ -68,15 +68,16 @@ def _figure(number: int, label: str, **filters: str) -> dict[str, str]:
 def model_parts(services: Services) -> list[Part]:
     """The experience model and its process."""
     what = "experience model"
-    if services.engine is None or services.model is None:
+    if services.model is None:
         return [Part("nano", what, "bad", "not here", services.model_reason)]
-    status = services.engine.status
+    name, _, checksum = services.model.name.partition("@")
+    status = services.engine.status if services.engine else "ready"
     if status == "ready":
-        detail = f"{services.model.name}, in a process of its own; dreams in real time on the CPU."
-        return [Part("nano", what, "ok", "ready", detail)]
-    if status == "starting":
-        return [Part("nano", what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")]
-    return [Part("nano", what, "bad", "failed", status.removeprefix("failed").strip(": "))]
+        detail = f"Weights {checksum}, in a process of its own; dreams in real time on the CPU."
+        return [Part(name, what, "ok", "ready", detail)]
+    if status in ("starting", "not started"):
+        return [Part(name, what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")]
+    return [Part(name, what, "bad", "failed", status.removeprefix("failed").strip(": "))]
 
 
 def environment_parts() -> list[Part]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.errors import ConfigError
-from lab.serving import choose_port, is_loopback, read_auth, refuse_open_host
+from lab.serving import choose_port, is_loopback, page_url, read_auth, refuse_open_host
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,16 @@ def test_the_next_free_port_is_taken_and_a_named_one_must_be_free() -> None:
             choose_port("127.0.0.1", port, 7860)
     with pytest.raises(ConfigError, match="cannot listen"):
         choose_port("192.0.2.1", None, 7860)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:1/"),
+        ("0.0.0.0", "http://127.0.0.1:1/"),
+        ("::", "http://[::1]:1/"),
+        ("a", "http://a:1/"),
+    ],
+)
+def test_the_address_can_be_opened_in_a_browser(host: str, url: str) -> None:
+    assert page_url(host, 1) == url
