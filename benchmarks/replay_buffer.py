@@ -1,7 +1,8 @@
 """Measure the replay buffer: `python -m benchmarks.replay_buffer --transitions 100000 > result.json`.
 
 Stores made-up household episodes, one in four dreamed, one in twenty broken off, and times storing, pages and
-retrieval on them. The texts are as long as real ones; nothing here says how good retrieval is.
+retrieval on them: medians of wall and processor time. Where `load_average` is above the number of cores, other programs
+had their share of the wall time. The texts are as long as real ones; nothing here says how good retrieval is.
 """
 
 import argparse
@@ -79,12 +80,9 @@ def measure(num_transitions: int, folder: Path) -> dict[str, Any]:
     path, rng = folder / "experience.sqlite", random.Random(0)
     episodes = [episode(number, rng) for number in range(num_transitions // NUM_STEPS)]
     with ReplayBuffer(path, HashedNgrams()) as buffer:
-        start = time.perf_counter()
-        for trajectory in episodes:
-            buffer.add(trajectory)
-        store_seconds = time.perf_counter() - start
+        wall, cpu, _ = _timed(lambda: [buffer.add(trajectory) for trajectory in episodes])
     reader = ExperienceReader([path, folder / "lab.sqlite"])
-    load_seconds, retriever = _timed(lambda: Retriever([path], HashedNgrams()))
+    load_wall, load_cpu, retriever = _timed(lambda: Retriever([path], HashedNgrams()))
     steps = [trajectory.transitions[5] for trajectory in episodes[:64]]
     queries = [Query(step.state, step.action, exclude_task=episodes[0].task.task_id) for step in steps]
     num_rows = reader.transitions().num_rows
@@ -92,16 +90,17 @@ def measure(num_transitions: int, folder: Path) -> dict[str, Any]:
         "num_transitions": len(retriever),
         "num_trajectories": len(episodes),
         "megabytes": round(path.stat().st_size / 1e6, 1),
-        "stored_transitions_per_second": round(len(retriever) / store_seconds),
+        "stored_transitions_per_second": {"wall": round(len(retriever) / wall), "cpu": round(len(retriever) / cpu)},
         "page_milliseconds": {name: _milliseconds(call) for name, call in _pages(reader, num_rows).items()},
         "retrieval": {
             "k": K,
-            "load_seconds": round(load_seconds, 2),
+            "load_seconds": {"wall": round(load_wall, 2), "cpu": round(load_cpu, 2)},
             "refresh_milliseconds": _milliseconds(retriever.refresh),
             "top_k_milliseconds": _milliseconds(lambda: retriever.top_k(steps[0].state, steps[0].action, K)),
             "top_k_batch_of_64_milliseconds": _milliseconds(lambda: retriever.top_k_batch(queries, K)),
         },
         "cpu_cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "command": f"python -m benchmarks.replay_buffer --transitions {num_transitions}",
     }
@@ -142,14 +141,19 @@ def _task(number: int) -> Task:
     )
 
 
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+def _timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Wall seconds, processor seconds (what other programs on the machine do not change), and the result."""
+    wall, cpu = time.perf_counter(), time.process_time()
     result = call()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def _milliseconds(call: Callable[[], object]) -> float:
-    return round(1000 * median(_timed(call)[0] for _ in range(NUM_REPEATS)), 1)
+def _milliseconds(call: Callable[[], object]) -> dict[str, float]:
+    times = [_timed(call)[:2] for _ in range(NUM_REPEATS)]
+    return {
+        name: round(1000 * median(column), 1)
+        for name, column in zip(("wall", "cpu"), zip(*times, strict=True), strict=True)
+    }
 
 
 def main() -> None:
