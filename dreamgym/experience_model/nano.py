@@ -1,10 +1,12 @@
 """nano: a Llama of about 2 M parameters with its own tokenizer, small enough to train from nothing on two cores.
 
 The vocabulary holds every word of the worlds' texts as one token (with and without the space before it), the prompt's
-tags, and all 256 bytes, so that any text a person types still goes through. Words as single tokens keep copying easy,
-and copying names and numbers is most of what a world of this kind asks for.
+tags, and all 256 bytes, so that any text a person types still goes through. A frequent name with its number ("egg 1")
+is one token as well: whether *this* egg is here, or what was seen in *that* drawer, is then a match of one token and not
+of two, and such matches are most of what a world of this kind asks for.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 MAX_POSITIONS = 4096
+NAME = r" ?[a-z]+ \d+"
+"""A thing or place with its number."""
+WORD = r" ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+|\s"
 PAD, END = "<pad>", "<end>"
 
 
@@ -31,26 +36,32 @@ class NanoShape:
     feed_forward: int = 512
 
 
-def build_tokenizer(texts: Iterable[str], min_count: int = 3) -> "PreTrainedTokenizerFast":
+def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: int = 50) -> "PreTrainedTokenizerFast":
     """Make the tokenizer from texts of the worlds.
 
     Args:
         texts: Prompts and replies; their words become tokens.
         min_count: Rarer words are spelled in bytes.
+        min_name_count: Rarer names with a number are written as word and number.
 
     Returns:
         A fast tokenizer whose decode gives back exactly what was encoded.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast
 
-    split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    counts: Counter[str] = Counter()
+    in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(f"{NAME}|{WORD}"), "isolated"), in_bytes])
+    names: Counter[str] = Counter()
+    words: Counter[str] = Counter()
     for text in texts:
-        counts.update(piece for piece, _ in split.pre_tokenize_str(text))
-    words = sorted(word for word, count in counts.items() if count >= min_count)
-    pieces = dict.fromkeys([PAD, END, *TAGS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
-    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+        pieces = [piece for piece, _ in split.pre_tokenize_str(text)]
+        names.update(piece for piece in pieces if "Ġ" in piece[1:])
+        words.update(part for piece in pieces for part in re.findall("Ġ?[^Ġ]+|Ġ", piece))
+    kept = sorted(word for word, num in words.items() if num >= min_count)
+    kept += sorted(name for name, num in names.items() if num >= min_name_count)
+    known = dict.fromkeys([PAD, END, *TAGS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *kept])
+    vocabulary = {piece: index for index, piece in enumerate(known)}
     # WordPiece with an empty prefix takes the longest known piece first: whole words, else bytes.
     tokenizer = Tokenizer(
         models.WordPiece(vocabulary, unk_token=PAD, continuing_subword_prefix="", max_input_chars_per_word=10_000)

@@ -123,6 +123,7 @@ def fit(
         lr_scheduler_type="cosine",
         warmup_steps=max(1, settings.steps // 20),
         weight_decay=0.01,
+        adam_beta2=0.95,
         max_grad_norm=1.0,
         seed=settings.seed,
         data_seed=settings.seed,

@@ -49,7 +49,7 @@ class NanoRecipe:
     num_passes: int = 3
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     shape: nano.NanoShape = nano.NanoShape()
-    experience_model: FitSettings = FitSettings(steps=1400, batch_size=8, learning_rate=2e-3, max_length=2048)
+    experience_model: FitSettings = FitSettings(steps=2000, batch_size=8, learning_rate=2e-3, max_length=2048)
     policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
     num_test_tasks: int = 60
     seed: int = 0
