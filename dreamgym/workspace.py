@@ -57,13 +57,13 @@ class Workspace:
         return workspace
 
     @classmethod
-    def ensure(cls, path: Path, demo: Path | None = None, read_only: bool = False) -> Self:
+    def ensure(cls, path: Path, demo: Path | None = None) -> Self:
         """Open the workspace at `path`; a missing or empty folder first becomes a copy of `demo`, or an empty one.
 
         Raises:
             WorkspaceError: As for `open`; the folder holds something else, or cannot be written.
         """
-        return cls._fill(path, demo) if _may_be_filled(path) else cls.open(path, read_only)
+        return cls._fill(path, demo) if _may_be_filled(path) else cls.open(path)
 
     @property
     def name(self) -> str:
