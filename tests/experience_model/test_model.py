@@ -1,0 +1,118 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from dreamgym.engines.scripted import ScriptedEngine
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.model import (
+    ExperienceModel,
+    MalformedPrediction,
+    Prediction,
+    Query,
+    Switches,
+    to_transition,
+)
+from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.types import Neighbour
+from tests.experience_model.kitchen import FIRST, make_task, solved
+
+REPLY = "It is here.</think><state>You look.</state><reward>0.0</reward><done>0</done>"
+STEP = solved().transitions[2]
+QUERY = Query(make_task(), (), FIRST, "look", (Demonstration("tr-1.3", "real", "task", STEP, 0.5),) * 3)
+
+
+def test_a_reply_becomes_a_step_with_its_confidence() -> None:
+    answer = ExperienceModel(ScriptedEngine([REPLY], logprob=-0.5)).predict([QUERY])[0]
+    assert isinstance(answer, Prediction)
+    assert (answer.reasoning, answer.next_state, answer.reward, answer.done) == ("It is here.", "You look.", 0.0, False)
+    assert answer.confidence == pytest.approx(math.exp(-0.5))
+    assert answer.raw_reply == "<think>" + REPLY
+    assert answer.num_tokens == 4 and answer.seconds >= 0
+
+
+@pytest.mark.parametrize(("reward", "done", "success"), [("1.0", 1, True), ("0.9", 1, False), ("1.0", 0, False)])
+def test_success_is_the_full_reward_on_the_last_step(reward: str, done: int, success: bool) -> None:
+    reply = f"</think><state>s</state><reward>{reward}</reward><done>{done}</done>"
+    answer = ExperienceModel(ScriptedEngine([reply])).predict([QUERY])[0]
+    assert isinstance(answer, Prediction) and answer.success is success
+
+
+def test_a_malformed_reply_is_kept_with_its_reason_and_has_no_reward() -> None:
+    good, cut, wrong = ExperienceModel(ScriptedEngine([REPLY, "I think", REPLY.replace("0.0", "lots")])).predict(
+        [QUERY] * 3
+    )
+    assert isinstance(good, Prediction)
+    assert isinstance(cut, MalformedPrediction) and isinstance(wrong, MalformedPrediction)
+    assert cut.raw_reply == "<think>I think" and cut.reason == "no </think> in the reply after 2 tokens"
+    assert wrong.reason == "the reward 'lots' is not a number"
+    assert not hasattr(cut, "reward") and not hasattr(wrong, "next_state")
+
+
+def test_an_empty_reply_is_malformed_too() -> None:
+    answer = ExperienceModel(ScriptedEngine([""])).predict([QUERY])[0]
+    assert isinstance(answer, MalformedPrediction) and answer.raw_reply == "<think>" and answer.num_tokens == 0
+
+
+def test_a_reply_that_is_too_long_is_cut_and_says_at_which_token() -> None:
+    answer = ExperienceModel(ScriptedEngine(["so " * 50 + REPLY]), max_tokens=20).predict([QUERY])[0]
+    assert isinstance(answer, MalformedPrediction) and answer.reason == "no </think> in the reply after 20 tokens"
+
+
+@pytest.mark.parametrize(
+    ("switches", "num_demonstrations", "ending", "history"),
+    [
+        (Switches(), 2, "<think>", True),
+        (Switches(k=3), 3, "<think>", True),
+        (Switches(k=0), 0, "<think>", True),
+        (Switches(retrieval=False), 0, "<think>", True),
+        (Switches(reasoning=False), 2, "<no_think>", True),
+        (Switches(history=False), 2, "<think>", False),
+    ],
+)
+def test_switches_decide_what_the_model_reads(
+    switches: Switches, num_demonstrations: int, ending: str, history: bool
+) -> None:
+    prompts: list[str] = []
+
+    def reply(prompt: str) -> str:
+        prompts.append(prompt)
+        return REPLY if prompt.endswith("<think>") else REPLY.removeprefix("It is here.</think>")
+
+    query = replace(QUERY, history=solved().transitions[:2], state=solved().transitions[1].next_state)
+    answer = ExperienceModel(ScriptedEngine(reply)).predict([query], switches)[0]
+    assert isinstance(answer, Prediction)
+    assert (answer.reasoning is None) is not switches.reasoning
+    assert prompts[0].count("<demo>") == num_demonstrations
+    assert prompts[0].endswith(ending)
+    assert ("<no_history>" not in prompts[0]) is history
+    assert ("go to countertop 1" in prompts[0]) is history
+
+
+def test_replies_stream_from_the_opening_tag_on() -> None:
+    written = ["", ""]
+
+    def on_text(index: int, text: str) -> None:
+        written[index] += text
+
+    answers = ExperienceModel(ScriptedEngine([REPLY, "no"])).predict([QUERY, QUERY], on_text=on_text)
+    assert written == [answer.raw_reply for answer in answers]
+
+
+def test_nothing_to_dream_asks_the_engine_for_nothing() -> None:
+    assert ExperienceModel(ScriptedEngine([])).predict([]) == []
+
+
+@pytest.mark.parametrize("setting", [{"k": -1}, {"k": 17}, {"temperature": -0.1}, {"temperature": 2.5}])
+def test_switches_out_of_range_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=str(next(iter(setting.values())))):
+        Switches(**setting)  # type: ignore[arg-type]
+
+
+def test_a_dreamed_step_is_stored_with_its_origin() -> None:
+    answer = ExperienceModel(ScriptedEngine([REPLY], logprob=-0.5)).predict([QUERY])[0]
+    assert isinstance(answer, Prediction)
+    step = to_transition(QUERY, answer)
+    assert (step.state, step.action, step.next_state) == (FIRST, "look", "You look.")
+    assert step.raw_reply == answer.raw_reply and step.confidence == answer.confidence
+    assert step.neighbours[0] == Neighbour("tr-1.3", 0.5)
