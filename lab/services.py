@@ -16,6 +16,7 @@ from lab.live import LiveDreams
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
 EXPERIENCE_MODEL = ASSETS / "models" / "nano-experience-model"
+POLICY = ASSETS / "models" / "nano-policy"
 NUM_ENVIRONMENTS = 2
 """Real episodes that can be played on pages at the same time."""
 

@@ -1,13 +1,14 @@
 """What Home says: what this is, what is stored, what can run here and why not, and what to do next."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from lab.navigation import link
-from lab.services import Services
+from lab.services import POLICY, Services
 from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.text import counted, unit_figure
 
@@ -43,7 +44,7 @@ def home_value(services: Services) -> dict[str, Any]:
             "read_only": services.read_only,
             "figures": _figures(counts),
         },
-        "parts": [_as_row(part) for part in (*model_parts(services), *environment_parts())],
+        "parts": [_as_row(part) for part in (*model_parts(services), policy_part(POLICY), *environment_parts())],
         "next": next_steps(services.reader, has_model=services.model is not None),
         "command": None if counts["num_trajectories"] else COLLECT,
     }
@@ -78,6 +79,14 @@ def model_parts(services: Services) -> list[Part]:
     if status in ("starting", "not started"):
         return [Part(name, what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")]
     return [Part(name, what, "bad", "failed", status.removeprefix("failed").strip(": "))]
+
+
+def policy_part(folder: Path) -> Part:
+    """The bundled policy, which plays in commands and not in the lab yet."""
+    if (folder / "config.json").exists():
+        detail = "Reads the episode, thinks one line, acts; played some of the demo's dreams."
+        return Part(folder.name, "policy", "ok", "bundled", detail)
+    return Part(folder.name, "policy", "bad", "not here", "No policy is bundled: make nano trains one.")
 
 
 def environment_parts() -> list[Part]:

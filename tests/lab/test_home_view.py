@@ -9,7 +9,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.workspace import Workspace
 from lab.navigation import parse
 from lab.services import Services
-from lab.viewmodels.home import home_value, model_parts
+from lab.viewmodels.home import home_value, model_parts, policy_part
 from tests.lab.experience import NUM_WALKS, hostile, real_success, store
 
 
@@ -59,3 +59,9 @@ def test_the_state_of_the_models_process_is_told(services: Services, status: str
     part = model_parts(Services(services.workspace, services.reader, engine=engine, model=services.model))[0]  # type: ignore[arg-type]
     assert (part.state, part.word) == (state, word)
     assert word != "failed" or part.detail == "no memory"
+
+
+def test_a_policy_is_bundled_when_its_folder_holds_a_model(tmp_path: Path) -> None:
+    assert policy_part(tmp_path / "nano-policy").word == "not here"
+    (tmp_path / "config.json").write_text("{}")
+    assert policy_part(tmp_path).word == "bundled"
