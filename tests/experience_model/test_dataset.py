@@ -1,0 +1,117 @@
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
+from dreamgym.experience_model.prompts import demonstration_text, parse, prompt_text, reply_text
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Trajectory
+from tests.experience_model.kitchen import kitchen_episodes, solved
+
+EPISODES = [*kitchen_episodes(6), solved(0, seed=1)]
+ALL = RowSettings(demonstrations_share=1.0, reasoning_shares=(1.0,), no_history_share=0.0)
+SINGLE = replace(ALL, no_history_share=1.0)
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    path = tmp_path_factory.mktemp("buffer") / "experience.sqlite"
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        for trajectory in EPISODES:
+            buffer.add(trajectory)
+    return Retriever([path], HashedNgrams())
+
+
+def rows(retriever: Retriever, settings: RowSettings, episodes: Sequence[Trajectory] = EPISODES) -> list[list[Segment]]:
+    return list(episode_rows(episodes, retriever, settings))
+
+
+@pytest.mark.parametrize("settings", [RowSettings(), ALL, SINGLE, replace(ALL, reasoning_shares=(0.0,))])
+def test_the_loss_falls_on_whole_replies_and_on_nothing_else(retriever: Retriever, settings: RowSettings) -> None:
+    for row in rows(retriever, settings):
+        assert not row[0][1]
+        for (before, asked), (reply, is_target) in zip(row[1::2], row[2::2], strict=True):
+            assert not asked and is_target
+            opening = "<think>" if before.endswith("<think>") else "<no_think>"
+            assert before.endswith(opening) and not isinstance(parse(opening + reply), str)
+
+
+def test_a_row_is_the_prompt_that_the_model_reads_in_use(retriever: Retriever) -> None:
+    """Without reasoning and demonstrations, each target stands behind exactly the prompt of its step."""
+    settings = RowSettings(demonstrations_share=0.0, reasoning_shares=(0.0,), no_history_share=0.0)
+    for episode, row in zip(EPISODES, rows(retriever, settings), strict=True):
+        for index, step in enumerate(episode.transitions):
+            past = episode.transitions[:index]
+            prompt = prompt_text(episode.task, past, step.state, step.action, [], use_reasoning=False)
+            assert "".join(text for text, _ in row[: 2 * index + 2]) == prompt
+            assert row[2 * index + 2] == (reply_text(step, None).removeprefix("<no_think>"), True)
+
+
+def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) -> None:
+    own = {
+        e.task.task_id: {s.state for s in e.transitions[1:]} | {s.next_state for s in e.transitions} for e in EPISODES
+    }
+    assert len(own) == 6
+    for settings in (ALL, SINGLE):
+        for episode in EPISODES:
+            thing = episode.transitions[1].action.removeprefix("open ")
+            text = "".join(text for row in rows(retriever, settings, [episode]) for text, _ in row)
+            shown = re.findall(r"<demo>(.*?)</demo>", text, re.DOTALL)
+            assert shown and not any(f"{thing} " in demo or f"{thing};" in demo for demo in shown)
+
+
+def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> None:
+    nums = {text.count("<demo>") for row in rows(retriever, ALL) for text, target in row[1:] if not target}
+    assert nums == {1, 2}
+    none = rows(retriever, replace(ALL, demonstrations_share=0.0))
+    assert not any("<demo>" in text for row in none for text, _ in row)
+    found = retriever.top_k(EPISODES[0].transitions[3].state, "look", 1)[0]
+    assert demonstration_text(found).startswith("<demo>")
+
+
+def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:
+    """Two episodes that differ in all but one step give the same rows for that step."""
+    episode = EPISODES[0]
+    settings = replace(SINGLE, demonstrations_share=0.0, max_k=0)
+    found = 0
+    for row in rows(retriever, settings, [episode]):
+        text = "".join(part for part, _ in row)
+        assert text.count("<no_history>") == text.count("<action>") == 1
+        assert "places: " not in text or "middle of the room" in text
+        action = text.split("<action>")[1].split("</action>")[0]
+        step = next(step for step in episode.transitions if step.action == action)
+        assert row[0][0] == f"<task>{episode.task.text}</task><state>{step.state}</state><no_history>"
+        known = set(re.findall(r"[a-z]+ \d+", step.state + action + step.next_state + episode.task.text))
+        assert set(re.findall(r"[a-z]+ \d+", text)) <= known
+        assert "was seen before" not in text and "Seen at" not in text
+        found += 1
+    assert found == 4
+
+
+def test_past_steps_keep_no_reasoning_that_use_would_not_show(retriever: Retriever) -> None:
+    """Reasoning of a step is its own target only; a later step of the row may follow it, as `<think>` stands there."""
+    quiet = rows(retriever, replace(ALL, reasoning_shares=(0.0,)))
+    assert not any("<think>" in text for row in quiet for text, _ in row)
+    loud = rows(retriever, ALL)
+    assert not any("<no_think>" in text for row in loud for text, _ in row)
+
+
+def test_long_episodes_think_least_and_are_cut(retriever: Retriever) -> None:
+    settings = replace(ALL, reasoning_shares=(0.0, 1.0), long_episode=6, max_steps=5)
+    mixed = [row for seed in range(4) for row in rows(retriever, replace(settings, seed=seed))]
+    assert {len(row) for row in mixed} == {1 + 2 * 5}
+    longer = rows(retriever, replace(settings, max_steps=7))
+    assert not any("<think>" in text for row in longer for text, _ in row)
+
+
+def test_a_seed_gives_the_same_rows_and_another_seed_others(retriever: Retriever) -> None:
+    settings = RowSettings(seed=1)
+    assert rows(retriever, settings) == rows(retriever, settings) != rows(retriever, replace(settings, seed=2))
+
+
+def test_an_episode_without_steps_gives_no_row(retriever: Retriever) -> None:
+    assert rows(retriever, ALL, [replace(EPISODES[0], transitions=())]) == []
