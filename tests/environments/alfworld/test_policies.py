@@ -1,0 +1,74 @@
+import random
+
+import pytest
+
+from dreamgym.environments.alfworld.knowledge import Knowledge
+from dreamgym.environments.alfworld.policies import POLICIES, ScriptedPolicy, decide, lie, make_policy
+from dreamgym.environments.alfworld.state_text import REJECTED
+from dreamgym.errors import ConfigError
+from dreamgym.types import Task
+from tests.environments.alfworld.conftest import Episode, Player
+
+
+@pytest.mark.parametrize("policy", ["expert(noise=0)", "expert(noise=0.25)"])
+def test_the_expert_solves_every_type_of_task(policy: str, real_episodes: list[Episode]) -> None:
+    played = [episode for episode in real_episodes if episode.policy == policy]
+    assert len({episode.task.task_type for episode in played}) == 6
+    assert [episode.task.task_id for episode in played if not episode.steps[-1].success] == []
+
+
+def test_the_expert_alone_is_never_refused(real_episodes: list[Episode]) -> None:
+    for episode in real_episodes:
+        if episode.policy == "expert(noise=0)":
+            assert not any(step.next_state.startswith(REJECTED) for step in episode.steps)
+
+
+def test_the_engine_refuses_every_lie(real_tasks: list[Task], play: Player) -> None:
+    verbs = set()
+    for number, task in enumerate(real_tasks):
+        lies = play(task, ScriptedPolicy("liar", number, noise=0.0, lies=1.0), 12)
+        for step in lies.steps:
+            assert step.next_state.startswith(REJECTED), (task.task_id, step.action)
+            assert not step.success and step.reward == 0.0
+            verbs.add(step.action.split()[0])
+    assert verbs >= {"take", "move", "go", "open", "close", "heat", "clean", "cool", "use"}
+
+
+def test_lies_along_an_episode_are_nothing_the_engine_would_accept(real_episodes: list[Episode]) -> None:
+    """Away from the start there is more to lie about: things seen, held, opened."""
+    rng = random.Random(0)
+    for episode in real_episodes:
+        known = Knowledge(episode.task)
+        for step, admissible in zip(episode.steps, episode.admissible, strict=True):
+            for _ in range(3):
+                assert lie(known, rng) not in admissible, (episode.task.task_id, step.state)
+            known.see(step.action, step.next_state)
+
+
+def test_the_lying_policy_lies_often_and_still_gets_somewhere(real_episodes: list[Episode]) -> None:
+    steps = [step for episode in real_episodes if episode.policy == "lying(noise=0.2)" for step in episode.steps]
+    refused = sum(step.next_state.startswith(REJECTED) for step in steps) / len(steps)
+    assert 0.25 < refused < 0.6
+
+
+def test_the_same_seed_plays_the_same_episode(real_tasks: list[Task], play: Player) -> None:
+    first, again, other = (play(real_tasks[0], make_policy("random", seed), 10) for seed in (3, 3, 4))
+    actions = [[step.action for step in episode.steps] for episode in (first, again, other)]
+    assert actions[0] == actions[1] != actions[2]
+
+
+def test_the_expert_explores_where_the_wording_is_unknown() -> None:
+    state = "You look around.\nat: middle of the room\nholding: nothing\nhere: nothing\nplaces: desk 1, bed 1"
+    task = Task("t", "alfworld", "tidy up", "test", "none", "1", state, "generated")
+    assert decide(Knowledge(task)).action == "go to desk 1"
+    assert decide(Knowledge(task, "the screen went black")).action == "look"
+
+
+def test_a_policy_knows_its_name_and_refuses_what_it_cannot_be() -> None:
+    assert [make_policy(name, 0, 0.5).name for name in POLICIES] == ["expert(noise=0.5)", "random", "lying(noise=0.5)"]
+    with pytest.raises(ConfigError, match=r"unknown policy 'wizard'.*expert.*random.*lying"):
+        make_policy("wizard")
+    with pytest.raises(ConfigError, match=r"\[0, 1\], got 1\.5"):
+        make_policy("expert", 0, 1.5)
+    with pytest.raises(ConfigError, match="reset"):
+        make_policy("expert").act((), "", None)
