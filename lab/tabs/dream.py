@@ -58,52 +58,56 @@ def build(context: Context) -> TabHandles:
     def choose(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
         yield from _steps(page, str(request.session_hash), live_id, str(event.action), values, keep_typed=True)
 
-    def undo(live_id: str, request: gr.Request) -> list[Any]:
-        return _try(lambda: page.undo(str(request.session_hash), live_id))
+    def undo(request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
+        return moved(selection, _try(lambda: page.undo(str(request.session_hash), live_id)))
 
-    def restart(live_id: str, request: gr.Request) -> list[Any]:
-        return _try(lambda: page.restart(str(request.session_hash), live_id))
+    def restart(request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
+        return moved(selection, _try(lambda: page.restart(str(request.session_hash), live_id)))
 
     def look(event: gr.EventData, live_id: str) -> list[Any]:
         return _try(lambda: page.show(live_id, at=int(event.step)))
 
-    def begin(task_id: str, request: gr.Request) -> list[Any]:
-        return _try(lambda: page.begin(str(request.session_hash), page.task(task_id)))
+    def begin(request: gr.Request, selection: Selection, task_id: str) -> list[Any]:
+        return moved(selection, _try(lambda: page.begin(str(request.session_hash), page.task(task_id))))
 
     def choose_split(name: str) -> Any:
         return gr.Dropdown(task_choices(page.tasks(name)), value=None)
 
-    def pick_any(name: str, request: gr.Request) -> list[Any]:
+    def pick_any(request: gr.Request, selection: Selection, name: str) -> list[Any]:
         found = page.random_task(name)
         if found is None:
-            return [gr.skip(), *[gr.skip() for _ in drawn]]
-        return [found.task_id, *_try(lambda: page.begin(str(request.session_hash), found))]
+            return [gr.skip()] * (1 + len(drawn) + len(place))
+        return [found.task_id, *begin(request, selection, found.task_id)]
 
     def save(live_id: str) -> list[Any]:
         return _try(lambda: page.save(live_id))
 
-    def settle(selection: Selection, live_id: str) -> list[Any]:
-        dream = page.dream(live_id)
+    def settle(selection: Selection, live_id: Any) -> list[Any]:
+        dream = page.dream(live_id) if isinstance(live_id, str) else None
         if dream is None or selection.dream == live_id:
             return [gr.skip(), gr.skip()]
         chosen = replace(selection, dream=live_id, task=dream.task.task_id)
         return [chosen, to_query(chosen)]
 
+    def moved(selection: Selection, values: list[Any]) -> list[Any]:
+        return [*values, *settle(selection, values[0])]
+
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    settled: tuple[Any, ...] = (settle, [context.selection, live], [context.selection, context.address])
     many: dict[str, Any] = {"trigger_mode": "multiple", **quiet}
+    place = [context.selection, context.address]
+    # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
+    # what is selected then.
+    settled: tuple[Any, ...] = (settle, [context.selection, live], place)
     gr.on([go.click, action.submit], step, [live, action, *settings], [*drawn, action], **many).then(*settled, **quiet)
     chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet)
-    steps.undo(undo, live, drawn, **quiet).then(*settled, **quiet)
-    steps.restart(restart, live, drawn, **quiet).then(*settled, **quiet)
+    steps.undo(undo, [context.selection, live], [*drawn, *place], **quiet)
+    steps.restart(restart, [context.selection, live], [*drawn, *place], **quiet)
     steps.look(look, live, drawn, trigger_mode="always_last", **quiet)
     side.save(save, live, drawn, **quiet)
-    task.input(begin, task, drawn, **quiet).then(*settled, **quiet)
+    task.input(begin, [context.selection, task], [*drawn, *place], **quiet)
     split.input(choose_split, split, task, **quiet)
-    lucky.click(pick_any, split, [task, *drawn], **quiet).then(*settled, **quiet)
-    timer.tick(
-        lambda: [page.model(), gr.Timer(active=page.model_status() == "starting")], None, [model, timer], **quiet
-    )
+    lucky.click(pick_any, [context.selection, split], [task, *drawn, *place], **quiet)
+    timer.tick(status, None, [model, timer], **quiet)
     return TabHandles(render, [*drawn, *form, model, timer])
 
 
