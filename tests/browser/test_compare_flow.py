@@ -1,0 +1,195 @@
+"""Compare in a real browser: open and closed loop, the real engine, keys, folding, cached results, hostile text."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from dreamgym.environments import environment_module
+from dreamgym.environments.pool import WorkerPool
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.types import Provenance, Trajectory
+from lab.services import Services
+from tests.browser.conftest import open_services
+from tests.lab.dreamed_world import SlowEngine
+from tests.lab.experience import HOSTILE, hostile, real_success, task
+
+REAL = real_success()
+OPEN = f"?tab=compare&t={REAL.trajectory_id}"
+
+
+def finished(page: Any) -> None:
+    """Wait until every step is compared."""
+    expect(page.locator("#dg-comparison .dg-figs")).to_be_visible()
+    expect(page.locator("#dg-comparison .dg-strip")).not_to_contain_text("…")
+
+
+def test_a_stored_episode_is_dreamed_step_by_step(url: str, page: Any, services: Services) -> None:
+    engine = services.model.engine  # type: ignore[union-attr]
+    assert isinstance(engine, SlowEngine)
+    page.goto(f"{url}{OPEN}&mode=open&set=k1")
+    main = page.locator("#dg-comparison")
+    expect(main.locator("h2")).to_have_text(REAL.task.text)
+    expect(main.locator("[role=status]")).to_contain_text("is dreamed …")
+    finished(page)
+    expect(main.locator(".dg-world")).to_have_text(["Real", "Dream"])
+    # The script walks but cannot take, heat or put: steps 1, 2, 4 and 6 differ.
+    expect(main.locator(".dg-part-line")).to_have_count(1)
+    expect(main.locator(".dg-part-line")).to_contain_text("The worlds part here")
+    expect(main.locator(".dg-figs")).to_contain_text("step 1worlds part")
+    expect(main.locator(".dg-figs")).to_contain_text("1 | 0return, real | dream")
+    expect(main.locator("#dg-compared-2 del").first).to_contain_text("You pick up")
+    expect(main.locator("#dg-compared-2 ins").first).to_contain_text("Nothing happens.")
+    expect(main.locator("#dg-compared-2 .dg-fact.lost", has_text="holding(potato 2)")).to_be_visible()
+    expect(main.locator("#dg-compared-2 .dg-fact.inv", has_text="rejected")).to_be_visible()
+    expect(main.locator("#dg-compared-2 .ac")).to_contain_text("determined")
+    expect(page.locator("#dg-compare-side")).to_contain_text("6 steps compared")
+    num_steps = engine.num_steps
+    page.reload()
+    finished(page)
+    expect(main.locator("#dg-compared-2 ins").first).to_contain_text("Nothing happens.")
+    assert engine.num_steps == num_steps, "the same address was dreamed again"
+
+
+def test_agreeing_steps_fold_and_reasoning_unfolds(url: str, page: Any) -> None:
+    page.goto(url + OPEN)
+    finished(page)
+    main = page.locator("#dg-comparison")
+    fold = main.locator(".dg-cmp-fold").first
+    expect(fold).to_contain_text("go to microwave 1")
+    expect(main.locator("#dg-compared-3")).to_have_count(0)
+    fold.get_by_role("button", name="Unfold").click()
+    expect(main.locator("#dg-compared-3")).to_contain_text("at: microwave 1 (closed)")
+    fold.get_by_role("button", name="Fold").click()
+    expect(main.locator("#dg-compared-3")).to_have_count(0)
+    details = main.locator("#dg-compared-2 details")
+    expect(details.locator("pre")).not_to_be_visible()
+    details.locator("summary").click()
+    expect(details.locator("pre")).to_contain_text("Nothing seen makes this possible")
+
+
+def test_keys_walk_differences_steps_and_trajectories(url: str, page: Any) -> None:
+    page.goto(url + OPEN)
+    finished(page)
+    current = page.locator("#dg-comparison .dg-strip a[aria-current]")
+    page.keyboard.press("n")
+    expect(page).to_have_url(re.compile(rf"t={REAL.trajectory_id}\.1&"))
+    expect(current).to_contain_text("1")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(rf"t={REAL.trajectory_id}\.3&"))
+    # An agreeing step unfolds when it is chosen.
+    expect(page.locator("#dg-compared-3[aria-current]")).to_be_in_viewport()
+    page.keyboard.press("n")
+    expect(page).to_have_url(re.compile(rf"t={REAL.trajectory_id}\.4&"))
+    page.keyboard.press("j")
+    expect(page).not_to_have_url(re.compile(REAL.trajectory_id))
+    page.keyboard.press("k")
+    expect(page).to_have_url(re.compile(rf"t={REAL.trajectory_id}"))
+    expect(page.locator("#dg-comparison h2")).to_have_text(REAL.task.text)
+
+
+def test_the_closed_loop_and_the_settings_have_their_address(url: str, page: Any) -> None:
+    page.goto(url + OPEN)
+    finished(page)
+    page.locator("#dg-compare-mode label", has_text="closed loop").click()
+    expect(page).to_have_url(re.compile("mode=closed"))
+    finished(page)
+    expect(page.locator("#dg-comparison .heads")).to_contain_text("lives on its own states")
+    # In its own world it never took the potato, so it stands at the microwave with empty hands.
+    expect(page.locator("#dg-compared-3")).to_contain_text("follows from step 2")
+    page.locator("#dg-compare-retrieval input").uncheck()
+    expect(page).to_have_url(re.compile("set=no-retrieval"))
+    expect(page.locator("#dg-comparison .heads")).to_contain_text("no neighbours")
+    finished(page)
+    page.reload()
+    finished(page)
+    expect(page.locator("#dg-compare-retrieval input")).not_to_be_checked()
+    expect(page.locator("#dg-compare-mode label.selected")).to_have_text("closed loop")
+
+
+def test_another_trajectory_is_chosen_from_the_list(url: str, page: Any) -> None:
+    page.goto(url + OPEN)
+    finished(page)
+    page.locator("#dg-compare-trajectory input").click()
+    page.get_by_role("option", name=re.compile("examine the pan")).first.click()
+    expect(page.locator("#dg-comparison h2")).to_have_text("examine the pan with the desklamp.")
+    expect(page).not_to_have_url(re.compile(REAL.trajectory_id))
+    finished(page)
+
+
+def test_without_an_engine_a_dream_cannot_be_replayed_and_says_why(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=compare&t={hostile().trajectory_id}")
+    alert = page.locator("#dg-comparison [role=alert]")
+    expect(alert).to_contain_text(re.compile(r"read-only|g\+\+|live engine"))
+
+
+def test_an_address_of_nothing_falls_back_and_says_so(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=compare&t=tr-000000000000.7&mode=nonsense")
+    expect(page.locator("#dg-comparison .dg-alert")).to_contain_text("tr-000000000000")
+    expect(page.locator("#dg-comparison h2")).to_have_text(REAL.task.text)
+
+
+def test_the_comparison_fits_a_phone(url: str, phone: Any) -> None:
+    phone.goto(url + OPEN)
+    finished(phone)
+    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    left = phone.locator("#dg-compared-2 .side").nth(0).bounding_box()
+    right = phone.locator("#dg-compared-2 .side").nth(1).bounding_box()
+    assert right["y"] > left["y"] and right["x"] == left["x"], "the two worlds stand one above the other"
+
+
+@pytest.fixture(scope="module")
+def real_lab(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Services], str]) -> Iterator[str]:
+    """A lab with one real engine and one real task; also a real episode with hostile text."""
+    alfworld = environment_module("alfworld")
+    if not alfworld.availability().ok:
+        pytest.skip(alfworld.availability().detail)
+    (played,) = alfworld.load_tasks("test", 1)
+    wicked = task(8, HOSTILE)
+    step = hostile().transitions[0]
+    with WorkerPool("alfworld", 1) as pool:
+        services = open_services(tmp_path_factory.mktemp("real") / "demo", pool=pool)
+        with ReplayBuffer(Path(services.workspace.experience_path), HashedNgrams()) as buffer:
+            buffer.add(Trajectory(wicked, "real", (step,), Provenance(HOSTILE, 1, HOSTILE)))
+            buffer.add(Trajectory(played, "real", (), Provenance("nobody", 1, "alfworld")))
+        yield f"{serve(services)}?tab=dream&task={played.task_id}"
+
+
+def test_a_dream_is_replayed_in_the_real_engine(real_lab: str, page: Any) -> None:
+    page.goto(real_lab)
+    for number in (1, 2):
+        page.locator("#dg-action-chips .dg-act").nth(number).click()
+        expect(page.locator(f'.dg-node[data-step="{number}"]:not(.running)')).to_be_visible()
+    expect(page.locator("#dg-dream-side")).to_contain_text("it counts as 2 real transitions")
+    page.keyboard.press("r")
+    main = page.locator("#dg-comparison")
+    expect(main).to_contain_text("the real engine replays the dreamed actions")
+    finished(page)
+    expect(page).to_have_url(re.compile("tab=compare.*mode=engine"))
+    expect(main.locator(".dg-strip a")).to_have_count(2)
+    expect(page.locator("#dg-compare-history")).not_to_be_visible()
+    page.keyboard.press("3")
+    expect(page.locator(".dg-node")).to_have_count(3)
+
+
+def test_hostile_text_is_only_text(real_lab: str, page: Any) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    wicked = Trajectory(task(8, HOSTILE), "real", hostile().transitions, Provenance(HOSTILE, 1, HOSTILE))
+    page.goto(f"{real_lab.partition('?')[0]}?tab=compare&t={wicked.trajectory_id}")
+    main = page.locator("#dg-comparison")
+    expect(main.locator("h2")).to_have_text(HOSTILE)
+    finished(page)
+    expect(main.locator("#dg-compared-1 .ac code")).to_have_text(HOSTILE)
+    expect(main.locator("#dg-compared-1 .side").first).to_contain_text("<img src=x")
+    expect(main.locator(".heads")).to_contain_text("${window.hacked=1}")
+    expect(main.locator("img")).to_have_count(0)
+    page.locator("#dg-compare-trajectory input").click()
+    expect(page.get_by_role("option", name=re.compile("window.hacked")).first).to_be_visible()
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is None and dialogs == []
