@@ -87,8 +87,8 @@ def _freeze(path: Path) -> None:
     database.execute("PRAGMA journal_mode = DELETE")
     database.execute("VACUUM")
     database.close()
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for name in (f"{path.name}-wal", f"{path.name}-shm", f".{path.stem}.lock"):
+        path.with_name(name).unlink(missing_ok=True)
 
 
 def _readme(command: str) -> str:

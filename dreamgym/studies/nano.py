@@ -46,7 +46,7 @@ class NanoRecipe:
 
     num_tasks: int = 720
     """Train tasks; five episodes each."""
-    num_passes: int = 3
+    num_passes: int = 2
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     shape: nano.NanoShape = nano.NanoShape()
     experience_model: FitSettings = FitSettings(steps=2000, batch_size=8, learning_rate=2e-3, max_length=2048)

@@ -7,8 +7,8 @@ action.
 
 import random
 
-from dreamgym.environments.alfworld.knowledge import Command, Knowledge, parse_action
-from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, parse
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, KNIVES, Command, Knowledge, parse_action
+from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse
 from dreamgym.types import Transition
 
 
@@ -30,12 +30,12 @@ def write(known: Knowledge, transition: Transition, rng: random.Random) -> str:
     worked = after.feedback != REJECTED
     sentences = [
         _situation(view, rng),
-        *_evidence(known, view, command),
+        *_checks(known, view, command),
         _verdict(known, transition.action, worked, rng),
     ]
     if worked:
-        sentences += _goal(known, transition.action, command, after, rng)
-    return " ".join(filter(None, sentences))
+        sentences += [*_memory(known, command), *_goal(known, transition.action, command, after, rng)]
+    return " ".join(sentences)
 
 
 def _situation(view: View, rng: random.Random) -> str:
@@ -48,36 +48,73 @@ def _situation(view: View, rng: random.Random) -> str:
     return rng.choice((f"The agent is {place} and holds {holding}.", f"Now {place}, holding {holding}."))
 
 
-def _evidence(known: Knowledge, view: View, command: Command | None) -> list[str]:
-    """The seen facts that the verdict will rest on."""
+def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
+    """What the action needs, one thing at a time against what is seen, up to the first that is missing.
+
+    Each check compares two names, so that the verdict after them has nothing left to find out.
+    """
     if command is None:
-        return []
+        return ["A command of this world: no."]
+    sentences = []
+    for text, met in _needs(known, view, command):
+        sentences.append(f"{text}: {'yes' if met else 'no'}.")
+        if not met:
+            break
+    return sentences
+
+
+def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bool]]:
+    """Conditions in the order of `Knowledge.verdict`."""
+    thing, place = command.thing, command.place
+    at, in_hand = (f"At {place}", view.place == place), (f"{thing} in hand", view.holding == thing)
+    is_open = [(f"{place} open", bool(view.is_open))] if view.is_open is not None else []
+    here = "not visible" if view.here is None else _list(view.here)
+    among = (f"Here {here}, and {thing} is one of them", view.here is None or thing in view.objects_here)
     match command.verb:
         case "go":
-            seen = known.last_seen.get(command.place)
-            if command.place not in known.places or command.place == view.place:
-                return []
-            if seen is None:
-                return [f"{command.place} is new."]
-            return [f"Seen at {command.place}: {'closed' if seen.here is None else _list(seen.here)}."]
-        case "open" if command.place == view.place and view.is_open is False:
-            inside = known.contents.get(command.place)
-            return [f"Inside was {_list(inside)}." if inside is not None else "Inside is new."]
-        case "take" | "use" | "slice" | "move":
-            return [f"Here: {'not visible' if view.here is None else _list(view.here)}."]
+            in_room = [(f"{place} in this room", place in known.places)] if known.places else []
+            return [*in_room, (f"Another place than {view.place}", view.place != place)]
+        case "open" | "close" as verb:
+            now = ("closed" if verb == "open" else "open", view.is_open == (verb == "close"))
+            return [at, (f"{place} has a door", view.is_open is not None), (f"{place} is {now[0]}", now[1])]
+        case "take":
+            lamp = kind(thing).endswith("lamp")
+            free = ("Hand free", view.holding is None)
+            return [at, *is_open, among, free, *([(f"{thing} can be carried", False)] if lamp else [])]
+        case "move":
+            return [in_hand, at, *is_open]
+        case "heat" | "clean" | "cool" as verb:
+            return [in_hand, at, (f"{place} to {verb}", kind(place) == APPLIANCES[verb][0])]
+        case "slice":
+            return [(f"{place} in hand", view.holding == place), (f"{place} cuts", kind(place) in KNIVES), among]
+        case "use":
+            return [(f"{thing} has a switch", kind(thing).endswith("lamp")), among]
+        case "examine":
+            return [(f"{thing} at hand", thing in (view.place, view.holding, *view.objects_here))]
+    return []
+
+
+def _memory(known: Knowledge, command: Command | None) -> list[str]:
+    """What was seen before of a place that comes into view."""
+    if command is not None and command.verb == "go":
+        seen = known.last_seen.get(command.place)
+        if seen is None:
+            return [f"{command.place} is new."]
+        return [f"Seen at {command.place}: {'closed' if seen.here is None else _list(seen.here)}."]
+    if command is not None and command.verb == "open":
+        inside = known.contents.get(command.place)
+        return [f"Inside was {_list(inside)}." if inside is not None else "Inside is new."]
     return []
 
 
 def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) -> str:
     verdict = known.verdict(action)
-    because = verdict.because
-    if verdict.possible is None or verdict.possible != worked:  # only the outcome tells
-        because = "that works here" if worked else "that does not work here"
-    elif worked and verdict.view is None:
-        because = "nothing forbids it"
+    told_by_outcome = verdict.possible is None or verdict.possible != worked
     if worked:
-        return rng.choice((f"Possible: {because}.", f"It works, {because}."))
-    return rng.choice((f"Not possible: {because}.", f"It fails, {because}."))
+        return "That works here." if told_by_outcome else rng.choice(("So it works.", "So it is possible."))
+    if told_by_outcome:
+        return "That does not work here."
+    return rng.choice((f"So it fails: {verdict.because}.", f"So nothing happens: {verdict.because}."))
 
 
 def _goal(known: Knowledge, action: str, command: Command | None, after: View, rng: random.Random) -> list[str]:
