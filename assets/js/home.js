@@ -25,7 +25,7 @@ dg.mount(element, props, watch, (root, v) => {
       v.next.length > 0 && el('ol', { class: 'dg-next' }, v.next.map((s, i) => step(s, i === 0)))),
     el('section', {},
       el('h2', {}, 'Workspace'),
-      el('p', { class: 'dg-meta' }, el('code', { class: 'dg-mono12' }, w.path), w.read_only ? ' · read-only: nothing is written or started' : ''),
+      el('p', { class: 'dg-meta' }, el('code', { class: 'dg-mono12' }, w.path), w.read_only ? ' · read-only: nothing is saved, no real engine is started' : ''),
       el('div', { class: 'dg-figs' }, w.figures.map(figure))),
     el('section', {},
       el('h2', {}, 'Models and environments'),

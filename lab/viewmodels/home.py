@@ -110,14 +110,18 @@ def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]
     any_step = doubtful or reader.transitions(Filter(), 1, 1).rows
     if any_step:
         row = any_step[0]
-        how = "the dreamed step that the model was least sure of" if doubtful else "the newest stored step"
-        sure = f" (confidence {unit_figure(row.confidence)})" if doubtful else ""
+        how = (
+            f"the dreamed step that the model was least sure of (confidence {unit_figure(row.confidence)}), with its "
+            "reasoning and its neighbours."
+            if doubtful
+            else "the newest stored step, with the facts it changed and the steps most like it."
+        )
         steps.append(
             {
                 "tab": "Inspect",
                 "key": "2",
                 "label": "Look at one step",
-                "text": f"“{row.action or 'reset'}”: {how}{sure}, with its reasoning and its neighbours.",
+                "text": f"“{row.action or 'reset'}”: {how}",
                 "href": link("inspect", t=row.transition_id, world="dream", order="least_confident")
                 if doubtful
                 else link("inspect", t=row.transition_id),

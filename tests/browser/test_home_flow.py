@@ -63,7 +63,7 @@ def test_an_empty_workspace_says_how_to_fill_it(serve: Any, tmp_path: Any, page:
 def test_read_only_is_said(serve: Any, tmp_path: Any, page: Any) -> None:
     page.goto(serve(open_services(tmp_path / "demo", read_only=True)))
     expect(page.locator("#dg-header")).to_contain_text("Read-only")
-    expect(page.locator("#dg-home")).to_contain_text("nothing is written or started")
+    expect(page.locator("#dg-home")).to_contain_text("nothing is saved")
 
 
 def test_dark_follows_the_system_and_the_address(url: str, new_page: Any) -> None:
