@@ -2,8 +2,8 @@
 
 The vocabulary holds every word of the worlds' texts as one token (with and without the space before it), the prompt's
 tags, and all 256 bytes, so that any text a person types still goes through. A frequent name with its number ("egg 1")
-is one token as well: whether *this* egg is here, or what was seen in *that* drawer, is then a match of one token and not
-of two, and such matches are most of what a world of this kind asks for.
+is one token as well: whether *this* egg is here, or what was seen in *that* drawer, is then a match of one token and
+not of two, and such matches are most of what a world of this kind asks for.
 """
 
 import re

@@ -1,0 +1,95 @@
+"""What R* may say: nothing that was not seen, and the verdict that the engine gave."""
+
+import random
+import re
+from dataclasses import replace
+
+from dreamgym.environments import alfworld
+from dreamgym.environments.alfworld.state_text import REJECTED
+from dreamgym.types import Task, Transition
+from tests.environments.alfworld.conftest import Episode
+
+NAMED = re.compile(r"\b(?!of )[a-z]+ \d+")
+
+
+def test_reasoning_names_nothing_that_was_not_seen(real_episodes: list[Episode]) -> None:
+    num_named = 0
+    for episode in real_episodes:
+        seen = {*NAMED.findall(episode.task.text), *NAMED.findall(episode.task.first_state)}
+        for index, step in enumerate(episode.steps):
+            seen |= {*NAMED.findall(step.action), *NAMED.findall(step.next_state)}
+            text = alfworld.write_reasoning(episode.task, episode.steps[:index], step, random.Random(index))
+            named = set(NAMED.findall(text))
+            assert named <= seen, (episode.task.task_id, index, text)
+            num_named += len(named)
+    assert num_named > 1000
+
+
+def test_reasoning_knows_nothing_of_a_place_before_the_first_look(real_episodes: list[Episode]) -> None:
+    """The outcome may decide what is said of the verdict and the goal, never what is said to be seen before."""
+    num_checked = 0
+    for episode in real_episodes:
+        for index, step in enumerate(episode.steps):
+            if alfworld.is_determined(episode.task, episode.steps[:index], step.state, step.action):
+                continue
+            other = replace(step, next_state=re.sub(r"here: .*", "here: ghost 77", step.next_state))
+            texts = [
+                alfworld.write_reasoning(episode.task, episode.steps[:index], one, random.Random(1)).split("Goal:")[0]
+                for one in (step, other)
+            ]
+            assert texts[0] == texts[1]
+            num_checked += 1
+    assert num_checked > 100
+
+
+def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) -> None:
+    num_solved = 0
+    for episode in real_episodes:
+        for index, step in enumerate(episode.steps):
+            text = alfworld.write_reasoning(episode.task, episode.steps[:index], step, random.Random(index))
+            refused = step.next_state.startswith(REJECTED)
+            assert bool(re.search(r"So it fails: |So nothing happens: |That does not work here", text)) is refused, text
+            assert bool(re.search(r"So it works\.|So it is possible\.|That works here", text)) is not refused, text
+            assert (": no." in text) <= refused, text
+            assert text.endswith("success.") is step.success, text
+            num_solved += step.success
+    assert num_solved >= 16
+
+
+def test_facts_come_before_the_verdict() -> None:
+    state = "You arrive at desk 1.\nat: desk 1\nholding: nothing\nhere: pen 1, book 2"
+    task = Task(
+        "t", "alfworld", "put some pen on bed.", "test", "simple", "1", state + "\nplaces: desk 1, bed 1", "generated"
+    )
+    taken = Transition(
+        state,
+        "take pen 1 from desk 1",
+        "You pick up the pen 1 from the desk 1.\nat: desk 1\nholding: pen 1\nhere: book 2",
+        0.0,
+        False,
+    )
+    text = alfworld.write_reasoning(task, (), taken, random.Random(0))
+    parts = (
+        "desk 1",
+        "At desk 1: yes.",
+        "Here pen 1, book 2, and pen 1 is one of them: yes.",
+        "Hand free: yes.",
+        "So it",
+    )
+    places = [text.index(part) for part in (*parts, "oal")]
+    assert places == sorted(places)
+    refused = replace(
+        taken, action="take cd 1 from desk 1", next_state=state.replace("You arrive at desk 1.", REJECTED)
+    )
+    text = alfworld.write_reasoning(task, (), refused, random.Random(0))
+    assert text.index("cd 1 is one of them: no.") < text.index("cd 1 is not here")
+    assert "Hand free" not in text  # the first missing thing decides
+
+
+def test_wording_varies_with_the_random_numbers_alone() -> None:
+    state = "You arrive at desk 1.\nat: desk 1\nholding: nothing\nhere: nothing"
+    task = Task("t", "alfworld", "put some pen on bed.", "test", "simple", "1", state, "generated")
+    step = Transition(state, "look", state, 0.0, False)
+    texts = [alfworld.write_reasoning(task, (), step, random.Random(seed)) for seed in range(20)]
+    assert 2 <= len(set(texts)) <= 8
+    assert texts == [alfworld.write_reasoning(task, (), step, random.Random(seed)) for seed in range(20)]
