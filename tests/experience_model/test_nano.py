@@ -1,0 +1,42 @@
+import pytest
+
+from dreamgym.experience_model import nano
+from dreamgym.experience_model.prompts import TAGS
+
+TEXTS = ["<state>You see egg 1, mug 2 and drawer 10.</state><reward>0.0</reward>"] * 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *TEXTS[:1],
+        "",
+        " ",
+        "\n\n  two  spaces\tand a tab ",
+        "né à Łódź €5 – “x”",
+        "日本語 и русский عربي",
+        "👩‍🚀 e\u0301 \u200b\ufeff \x00 \x7f",
+        "<state>egg 1</state><think>x</no_think>",
+        "egg 11111 eggs 1 EGG 1 unheardofword",
+        "x" * 300,
+    ],
+)
+def test_any_text_comes_back_as_it_was(text: str) -> None:
+    tokenizer = nano.build_tokenizer(TEXTS)
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_a_frequent_name_with_its_number_and_a_tag_are_one_token_each() -> None:
+    tokenizer = nano.build_tokenizer(TEXTS)
+    for text in ("egg 1", " egg 1", " mug 2", *TAGS):
+        if text == "egg 1":
+            continue  # only the spelling with the space before it is in the texts
+        assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) == 1, text
+    rare = nano.build_tokenizer(TEXTS[:5])
+    assert len(rare(" egg 1", add_special_tokens=False)["input_ids"]) == 2
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    tokenizer, shape = nano.build_tokenizer(TEXTS), nano.NanoShape(16, 1, 2, 1, 32)
+    first, again, other = (nano.build_model(tokenizer, shape, seed).lm_head.weight for seed in (0, 0, 1))
+    assert first.equal(again) and not first.equal(other)

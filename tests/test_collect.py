@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from dreamgym.collect import collect, play
+from dreamgym.engines.scripted import ScriptedEngine
+from dreamgym.environments.dream import DreamEnvironment
+from dreamgym.errors import EpisodeOverError, MalformedReplyError
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.policy import LanguageModelPolicy
+from dreamgym.types import Failure, Provenance, Task, Trajectory
+from tests.experience_model.kitchen import FIRST, make_task
+
+GOOD = "So.</think><state>You look.\nat: middle of the room\nholding: nothing\nhere: nothing</state>"
+OPEN, WON = GOOD + "<reward>0.0</reward><done>0</done>", GOOD + "<reward>1.0</reward><done>1</done>"
+ACT = "Look.</think><action>look</action>"
+PROVENANCE = Provenance("scripted", 0, "test")
+
+
+def dream(*replies: str) -> DreamEnvironment:
+    return DreamEnvironment(ExperienceModel(ScriptedEngine(replies)))
+
+
+def play_dream(replies: list[str], acts: list[str], max_steps: int = 10) -> Trajectory:
+    policy = LanguageModelPolicy(ScriptedEngine(acts))
+    return play(dream(*replies), policy, make_task(), max_steps, PROVENANCE, "dream")
+
+
+def test_a_dream_starts_from_the_stored_state_and_ends_when_the_model_says_so() -> None:
+    environment = dream(OPEN, WON)
+    with pytest.raises(EpisodeOverError):
+        environment.step("look")
+    assert environment.reset(make_task()) == FIRST
+    assert not environment.step("look").terminated
+    assert environment.step("look").success
+    with pytest.raises(EpisodeOverError):
+        environment.step("look")
+
+
+def test_a_malformed_reply_leaves_the_dream_where_it_was() -> None:
+    environment = dream(OPEN, "hm", OPEN)
+    environment.reset(make_task())
+    environment.step("look")
+    before, history = environment.state, list(environment.history)
+    with pytest.raises(MalformedReplyError, match="no </think>") as caught:
+        environment.step("look")
+    assert caught.value.raw_reply == "<think>hm"
+    assert environment.state == before and environment.history == history
+    assert environment.step("look").state == before
+
+
+def test_a_dream_resumes_from_stored_steps() -> None:
+    first = dream(OPEN, OPEN)
+    first.reset(make_task())
+    steps = [first.step("look"), first.step("inventory")]
+    again = dream(WON)
+    assert again.resume(make_task(), steps[:1]) == steps[0].next_state
+    assert again.step("look").success and len(again.history) == 2
+    again.close()
+    with pytest.raises(EpisodeOverError):
+        again.step("look")
+
+
+def test_a_solved_episode_has_its_return() -> None:
+    played = play_dream([OPEN, WON], [ACT, ACT])
+    assert (played.success, played.total_reward, played.failure) == (True, 1.0, None)
+    assert [step.truncated for step in played.transitions] == [False, False]
+
+
+def test_the_step_limit_truncates_and_does_not_end_the_task() -> None:
+    played = play_dream([OPEN, OPEN], [ACT, ACT], max_steps=2)
+    assert [step.truncated for step in played.transitions] == [False, True]
+    assert not played.transitions[-1].terminated and played.failure is None
+
+
+def test_a_malformed_reply_of_the_world_is_a_failure_with_its_text() -> None:
+    played = play_dream([OPEN, "hm"], [ACT, ACT])
+    assert len(played.transitions) == 1 and played.total_reward is None
+    assert played.failure is not None
+    assert played.failure == Failure("look", played.failure.reason, "<think>hm")
+    assert "no </think>" in played.failure.reason
+
+
+def test_a_malformed_reply_of_the_policy_is_a_failure_too() -> None:
+    played = play_dream([OPEN], ["I would rather not"])
+    assert played.failure is not None
+    assert played.failure.raw_reply == "<think>I would rather not"
+    assert played.transitions == () and played.total_reward is None
+
+
+def test_collecting_twice_gives_the_same_trajectories(alfworld_tasks: list[Task], alfworld_games: Path) -> None:
+    tasks = alfworld_tasks[:3]
+    runs = [
+        sorted(t.trajectory_id for t in collect("alfworld", tasks, "random", seed=5, max_steps=6, workers=workers))
+        for workers in (1, 2)
+    ]
+    assert runs[0] == runs[1] and len(set(runs[0])) == 3
