@@ -32,7 +32,7 @@ REAL: tuple[tuple[Split, int, str, float, int], ...] = (
     ("test", 12, "lying", 0.2, 30),
 )
 """(split, episodes, policy, noise, step limit)."""
-NUM_DREAMS = 12
+NUM_DREAMS = 6
 """Test tasks dreamed by each of the expert, the liar and the nano policy."""
 DREAM_STEPS = 30
 

@@ -31,7 +31,7 @@ def styles() -> str:
     """
     tokens = (ASSETS / "css" / "tokens.css").read_text(encoding="utf-8")
     rules = "\n".join((ASSETS / "css" / f"{name}.css").read_text(encoding="utf-8") for name in ("lab", *TABS))
-    return f"<style>{tokens}</style><style>:root:root {{\n{rules}\n}}</style>"
+    return "".join(["<style>", tokens, "</style><style>:root:root {\n", rules, "\n}</style>"])
 
 
 def drawn(script_name: str, value: Any = None, **kwargs: Any) -> gr.HTML:
