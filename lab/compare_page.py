@@ -105,7 +105,7 @@ class ComparePage:
             self._dream_name(chosen),
             chosen.selection.step,
         )
-        return [main, side_view(progress, self._results(), chosen.selection)]
+        return [main, side_view(progress, self._results(), chosen.selection, self._dreamed_by(chosen))]
 
     def choices(self, chosen: Chosen) -> list[tuple[str, str]]:
         """(label, id) of the trajectories to choose from; the chosen one is always among them."""
@@ -159,11 +159,14 @@ class ComparePage:
         return _short(environment_module(trajectory.task.environment).version_text())
 
     def _dream_name(self, chosen: Chosen) -> str:
+        name = self._dreamed_by(chosen)
+        return name if chosen.mode == "engine" else f"{name}, {describe(chosen.switches)}"
+
+    def _dreamed_by(self, chosen: Chosen) -> str:
         trajectory = cast(Trajectory, chosen.trajectory)
         if trajectory.world == "dream":
             return trajectory.provenance.model or "unknown model"
-        name = self._dreamer.name if self._dreamer else "no model"
-        return f"{name}, {describe(chosen.switches)}"
+        return self._dreamer.name if self._dreamer else "no model"
 
     def _find(self, trajectory_id: str) -> Trajectory:
         live = self._services.live.find(trajectory_id)

@@ -12,7 +12,7 @@ from dreamgym.interfaces import OnText
 from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
 from dreamgym.types import Failure, Task, Transition
 
-SECONDS_BETWEEN_UPDATES = 0.06
+SECONDS_BETWEEN_UPDATES = 0.03
 """Faster than a page can be read, slow enough for many pages at once."""
 
 

@@ -7,8 +7,8 @@ const close = (v) => el('section', { class: 'dg-sec', 'aria-label': 'How close i
     el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Measure'), el('th', { scope: 'col', class: 'dg-num' }, 'here'), el('th', { scope: 'col' }, 'reads as'))),
     el('tbody', {}, v.closeness.map((m) => el('tr', {}, el('td', {}, m.name), el('td', { class: 'dg-num dg-b' }, m.value), el('td', { class: 'dg-meta' }, m.reads))))));
 
-const test = (t) => el('section', { class: 'dg-sec', 'aria-label': 'Same model, all test steps' },
-  el('div', { class: 'dg-head' }, el('h3', {}, 'Same model, all test steps'), el('span', { class: 'dg-meta' }, t.note)),
+const test = (t) => el('section', { class: 'dg-sec', 'aria-label': t.title },
+  el('div', { class: 'dg-head' }, el('h3', {}, t.title), el('span', { class: 'dg-meta' }, t.note)),
   el('dl', { class: 'dg-kv' }, t.overall.map((o) => [el('dt', {}, o.name), el('dd', { class: 'dg-b' }, o.value)])),
   t.rows.length > 0 && el('div', { class: 'dg-types' }, t.rows.map((r) => [
     el('span', { class: 'dg-ell' }, r.name), el('div', { class: 'dg-bar', style: `--v:${r.percent}` }),

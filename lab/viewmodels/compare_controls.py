@@ -53,19 +53,22 @@ def heading(trajectory: Trajectory, listed: Sequence[str], notice: str) -> dict[
     }
 
 
-def side_view(progress: Progress, results: Mapping[str, Any] | None, selection: Selection | None) -> dict[str, Any]:
+def side_view(
+    progress: Progress, results: Mapping[str, Any] | None, selection: Selection | None, model: str = ""
+) -> dict[str, Any]:
     """How close this dream is, and the model's own test figures where they were measured.
 
     Args:
         progress: The steps compared so far.
         results: Contents of the model's results file; None when there is none.
         selection: What is compared; None when nothing is.
+        model: Who dreamed what is compared, with or without its settings.
     """
     step = selection.transition_id or f"{selection.trajectory}.1" if selection else ""
     return {
         "closeness": closeness(total(progress.steps)),
         "compared": f"{counted(total(progress.steps).num_compared, 'step')} compared",
-        "test": measured_figures(results) if results else None,
+        "test": measured_figures(results, model) if results else None,
         "links": [
             {"label": "Open in Inspect", "key": "i", "href": link("inspect", t=step)},
             {"label": "Dream on from here", "key": "d", "href": link("dream", t=step)},
@@ -75,14 +78,22 @@ def side_view(progress: Progress, results: Mapping[str, Any] | None, selection: 
     }
 
 
-def measured_figures(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's figures on all test steps; by action type, how many determined steps there are and how many exact."""
+def measured_figures(results: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """A model's figures on all test steps; by action type, how many determined steps there are and how many exact.
+
+    Args:
+        results: What the evaluation stored.
+        model: Who dreamed what stands beside the figures: they may be another model's, and then they say so.
+    """
+    measured = str(results.get("model", ""))
+    same = bool(measured) and model.partition(" ")[0] == measured
     by_type = results.get("by_action_type")
     rows = [_type_row(name, figures) for name, figures in by_type.items()] if isinstance(by_type, Mapping) else []
     rows = [row for row in rows if row is not None]
     return {
         "note": f"{results.get('split', 'test')}, {counted(int(results.get('num_steps', 0)), 'step')}",
-        "model": str(results.get("model", "")),
+        "title": "Same model, all test steps" if same else "Another model, all test steps",
+        "model": measured,
         "rows": sorted(rows, key=lambda row: -row["num"]),
         "overall": [
             {"name": name, "value": _percent(results.get(key))}

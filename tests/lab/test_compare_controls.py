@@ -60,12 +60,12 @@ def test_a_trajectory_outside_the_list_stands_before_its_first():
 
 
 def test_figures_by_action_type_count_determined_steps():
-    view = measured_figures(RESULTS)
+    view = measured_figures(RESULTS, "nano@1 (no-retrieval)")
     assert view["rows"] == [
         {"name": "go", "value": "97 %", "percent": 97, "num": 128},
         {"name": "heat", "value": "62 %", "percent": 62, "num": 41},
     ]
-    assert view["note"] == "test, 1,208 steps"
+    assert (view["title"], view["note"]) == ("Same model, all test steps", "test, 1,208 steps")
     assert {o["name"]: o["value"] for o in view["overall"]} == {
         "determined steps exact": "91 %",
         "reward right": "98 %",
@@ -74,8 +74,8 @@ def test_figures_by_action_type_count_determined_steps():
 
 
 def test_results_of_another_shape_show_what_they_have():
-    assert measured_figures({"by_action_type": [], "num_steps": 1})["rows"] == []
-    assert measured_figures({"by_action_type": {"go": 3}})["rows"] == []
+    assert measured_figures({"by_action_type": [], "num_steps": 1}, "")["rows"] == []
+    assert measured_figures({"by_action_type": {"go": 3}}, "")["rows"] == []
 
 
 def test_the_side_links_to_the_step_or_to_the_first():
@@ -86,3 +86,8 @@ def test_the_side_links_to_the_step_or_to_the_first():
     whole = side_view(Progress(), None, Selection(trajectory=REAL.trajectory_id))
     assert whole["links"][1]["href"] == f"?tab=dream&t={REAL.trajectory_id}.1"
     assert side_view(Progress(), None, None)["links"] == []
+
+
+def test_figures_of_another_model_say_so():
+    assert measured_figures(RESULTS, "nano@2")["title"] == "Another model, all test steps"
+    assert measured_figures({}, "nano@2")["title"] == "Another model, all test steps"
