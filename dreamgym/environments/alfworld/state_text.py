@@ -55,7 +55,8 @@ class View:
 def natural(name: str) -> tuple[str, int]:
     """Sort key: "cabinet 10" after "cabinet 2"."""
     kind, _, number = name.removesuffix(" (on)").rpartition(" ")
-    return (kind, int(number)) if number.isdigit() else (name, 0)
+    # A person types anything: "²" is a digit but no number, and int() refuses thousands of digits.
+    return (kind, int(number)) if number.isdecimal() and len(number) < 10 else (name, 0)
 
 
 def kind(name: str) -> str:
@@ -100,7 +101,7 @@ def parse(text: str) -> View | None:
         is_open={"open": True, "closed": False}.get(at["notes"] or ""),
         holding=None if held["name"] == "nothing" else held["name"],
         conditions=tuple((held["notes"] or "").split(", ")) if held["notes"] else (),
-        here=None if here == "not visible" else () if here == "nothing" else tuple(here.split(", ")),
+        here=None if here == "not visible" else () if here == "nothing" else tuple(filter(None, here.split(", "))),
         places=tuple(values["places"].split(", ")) if "places" in values else (),
     )
 
