@@ -67,7 +67,7 @@ def doubtful_dream(reader: ExperienceReader) -> str:
     if not rows:
         raise SystemExit("screenshots.py: the workspace has no dreamed steps to show: make demo, or --workspace FOLDER")
     row = next((row for row in rows if row.failure is None and row.reasoning), rows[0])
-    return link("inspect", t=row.transition_id)
+    return link("inspect", t=row.transition_id, world="dream", order="least_confident")
 
 
 def real_success(reader: ExperienceReader) -> str:

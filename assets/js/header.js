@@ -17,13 +17,14 @@ const chip = (status) => {
 };
 
 dg.mount(element, props, watch, (root, value) => {
+  const [name, checksum] = (value.model || '').split('@');
   const help = el('button', { type: 'button', class: 'dg-btn s', id: 'dg-help-button', title: 'All shortcuts', 'aria-label': 'Help and shortcuts' }, '?');
   help.addEventListener('click', () => dg.help());
   root.replaceChildren(el('header', { class: 'dg-header' },
     el('a', { class: 'dg-mark', href: '?tab=home' }, mark(), 'DreamGym Lab'),
     el('span', { class: 'dg-ctx' },
       el('span', { class: 'dg-pick', title: value.path }, el('small', {}, 'Workspace'), el('span', {}, value.workspace)),
-      el('span', { class: 'dg-pick' }, el('small', {}, 'Model'), el('span', {}, value.model || 'none bundled'), chip(value.status))),
+      el('span', { class: 'dg-pick' }, el('small', {}, 'Model'), el('span', {}, name || 'none bundled', checksum && el('span', { class: 'dg-hide-s' }, `@${checksum}`)), chip(value.status))),
     el('span', { class: 'dg-fill' }),
     value.read_only && el('span', { class: 'dg-chip', title: 'Saving and live play are off' }, 'Read-only'),
     help));

@@ -100,7 +100,7 @@ def _verb(action: str) -> str:
 def _tint(confidence: float | None) -> int:
     if confidence is None:
         return 0
-    return sum(confidence < limit for limit in (SURE, DOUBTFUL, VERY_DOUBTFUL))
+    return sum(round(confidence, 2) < limit for limit in (SURE, DOUBTFUL, VERY_DOUBTFUL))
 
 
 def _num_changed(task: Task, transition: Transition) -> int | None:
