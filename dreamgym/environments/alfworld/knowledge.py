@@ -119,6 +119,9 @@ class Knowledge:
             self.fits[kind(command.thing), kind(command.place)] = worked
         elif command.verb in (*APPLIANCES, "slice"):
             self.can_change[command.verb, kind(command.thing)] = worked
+        if command.verb == "slice" and worked:  # it lies there: no later state says so until it is taken
+            now = {*self.conditions.get(command.thing, ()), "sliced"}
+            self.conditions[command.thing] = tuple(c for c in CONDITIONS if c in now)
 
     def verdict(self, action: str) -> Verdict:
         """What follows for `action` from what was seen."""
@@ -172,7 +175,8 @@ class Knowledge:
                     return f"{thing} has no switch"
                 return None if view.here is None or thing in view.objects_here else f"{thing} is not here"
             case Command("examine", thing):
-                return None if thing in (view.place, view.holding, *view.objects_here) else f"{thing} is not here"
+                at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
+                return None if at_hand else f"{thing} is not here"
         return None
 
     def _take_obstacle(self, thing: str, place: str, view: View) -> str | None:

@@ -90,7 +90,8 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bo
         case "use":
             return [(f"{thing} has a switch", kind(thing).endswith("lamp")), among]
         case "examine":
-            return [(f"{thing} at hand", thing in (view.place, view.holding, *view.objects_here))]
+            at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
+            return [(f"{thing} at hand", at_hand)]
     return []
 
 

@@ -43,10 +43,10 @@ def play(alfworld_games: Path) -> Player:
 
 @pytest.fixture(scope="session")
 def real_tasks(alfworld_games: Path) -> list[Task]:
-    """Eight small games: each task type, two of them twice."""
+    """Twelve small games: each task type twice."""
     from dreamgym.environments.alfworld.games import load_tasks
 
-    return load_tasks("test", 8)
+    return load_tasks("test", 12)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ def test_text_that_is_no_command_changes_nothing(environment: AlfworldEnvironmen
         "<action>look</action>",
         "né 1 €",
         "take 'x; drop table' from desk 1",
+        "examine middle of the room",
+        "use lamp ²",
     ):
         step = environment.step(action)
         assert step.next_state.split("\n") == ["Nothing happens.", *state], action

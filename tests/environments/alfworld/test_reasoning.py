@@ -53,7 +53,7 @@ def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) 
             assert (": no." in text) <= refused, text
             assert text.endswith("success.") is step.success, text
             num_solved += step.success
-    assert num_solved >= 16
+    assert num_solved >= 24
 
 
 def test_facts_come_before_the_verdict() -> None:
