@@ -38,6 +38,7 @@ def play(
         state = environment.reset(task)
         policy.reset(task, state)
         while len(steps) < max_steps:
+            action = None  # if the policy fails, nothing was tried
             action = policy.act(steps, state, environment.admissible())
             step = environment.step(action)
             steps.append(replace(step, truncated=len(steps) + 1 == max_steps and not step.terminated))

@@ -26,7 +26,7 @@ _REPLY = re.compile(r"^(?P<thought>.*?)</think>\s*<action>(?P<action>.+?)</actio
 def parse_action(reply: str) -> str:
     """Read the action out of a reply that follows `<think>`; MalformedReplyError when there is none."""
     found = _REPLY.match(reply.strip())
-    if found is None:
+    if found is None or not found["action"].strip():
         raise MalformedReplyError("the policy wrote no <action>…</action> after its thought", "<think>" + reply)
     return found["action"].strip()
 

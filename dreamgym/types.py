@@ -79,7 +79,7 @@ class Failure:
     """Why an episode has no further transition: data with a reason, never a reward of 0."""
 
     action: str | None
-    """What was tried; None when the reset failed."""
+    """What was tried; None when the reset failed, or the policy said nothing that is an action."""
     reason: str
     raw_reply: str | None = None
     """A malformed reply, as generated."""

@@ -86,6 +86,9 @@ def test_a_malformed_reply_of_the_policy_is_a_failure_too() -> None:
     assert played.failure is not None
     assert played.failure.raw_reply == "<think>I would rather not"
     assert played.transitions == () and played.total_reward is None
+    later = play_dream([OPEN], [ACT, "No."])
+    assert len(later.transitions) == 1 and later.failure is not None
+    assert later.failure.action is None, "the last step's action was not tried again"
 
 
 def test_collecting_twice_gives_the_same_trajectories(alfworld_tasks: list[Task], alfworld_games: Path) -> None:

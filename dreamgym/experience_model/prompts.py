@@ -27,6 +27,7 @@ TAGS = (
 STOP = "</done>"
 
 _TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done)>")
+_HALF_TAG = re.compile(r"</?[a-z_]*$")
 _REPLY = re.compile(
     r"^(?:<think>(?P<reasoning>.*?)</think>|<no_think>)\s*<state>(?P<state>.*?)</state>\s*"
     r"<reward>(?P<reward>.*?)</reward>\s*<done>(?P<done>.*?)</done>$",
@@ -154,6 +155,7 @@ def parse_partial(raw: str) -> PartialReply:
 
     def part(name: str) -> str | None:
         _, opened, rest = raw.partition(f"<{name}>")
-        return rest.partition(f"</{name}>")[0].partition("<")[0].strip() if opened else None
+        text, *closed = _TAG.split(rest, maxsplit=1)
+        return (text if closed else _HALF_TAG.sub("", text)).strip() if opened else None
 
     return PartialReply(part("think"), part("state"), part("reward"), part("done"))

@@ -121,7 +121,7 @@ def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]
                 "tab": "Inspect",
                 "key": "2",
                 "label": "Look at one step",
-                "text": f"“{row.action or 'reset'}”: {how}",
+                "text": f"“{row.action or 'no action'}”: {how}",
                 "href": link("inspect", t=row.transition_id, world="dream", order="least_confident")
                 if doubtful
                 else link("inspect", t=row.transition_id),

@@ -76,7 +76,7 @@ def strip_cell(trajectory: Trajectory, number: int, selection: Selection) -> dic
     if number > len(trajectory.transitions):
         failure = trajectory.failure
         assert failure is not None
-        word = _verb(failure.action) if failure.action else "reset"
+        word = _verb(failure.action) if failure.action else "no action"
         return cell | {"word": word, "figure": "✕", "failed": True, "title": f"step {number} failed: {failure.reason}"}
     transition = trajectory.transitions[number - 1]
     title = f"step {number}: {transition.action}"
@@ -171,7 +171,7 @@ def _failed_attempt(trajectory: Trajectory) -> dict[str, Any]:
     return {
         "state": before,
         "state_label": f"s{subscript(step - 1)}",
-        "action": failure.action or "reset",
+        "action": failure.action or "no action",
         "action_label": f"a{subscript(step)}",
         "failure": failure_value(failure),
         "raw_reply": None,

@@ -92,6 +92,14 @@ def test_a_reply_is_shown_as_far_as_it_is_written() -> None:
     assert parse_partial(GOOD) == PartialReply("It is here.", "You open it.\nat: safe 1 (open)", "0.0", "0")
 
 
+def test_a_smaller_than_sign_is_text_like_any_other() -> None:
+    """A refusal quotes what a person typed."""
+    raw = "<think>There is no <b> or 3 < 4 here.</think><state>a < b</state><reward>0.0</reward><done>0</done>"
+    assert parse_partial(raw) == PartialReply("There is no <b> or 3 < 4 here.", "a < b", "0.0", "0")
+    assert parse_partial("<think>There is no <b> he").reasoning == "There is no <b> he"
+    assert parse_partial("<think>Forgot to close<state>s").reasoning == "Forgot to close"
+
+
 def test_a_half_written_tag_is_never_shown() -> None:
     for end in range(len(GOOD) + 1):
         partial = parse_partial(GOOD[:end])

@@ -5,7 +5,8 @@ import re
 from dataclasses import replace
 
 from dreamgym.environments import alfworld
-from dreamgym.environments.alfworld.state_text import REJECTED
+from dreamgym.environments.alfworld.knowledge import Knowledge
+from dreamgym.environments.alfworld.state_text import REJECTED, parse
 from dreamgym.types import Task, Transition
 from tests.environments.alfworld.conftest import Episode
 
@@ -52,6 +53,12 @@ def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) 
             assert bool(re.search(r"So it works\.|So it is possible\.|That works here", text)) is not refused, text
             assert (": no." in text) <= refused, text
             assert text.endswith("success.") is step.success, text
+            if step.success:
+                known = Knowledge.of(episode.task, episode.steps[:index], step.state)
+                after = parse(step.next_state)
+                assert after is not None
+                parts = [f"{phrase} yes" for phrase, _ in known.goal_parts(after)]
+                assert len(parts) >= 2 and f"Goal: {', '.join(parts)}: all met" in text
             num_solved += step.success
     assert num_solved >= 24
 
