@@ -12,7 +12,15 @@ def test_the_action_is_what_stands_in_its_tags() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "look", "<action>look</action>", "x</think>look", "x</think><action></action>", "x</think><action> \n</action>", "x</think><action>look"],
+    [
+        "",
+        "look",
+        "<action>look</action>",
+        "x</think>look",
+        "x</think><action></action>",
+        "x</think><action> \n</action>",
+        "x</think><action>look",
+    ],
 )
 def test_a_reply_without_an_action_is_malformed_and_kept(reply: str) -> None:
     with pytest.raises(MalformedReplyError) as caught:
