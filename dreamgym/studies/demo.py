@@ -7,12 +7,14 @@ lab.sqlite. Nothing in it is written by hand.
 import logging
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from dreamgym.collect import collect, play
 from dreamgym.config import ROOT
 from dreamgym.environments import environment_module
 from dreamgym.environments.dream import DreamEnvironment
+from dreamgym.errors import WorkspaceError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.interfaces import Engine, Policy
 from dreamgym.policy import LanguageModelPolicy
@@ -40,13 +42,38 @@ log = logging.getLogger(__name__)
 
 
 def run(output: Path, command: str) -> None:
-    """Make the demo workspace anew in `output`, with the command that did it in its README."""
+    """Make the demo workspace anew in `output`, with the command that did it in its README.
+
+    Args:
+        output: A new or an empty folder, or the bundled demo, which stays until the new one is whole.
+        command: Named in the README.
+
+    Raises:
+        WorkspaceError: `output` holds something else.
+        EngineError: The bundled models are missing.
+    """
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
+    is_free = not output.exists() or (output.is_dir() and not any(output.iterdir()))
+    if not is_free and output.resolve() != (ROOT / "assets/demo").resolve():
+        raise WorkspaceError(f"{output} is not empty and was left as it is: choose a new or an empty folder")
     models = ROOT / "assets/models"
-    if output.exists():
-        shutil.rmtree(output)
-    workspace = Workspace.create(output)
+    model_engine = TransformersEngine(str(models / "nano-experience-model"), device="cpu")
+    policy_engine = TransformersEngine(str(models / "nano-policy"), device="cpu")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
+        workspace = Workspace.create(Path(folder) / output.name)
+        _play(workspace)
+        _dream(workspace, model_engine, policy_engine)
+        for path in (workspace.experience_path, workspace.lab_path):
+            _freeze(path)
+        (workspace.path / "README.md").write_text(_readme(command), encoding="utf-8")
+        if output.exists():
+            shutil.rmtree(output)
+        workspace.path.rename(output)
+
+
+def _play(workspace: Workspace) -> None:
     with ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
         for number, (split, episodes, policy, noise, max_steps) in enumerate(REAL):
             tasks = environment_module(ENVIRONMENT).load_tasks(split, episodes)
@@ -54,14 +81,6 @@ def run(output: Path, command: str) -> None:
             seed = 5_000_000 + 1_000 * number
             for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
                 buffer.add(trajectory)
-    _dream(
-        workspace,
-        TransformersEngine(str(models / "nano-experience-model"), device="cpu"),
-        TransformersEngine(str(models / "nano-policy"), device="cpu"),
-    )
-    for path in (workspace.experience_path, workspace.lab_path):
-        _freeze(path)
-    (output / "README.md").write_text(_readme(command), encoding="utf-8")
 
 
 def _dream(workspace: Workspace, model_engine: Engine, policy_engine: Engine) -> None:

@@ -89,6 +89,9 @@ def build(context: Context) -> TabHandles:
         chosen = replace(selection, dream=live_id, task=dream.task.task_id)
         return [chosen, to_query(chosen)]
 
+    def after_step(selection: Selection, live_id: str) -> list[Any]:
+        return [*settle(selection, live_id), *status()]
+
     def moved(selection: Selection, values: list[Any]) -> list[Any]:
         return [*values, *settle(selection, values[0])]
 
@@ -96,8 +99,8 @@ def build(context: Context) -> TabHandles:
     many: dict[str, Any] = {"trigger_mode": "multiple", **quiet}
     place = [context.selection, context.address]
     # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
-    # what is selected then.
-    settled: tuple[Any, ...] = (settle, [context.selection, live], place)
+    # what is selected then. The model's process may have died in the step, and is started again.
+    settled: tuple[Any, ...] = (after_step, [context.selection, live], [*place, model, timer])
     gr.on([go.click, action.submit], step, [live, action, *settings], [*drawn, action], **many).then(*settled, **quiet)
     chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet)
     steps.undo(undo, [context.selection, live], [*drawn, *place], **quiet)

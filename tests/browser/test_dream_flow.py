@@ -1,6 +1,7 @@
 """Dream in a real browser: stream, undo, look back, malformed replies, saving, links, hostile text, widths."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,14 @@ HOSTILE = "go to ${window.hacked=1}<img src=x onerror=window.hacked=1>{{value}}<
 
 
 @pytest.fixture
-def slow(services: Services) -> Iterator[SlowEngine]:
-    """The shared lab's model, at a speed that can be watched."""
+def gate(services: Services) -> Iterator[threading.Event]:
+    """Holds the shared lab's model in the middle of its replies until it is set."""
     engine = services.model.engine  # type: ignore[union-attr]
     assert isinstance(engine, SlowEngine)
-    before, engine.seconds_a_word = engine.seconds_a_word, 0.12
-    yield engine
-    engine.seconds_a_word = before
+    engine.gate = threading.Event()
+    yield engine.gate
+    engine.gate.set()
+    engine.gate = None
 
 
 def dream(page: Any, action: str) -> None:
@@ -42,23 +44,22 @@ def dream(page: Any, action: str) -> None:
     expect(page).not_to_have_url(before)
 
 
-def test_a_chosen_action_streams_its_reasoning_and_then_the_state(url: str, page: Any, slow: SlowEngine) -> None:
+def test_a_chosen_action_streams_its_reasoning_and_then_the_state(url: str, page: Any, gate: threading.Event) -> None:
     page.goto(url + START)
     stage = page.locator("#dg-dream-stage")
     expect(stage.locator("h2")).to_have_text(task(1).text)
     expect(stage).to_contain_text("Choose an action below")
     page.get_by_role("button", name="go to fridge 1", exact=True).click()
     expect(stage.locator(".dg-chip")).to_have_text("● dreaming")
-    expect(stage.locator(".dg-caret")).to_be_visible()
     reasoning = stage.locator(".dg-part", has_text="Reasoning").locator("pre")
-    expect(reasoning).to_have_text(re.compile(r"^The agent"))
-    early = reasoning.inner_text()
+    expect(reasoning).to_have_text("The agent walks to fridge 1. It")  # as many words as come before the gate
+    expect(stage.locator(".dg-caret")).to_be_visible()
+    expect(stage).to_contain_text("comes after the reasoning")
     expect(page.locator("#dg-action-chips .dg-act.on")).to_have_text("fridge 1")
     expect(page.get_by_role("button", name="go to microwave 1", exact=True)).to_be_disabled()
+    gate.set()
     expect(stage.locator(".dg-figs")).to_contain_text("0reward")
-    whole = "The agent walks to fridge 1. It is a place of this room, so it arrives there."
-    expect(reasoning).to_have_text(whole)
-    assert whole.startswith(early.strip()) and early.strip() != whole
+    expect(reasoning).to_have_text("The agent walks to fridge 1. It is a place of this room, so it arrives there.")
     expect(stage.locator("ins", has_text="You arrive at fridge 1.")).to_be_visible()
     expect(stage.locator(".dg-figs")).to_contain_text("confidence")
     expect(stage.locator(".dg-figs")).to_contain_text("tokens")
@@ -103,7 +104,7 @@ def test_a_malformed_reply_is_shown_raw_without_a_reward_and_can_be_undone(url: 
     expect(stage.locator(".dg-figs")).to_contain_text("0reward")
 
 
-def test_a_second_action_is_refused_politely_while_a_step_runs(url: str, page: Any, slow: SlowEngine) -> None:
+def test_a_second_action_is_refused_politely_while_a_step_runs(url: str, page: Any, gate: threading.Event) -> None:
     page.goto(url + START)
     page.get_by_role("button", name="go to fridge 1", exact=True).click()
     expect(page.locator(".dg-node.running")).to_be_visible()
@@ -111,11 +112,12 @@ def test_a_second_action_is_refused_politely_while_a_step_runs(url: str, page: A
     page.locator("#dg-action input").press("Enter")
     expect(page.get_by_text("wait until it is done")).to_be_visible()
     expect(page.locator("#dg-action input")).to_have_value("look")
+    gate.set()
     expect(page.locator(".dg-node.running")).to_have_count(0)
     expect(page.locator(".dg-node")).to_have_count(2)
 
 
-def test_other_tabs_stay_usable_while_a_step_runs(url: str, page: Any, slow: SlowEngine) -> None:
+def test_other_tabs_stay_usable_while_a_step_runs(url: str, page: Any, gate: threading.Event) -> None:
     page.goto(url + START)
     page.get_by_role("button", name="go to fridge 1", exact=True).click()
     expect(page.locator(".dg-node.running")).to_be_visible()
@@ -123,7 +125,8 @@ def test_other_tabs_stay_usable_while_a_step_runs(url: str, page: Any, slow: Slo
     expect(page.locator("#dg-transition")).to_contain_text("step 1 of")
     page.keyboard.press("j")
     expect(page.locator("#dg-transition")).to_contain_text("step 2 of")
-    page.wait_for_timeout(3500)
+    gate.set()
+    page.wait_for_timeout(1000)
     expect(page).to_have_url(re.compile("tab=inspect"))
     page.keyboard.press("3")
     expect(page.locator(".dg-node.running")).to_have_count(0)

@@ -1,13 +1,14 @@
 """A scripted experience model that dreams ALFWorld states: right about most places, wrong about drawers."""
 
 import re
+import threading
 import time
 from collections.abc import Sequence
 
 from dreamgym.engines.scripted import ScriptedEngine, ScriptedSession
 from dreamgym.interfaces import OnText, Reply
 
-DONE = "</done>"
+WORDS_BEFORE_GATE = 8
 
 
 def dream_reply(conversation: str) -> str:
@@ -46,6 +47,8 @@ class SlowEngine:
         self.seconds_a_word = seconds_a_word
         self.name = name
         self.num_steps = 0
+        self.gate: threading.Event | None = None
+        """When there is one, a reply stops in its middle until it is set: time to look at a page that streams."""
 
     def open(self, batch: int) -> "SlowSession":
         """Start conversations."""
@@ -71,9 +74,14 @@ class SlowSession:
     ) -> list[Reply]:
         """Write word by word."""
         self._engine.num_steps += 1
+        gate, num_words = self._engine.gate, 0
 
         def slowly(index: int, text: str) -> None:
+            nonlocal num_words
+            num_words += 1
             time.sleep(self._engine.seconds_a_word)
+            if gate is not None and num_words == WORDS_BEFORE_GATE:
+                gate.wait(120)
             if on_text is not None:
                 on_text(index, text)
 

@@ -1,6 +1,7 @@
 """What the Dream tab does, on a scripted experience model."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -217,3 +218,12 @@ def test_splits_and_tasks_come_from_what_is_stored(page: DreamPage):
     assert page.splits() == ["test", "train"]
     assert {t.split for t in page.tasks("train")} == {"train"}
     assert page.random_task("validation") is None and page.random_task("test").split == "test"
+
+
+def test_a_model_that_is_starting_is_waited_for_and_one_that_failed_says_why(stored: Workspace):
+    page = DreamPage(services(stored, engine=SimpleNamespace(status="starting")))
+    first = next(page.step("session", page.keep(Dream(task(1))), "go to fridge 1", Switches()))
+    assert first.stage["chip"]["text"] == "◷ waiting" and "when it is ready" in first.stage["waiting"]
+    assert page.model()["chip"] == "◷ starting"
+    failed = DreamPage(services(stored, engine=SimpleNamespace(status="failed: no such folder")))
+    assert failed.model()["detail"] == "no such folder"

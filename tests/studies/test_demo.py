@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from dreamgym.cli import main
+from dreamgym.errors import EngineError
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.studies import demo
+from dreamgym.workspace import Workspace
+
+DELETE_MODE = b"\x01\x01"
+"""Bytes 18 and 19 of an SQLite file without a write-ahead log."""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_not_the_bundled_demo_is_never_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    Workspace.create(tmp_path / "mine")
+    before = contents(tmp_path)
+    for output in (tmp_path, tmp_path / "thesis.tex", tmp_path / "mine"):
+        assert main(["demo", "--output", str(output)]) == 1
+        assert f"{output} is not empty and was left as it is" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_without_models_the_old_demo_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
+    bundled = tmp_path / "assets" / "demo"
+    Workspace.create(bundled)
+    before = contents(tmp_path)
+    with pytest.raises(EngineError, match="nano-experience-model"):
+        demo.run(bundled, "make demo")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("alfworld_games")
+def test_a_demo_is_made_whole_and_can_be_read_from_a_read_only_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "assets" / "demo"
+    Workspace.create(output)
+    (tmp_path / "assets" / "models").symlink_to(demo.ROOT / "assets" / "models")
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
+    monkeypatch.setattr(demo, "REAL", (("train", 1, "expert", 0.0, 3), ("test", 1, "lying", 0.2, 2)))
+    monkeypatch.setattr(demo, "NUM_DREAMS", 1)
+    monkeypatch.setattr(demo, "DREAM_STEPS", 2)
+    demo.run(output, "make a small demo")
+    files = contents(output)
+    assert set(files) == {"README.md", "workspace.json", "experience.sqlite", "lab.sqlite"}
+    assert [files[name][18:20] for name in ("experience.sqlite", "lab.sqlite")] == [DELETE_MODE] * 2
+    assert {path.name for path in output.parent.iterdir()} == {"demo", "models"}, "nothing is left beside it"
+    text = files["README.md"].decode()
+    assert "`make a small demo`" in text and "- 1 train tasks played by `expert` (noise 0, at most 3 steps)" in text
+    assert "plays 1 test tasks" in text and "at most 2 steps each" in text
+
+    real = list(ExperienceReader([output / "experience.sqlite"]).iterate_trajectories())
+    dreams = list(ExperienceReader([output / "lab.sqlite"]).iterate_trajectories())
+    assert sorted((t.world, t.task.split) for t in real) == [("real", "test"), ("real", "train")]
+    assert [t.world for t in dreams] == ["dream"] * 3
+    policies = {t.provenance.policy.split("(")[0].split("@")[0] for t in dreams}
+    assert policies == {"expert", "lying", "nano-policy"}
+    train = {step for t in real if t.task.split == "train" for step in (f"{t.trajectory_id}.{n}" for n in range(1, 4))}
+    shown = {near.transition_id for t in dreams for step in t.transitions for near in step.neighbours}
+    assert shown and shown <= train, "demonstrations come from the train rooms"
