@@ -8,7 +8,9 @@ demonstrations are shown at random steps, history is cut away in some rows (`<no
 Demonstrations never come from the row's own trajectory or task: at test time the buffer would not have them either.
 """
 
+import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +18,9 @@ from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
 from dreamgym.replay_buffer.retrieval import Demonstration, Query, Retriever
 from dreamgym.types import Trajectory, Transition
+
+ALONE_REASONING = 0.8
+"""Share of single steps that reason."""
 
 Segment = tuple[str, bool]
 """A piece of text and whether it is a training target."""
@@ -34,6 +39,8 @@ class RowSettings:
     episode as in use, where past steps never show any."""
     no_history_share: float = 0.1
     """Share of episodes that become single steps without history instead."""
+    num_alone: int = 4
+    """Steps taken from such an episode."""
     long_episode: int = 18
     """Episodes with more steps take the smallest reasoning share, so that their last steps fit into the row."""
     max_steps: int = 36
@@ -45,12 +52,13 @@ def episode_rows(
     trajectories: Sequence[Trajectory], retriever: Retriever, settings: RowSettings
 ) -> Iterator[list[Segment]]:
     """Rows for one pass over the trajectories; another seed varies reasoning, wording and demonstrations."""
+    num_of_kind = Counter(_kind(trajectory, step) for trajectory in trajectories for step in trajectory.transitions)
     for trajectory in trajectories:
         if not trajectory.transitions:
             continue
         rng = random.Random(f"{settings.seed}/{trajectory.trajectory_id}")
         if rng.random() < settings.no_history_share:
-            yield from _single_steps(trajectory, retriever, settings, rng)
+            yield from _single_steps(trajectory, retriever, settings, num_of_kind, rng)
         else:
             yield _episode(trajectory, retriever, settings, rng)
 
@@ -74,20 +82,33 @@ def _episode(trajectory: Trajectory, retriever: Retriever, settings: RowSettings
 
 
 def _single_steps(
-    trajectory: Trajectory, retriever: Retriever, settings: RowSettings, rng: random.Random
+    trajectory: Trajectory,
+    retriever: Retriever,
+    settings: RowSettings,
+    num_of_kind: Mapping[tuple[str, bool], int],
+    rng: random.Random,
 ) -> Iterator[list[Segment]]:
-    """Some steps of an episode, each alone with its present state."""
+    """Some steps of an episode, each alone with its present state; rare kinds of steps are taken more often."""
     module = environment_module(trajectory.task.environment)
     steps = trajectory.transitions
-    asked = {i: rng.randint(0, settings.max_k) for i in sorted(rng.sample(range(len(steps)), min(4, len(steps))))}
+    # Sampling without replacement by keys u ** (1 / weight), largest first (Efraimidis and Spirakis 2006).
+    keys = [rng.random() ** math.sqrt(num_of_kind[_kind(trajectory, step)]) for step in steps]
+    chosen = sorted(range(len(steps)), key=keys.__getitem__, reverse=True)[: settings.num_alone]
+    asked = {i: rng.randint(1, settings.max_k) for i in chosen if rng.random() < settings.demonstrations_share}
     shown = _neighbours(retriever, trajectory, asked)
-    for index in asked:
+    for index in chosen:
         step = steps[index]
         # Without history the trace may not use it either, nor the first state: only the present one is in the prompt.
         task = replace(trajectory.task, first_state=step.state)
-        reasoning = module.write_reasoning(task, (), step, rng) if rng.random() < 0.7 else None
+        reasoning = module.write_reasoning(task, (), step, rng) if rng.random() < ALONE_REASONING else None
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
-        yield [(head, False), *_step(step, shown[index], reasoning)]
+        yield [(head, False), *_step(step, shown.get(index, []), reasoning)]
+
+
+def _kind(trajectory: Trajectory, step: Transition) -> tuple[str, bool]:
+    """Action type, and whether anything changed."""
+    module = environment_module(trajectory.task.environment)
+    return module.action_type(step.action), module.facts(step.state) != module.facts(step.next_state)
 
 
 def _neighbours(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 MAX_POSITIONS = 4096
-NAME = r" ?[a-z]+ \d+"
+NAME = r"\b[a-z]+ \d+\b"
 """A thing or place with its number."""
 WORD = r" ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+|\s"
 PAD, END = "<pad>", "<end>"
@@ -50,17 +50,19 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: in
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast
 
+    written = list(texts)
+    names = Counter(name for text in written for name in re.findall(NAME, text))
+    numbers: dict[str, list[str]] = {}
+    for name in sorted(name for name, num in names.items() if num >= min_name_count):
+        kind, _, number = name.partition(" ")
+        numbers.setdefault(kind, []).append(number)
+    one_token = [rf" ?{kind} (?:{'|'.join(each)})(?!\d)" for kind, each in numbers.items()]
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(f"{NAME}|{WORD}"), "isolated"), in_bytes])
-    names: Counter[str] = Counter()
-    words: Counter[str] = Counter()
-    for text in texts:
-        pieces = [piece for piece, _ in split.pre_tokenize_str(text)]
-        names.update(piece for piece in pieces if "Ġ" in piece[1:])
-        words.update(part for piece in pieces for part in re.findall("Ġ?[^Ġ]+|Ġ", piece))
-    kept = sorted(word for word, num in words.items() if num >= min_count)
-    kept += sorted(name for name, num in names.items() if num >= min_name_count)
-    known = dict.fromkeys([PAD, END, *TAGS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *kept])
+    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex("|".join([*one_token, WORD])), "isolated"), in_bytes])
+    pieces = Counter(piece for text in written for piece, _ in split.pre_tokenize_str(text))
+    kept = {piece for piece, num in pieces.items() if num >= min_count}
+    kept |= {part for piece in kept for part in re.findall("Ġ?[^Ġ]+|Ġ", piece)}  # for names with other numbers
+    known = dict.fromkeys([PAD, END, *TAGS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *sorted(kept)])
     vocabulary = {piece: index for index, piece in enumerate(known)}
     # WordPiece with an empty prefix takes the longest known piece first: whole words, else bytes.
     tokenizer = Tokenizer(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.dataset import Segment
 
@@ -31,7 +33,8 @@ class FitSettings:
     """Optimizer steps."""
     batch_size: int = 8
     """Sequences per step: many small steps beat few large ones at nano's size."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
+    """Of embeddings and norms; the matrices' is MATRIX_FACTOR times that. Cosine schedule."""
     max_length: int = 2048
     """Tokens per sequence; longer ones are cut at their end."""
     seed: int = 0
@@ -73,7 +76,7 @@ def encode_rows(rows: Iterable[list[Segment]], tokenizer: "PreTrainedTokenizerFa
     """
     from datasets import Dataset
 
-    columns: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    columns: dict[str, list[np.ndarray]] = {"input_ids": [], "labels": []}
     for segments in rows:
         encoded = tokenizer([text for text, _ in segments], add_special_tokens=False)["input_ids"]
         ids = [token for piece in encoded for token in piece]
@@ -83,8 +86,8 @@ def encode_rows(rows: Iterable[list[Segment]], tokenizer: "PreTrainedTokenizerFa
             for token in piece
         ]
         if any(label != IGNORED for label in labels[:max_length]):
-            columns["input_ids"].append(ids[:max_length])
-            columns["labels"].append(labels[:max_length])
+            columns["input_ids"].append(np.array(ids[:max_length], np.int32))
+            columns["labels"].append(np.array(labels[:max_length], np.int32))
     return Dataset.from_dict(columns)
 
 
@@ -110,6 +113,8 @@ def fit(
     from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
+    from dreamgym.experience_model.optimizer import MuonWithAdamW  # noqa: PLC0415  loads torch
+
     if len(dataset) == 0:
         raise ConfigError("no row to train on; collect episodes first: dreamgym collect --environment alfworld")
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
@@ -122,8 +127,6 @@ def fit(
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=max(1, settings.steps // 20),
-        weight_decay=0.01,
-        adam_beta2=0.95,
         max_grad_norm=1.0,
         seed=settings.seed,
         data_seed=settings.seed,
@@ -145,6 +148,7 @@ def fit(
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=_collator(int(tokenizer.pad_token_id)),
+        optimizers=(MuonWithAdamW(model, settings.learning_rate), None),
     )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))

@@ -51,47 +51,48 @@ def _situation(view: View, rng: random.Random) -> str:
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
     """What the action needs, one thing at a time against what is seen, up to the first that is missing.
 
-    Each check compares two names, so that the verdict after them has nothing left to find out.
+    Each check ends with the one name that is looked for and its mark, so that a mark is a match of two names, and the
+    verdict after the marks has nothing left to find out. A small model learns such matches, and no others.
     """
     if command is None:
-        return ["A command of this world: no."]
-    sentences = []
+        return ["A command of this world ✗."]
+    marked = []
     for text, met in _needs(known, view, command):
-        sentences.append(f"{text}: {'yes' if met else 'no'}.")
+        marked.append(f"{text} {'✓' if met else '✗'}")
         if not met:
             break
-    return sentences
+    return [f"Needs {', '.join(marked)}."] if marked else []
 
 
 def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bool]]:
     """Conditions in the order of `Knowledge.verdict`."""
     thing, place = command.thing, command.place
-    at, in_hand = (f"At {place}", view.place == place), (f"{thing} in hand", view.holding == thing)
-    is_open = [(f"{place} open", bool(view.is_open))] if view.is_open is not None else []
+    at, holding = (f"at {place}", view.place == place), (f"holding {thing}", view.holding == thing)
+    is_open = [(f"open {place}", bool(view.is_open))] if view.is_open is not None else []
     here = "not visible" if view.here is None else _list(view.here)
-    among = (f"Here {here}, and {thing} is one of them", view.here is None or thing in view.objects_here)
+    among = (f"among {here}: {thing}", view.here is None or thing in view.objects_here)
     match command.verb:
         case "go":
-            in_room = [(f"{place} in this room", place in known.places)] if known.places else []
-            return [*in_room, (f"Another place than {view.place}", view.place != place)]
+            in_room = [(f"in this room {place}", place in known.places)] if known.places else []
+            return [*in_room, (f"away from {place}", view.place != place)]
         case "open" | "close" as verb:
             now = ("closed" if verb == "open" else "open", view.is_open == (verb == "close"))
-            return [at, (f"{place} has a door", view.is_open is not None), (f"{place} is {now[0]}", now[1])]
+            return [at, (f"a door on {place}", view.is_open is not None), (f"{now[0]} {place}", now[1])]
         case "take":
             lamp = kind(thing).endswith("lamp")
-            free = ("Hand free", view.holding is None)
-            return [at, *is_open, among, free, *([(f"{thing} can be carried", False)] if lamp else [])]
+            free = ("hand free", view.holding is None)
+            return [at, *is_open, among, free, *([(f"to be carried {thing}", False)] if lamp else [])]
         case "move":
-            return [in_hand, at, *is_open]
+            return [holding, at, *is_open]
         case "heat" | "clean" | "cool" as verb:
-            return [in_hand, at, (f"{place} to {verb}", kind(place) == APPLIANCES[verb][0])]
+            return [holding, at, (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])]
         case "slice":
-            return [(f"{place} in hand", view.holding == place), (f"{place} cuts", kind(place) in KNIVES), among]
+            return [(f"holding {place}", view.holding == place), (f"a knife {place}", kind(place) in KNIVES), among]
         case "use":
-            return [(f"{thing} has a switch", kind(thing).endswith("lamp")), among]
+            return [(f"a switch on {thing}", kind(thing).endswith("lamp")), among]
         case "examine":
             at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
-            return [(f"{thing} at hand", at_hand)]
+            return [(f"at hand {thing}", at_hand)]
     return []
 
 
@@ -126,7 +127,7 @@ def _goal(known: Knowledge, action: str, command: Command | None, after: View, r
     if command.verb not in (("use", "take", "go") if goal.lamp else ("move",)):
         return [rng.choice(("The goal stays open.", "Goal: not yet."))]
     parts = known.goal_parts(after)
-    checked = ", ".join(f"{part} {'yes' if ok else 'no'}" for part, ok in parts)
+    checked = ", ".join(f"{part} {'✓' if ok else '✗'}" for part, ok in parts)
     end = "all met, success." if known.solved_by(action, after) else "not yet."
     return [f"Goal: {checked}: {end}"]
 
