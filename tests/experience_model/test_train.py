@@ -2,9 +2,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model import nano
+from dreamgym.experience_model import nano, train
+from dreamgym.experience_model.optimizer import MuonWithAdamW
 from dreamgym.experience_model.train import IGNORED, FitSettings, encode_rows, fit
 
 ROWS = [[("<state>egg 1</state><think>", False), ("The egg 1 is here.</think><done>0</done>", True)]] * 40
@@ -38,3 +40,58 @@ def test_nothing_to_train_on_says_what_to_do(tmp_path: Path) -> None:
     model, tokenizer, _ = parts()
     with pytest.raises(ConfigError, match="dreamgym collect"):
         fit(model, tokenizer, encode_rows([], tokenizer, 64), FitSettings(steps=1), tmp_path)
+
+
+def test_training_that_was_cut_off_goes_on_as_if_it_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FitSettings(steps=8, batch_size=4, learning_rate=2e-2, threads=1, bfloat16=False)
+    model, tokenizer, dataset = parts()
+    fit(model, tokenizer, dataset, settings, tmp_path / "whole")
+
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 4)
+    make_collator, num_batches = train._collator, 0
+
+    def dying(pad_token_id: int) -> Any:
+        collate = make_collator(pad_token_id)
+
+        def counted(rows: list[dict[str, Any]]) -> Any:
+            nonlocal num_batches
+            num_batches += 1
+            if num_batches == 7:
+                raise RuntimeError("killed")
+            return collate(rows)
+
+        return counted
+
+    monkeypatch.setattr(train, "_collator", dying)
+    model, _, _ = parts()
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(model, tokenizer, dataset, settings, tmp_path / "cut")
+    assert [path.name for path in (tmp_path / "cut/checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
+    monkeypatch.setattr(train, "_collator", make_collator)
+    model, _, _ = parts()
+    fit(model, tokenizer, dataset, settings, tmp_path / "cut")
+
+    whole, resumed = (nano.load(tmp_path / name)[0].state_dict() for name in ("whole", "cut"))
+    assert all(whole[name].equal(resumed[name]) for name in whole)
+    untrained = parts()[0].state_dict()
+    assert not any(whole[name].equal(untrained[name]) for name in whole)
+
+
+def test_every_parameter_has_one_optimizer_and_a_schedule_reaches_both() -> None:
+    model, _, _ = parts()
+    optimizer = MuonWithAdamW(model, 0.01)
+    owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert {id(each) for each in owned} == {id(each) for each in model.parameters()}
+    assert len(owned) == len({id(each) for each in owned})
+    matrices, others = (group["params"] for group in optimizer.param_groups)
+    assert all(each.ndim == 2 for each in matrices)
+    assert any(each is model.get_input_embeddings().weight for each in others)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    before = [parameter.clone() for parameter in model.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert all(a.equal(b) for a, b in zip(before, model.parameters(), strict=True))
