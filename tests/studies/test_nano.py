@@ -1,0 +1,60 @@
+"""The recipe of the bundled models, from nothing to cards and figures, with minute models."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.experience_model.nano import NanoShape
+from dreamgym.experience_model.train import FitSettings
+from dreamgym.studies import nano
+
+SHORT = FitSettings(steps=2, batch_size=2, max_length=256, threads=1)
+RECIPE = nano.NanoRecipe(
+    num_tasks=2,
+    num_passes=1,
+    num_alone=2,
+    shape=NanoShape(16, 1, 2, 1, 32),
+    single_steps=SHORT,
+    episodes=replace(SHORT, seed=1),
+    policy=SHORT,
+    num_test_tasks=1,
+)
+RESULT_KEYS = (
+    *("num_steps", "determined_share", "determined_exact", "reward_accuracy", "success_precision", "success_recall"),
+    *("malformed_rate", "by_action_type", "model", "split"),
+)
+
+
+def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, models, results = (tmp_path / name for name in ("work", "models", "results"))
+    nano.run(RECIPE, work, models, results, "make nano")
+
+    fidelity = json.loads((results / "experience-model-alfworld.json").read_text())
+    assert all(key in fidelity for key in RESULT_KEYS)
+    assert fidelity["num_steps"] > 10 and fidelity["malformed_rate"] == 1.0, "two steps of training teach nothing"
+    assert fidelity["determined_exact"] == 0.0
+    success = json.loads((results / "nano-policy-alfworld.json").read_text())
+    assert success["num_tasks"] == 1 and success["success"] == 0.0
+    assert fidelity["data"]["num_trajectories"] == len(nano.MIX) * RECIPE.num_tasks
+
+    for name in (nano.EXPERIENCE_MODEL, nano.POLICY):
+        card = (models / name / "README.md").read_text()
+        assert "`make nano`" in card and "10 trajectories" in card
+        engine = TransformersEngine(str(models / name), device="cpu")
+        assert ExperienceModel(engine).name.startswith(name)
+    recipe = json.loads((models / nano.EXPERIENCE_MODEL / "recipe.json").read_text())
+    assert [stage["settings"]["seed"] for stage in recipe["trained"]] == [0, 1], "single steps, then episodes"
+    assert (models / nano.EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 2
+
+    def never(*_: object) -> None:
+        raise AssertionError("the second run must use what the first one left")
+
+    monkeypatch.setattr(nano, "collect", never)
+    monkeypatch.setattr(nano, "fit", never)
+    before = (models / nano.POLICY / "model.safetensors").read_bytes()
+    nano.run(RECIPE, work, models, results, "make nano")
+    assert (models / nano.POLICY / "model.safetensors").read_bytes() == before
