@@ -1,13 +1,12 @@
 """How long a person waits for one dreamed step: the bundled model in its worker process, on the demo's real episodes.
 
-python benchmarks/experience_model.py            JSON on stdout
+dreamgym bench experience-model [--output FILE]
 """
 
 import argparse
-import json
 import statistics
-import sys
 import time
+from pathlib import Path
 
 from dreamgym.config import ROOT
 from dreamgym.engines.worker import WorkerEngine
@@ -15,13 +14,16 @@ from dreamgym.experience_model.model import ExperienceModel, Query, Switches
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.results import publish
 
 
 def main() -> None:
     """Dream single steps at growing depths and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60)
-    steps = parser.parse_args().steps
+    parser.add_argument("--output", type=Path, help="default: the standard output")
+    options = parser.parse_args()
+    steps = options.steps
     buffer = ROOT / "assets/demo/experience.sqlite"
     retriever = Retriever([buffer], HashedNgrams())
     engine = WorkerEngine(str(ROOT / "assets/models/nano-experience-model"))
@@ -53,10 +55,8 @@ def main() -> None:
         "seconds_max": seconds[-1],
         "tokens_mean": statistics.fmean(tokens),
         "first_answer_with_loading_seconds": first_answer,
-        "command": "python benchmarks/experience_model.py",
     }
-    json.dump(figures, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    publish(figures, "dreamgym bench experience-model", options.output)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import runpy
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--seed", type=int, default=0)
     nano.set_defaults(run=_nano)
 
+    bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
+    bench.add_argument("name", choices=benchmarks())
+    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
+    bench.set_defaults(run=_bench)
+
     demo = commands.add_parser("demo", help="make the bundled demo workspace")
     demo.add_argument("--output", type=Path, default=ROOT / "assets/demo")
     demo.set_defaults(run=_demo)
@@ -142,6 +148,17 @@ def _nano(options: argparse.Namespace) -> None:
 
     recipe = replace(nano.NanoRecipe(), seed=options.seed)
     nano.run(recipe, options.work, options.models, options.results, "make nano")
+
+
+def benchmarks() -> list[str]:
+    """Names of the scripts in benchmarks/, as they are written on the command line."""
+    return sorted(path.stem.replace("_", "-") for path in (ROOT / "benchmarks").glob("*.py"))
+
+
+def _bench(options: argparse.Namespace) -> None:
+    script = ROOT / "benchmarks" / f"{options.name.replace('-', '_')}.py"
+    sys.argv = [f"dreamgym bench {options.name}", *options.arguments]
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamgym.cli import main, model_path
+from dreamgym.cli import benchmarks, main, model_path
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,12 @@ def test_collected_episodes_are_in_the_workspace(
 def test_the_bundled_model_is_a_folder_and_other_names_pass() -> None:
     assert Path(model_path("nano")).name == "nano-experience-model"
     assert model_path("org/model") == "org/model"
+
+
+def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    names = benchmarks()
+    assert "replay-buffer" in names and "training" in names
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "training", "--help"])
+    assert left.value.code == 0
+    assert "Muon" in capsys.readouterr().out

@@ -10,7 +10,6 @@ Every stage leaves its result in the work folder, so that a stopped run goes on 
 import itertools
 import json
 import logging
-import platform
 import shutil
 import time
 from collections import Counter
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.collect import collect, play
-from dreamgym.config import commit_id
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
@@ -31,6 +29,7 @@ from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.results import origin as results_origin
 from dreamgym.types import Provenance, Trajectory
 
 if TYPE_CHECKING:
@@ -77,9 +76,7 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
     retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
     origin = {
-        "command": command,
-        "commit": commit_id(),
-        "machine": f"{platform.machine()}, {platform.system()}",
+        **results_origin(command),
         "data": {
             "environment": environment_module(ENVIRONMENT).version_text(),
             "num_trajectories": len(trajectories),
