@@ -8,13 +8,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT, CollectConfig
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.results import publish
 from dreamgym.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dreamgym.replay_buffer.retrieval import Retriever
 
 BUNDLED_MODEL = "nano"
 
@@ -77,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--seed", type=int, default=0)
     nano.set_defaults(run=_nano)
 
+    study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
+    studies = study.add_subparsers(dest="study", required=True)
+    honesty = studies.add_parser("honesty", help="how many lies the experience model accepts, by kind")
+    honesty.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    honesty.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    honesty.add_argument("--tasks", type=int, default=60, help="test tasks whose episodes the lies are told in")
+    honesty.add_argument("--per-kind", type=int, default=300)
+    honesty.add_argument("--k", type=int, default=2)
+    honesty.add_argument("--output", type=Path, help="default: the standard output")
+    honesty.set_defaults(run=_honesty)
+
     bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
@@ -121,15 +137,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.experience_model.evaluate import evaluate, evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
-    from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     switches = Switches(options.history, options.reasoning, options.retrieval, options.k, options.temperature)
-    buffer = options.buffer or ROOT / "assets/demo/experience.sqlite"
-    if options.buffer and not buffer.exists():
-        raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
+    retriever = _retriever(options.buffer)
     model = ExperienceModel(TransformersEngine(model_path(options.model)))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
-    retriever = Retriever([buffer], HashedNgrams(), splits=("train",))
     figures = evaluate(model, trajectories, retriever, switches, options.split)
     if options.json:
         print(json.dumps(figures, indent=2))
@@ -141,6 +153,29 @@ def _evaluate(options: argparse.Namespace) -> None:
         exact = part["determined_exact"]
         shown = "-" if exact is None else f"{exact:.3f}"
         print(f"  {name:12} {part['num_steps']:6} steps, exact where determined {shown}")
+
+
+def _honesty(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
+    from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
+    from dreamgym.studies import honesty  # noqa: PLC0415
+
+    model = ExperienceModel(TransformersEngine(model_path(options.model)))
+    retriever = _retriever(options.buffer)
+    suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
+    figures = honesty.measure(model, suite, retriever, Switches(k=options.k))
+    command = f"dreamgym study honesty --tasks {options.tasks} --per-kind {options.per_kind} --k {options.k}"
+    publish({"model": model.name, "split": "test", **figures}, command, options.output)
+
+
+def _retriever(buffer: Path | None) -> "Retriever":
+    """Demonstrations from train tasks of a buffer, or of the bundled demo's."""
+    from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
+
+    if buffer and not buffer.exists():
+        raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
+    return Retriever([buffer or ROOT / "assets/demo/experience.sqlite"], HashedNgrams(), splits=("train",))
 
 
 def _nano(options: argparse.Namespace) -> None:
