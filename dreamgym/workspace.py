@@ -44,9 +44,11 @@ class Workspace:
     def open(cls, path: Path, read_only: bool = False) -> Self:
         """Open a workspace and migrate its databases; with `read_only` nothing is written.
 
+        Databases of runs stay as they are: each belongs to its run, and readers cope with older schemas.
+
         Raises:
-            WorkspaceError: No folder, no workspace, a newer format or schema (all left as they are), an older schema
-                with `read_only`, another process writing an older schema.
+            WorkspaceError: No folder, no workspace, a newer format or schema (all left as they are), with `read_only` a
+                schema too old to be read as it is, another process writing an older schema.
         """
         if not path.is_dir():
             raise WorkspaceError(f"{path} is no folder: check the path, or leave it out to start with the demo")

@@ -130,9 +130,13 @@ def test_an_older_database_is_migrated_on_opening_but_not_read_only(
         buffer.add(dream(1))
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE notes (note TEXT)",)))
     before = snapshot(tmp_path)
-    with pytest.raises(WorkspaceError, match="without --read-only"):
-        Workspace.open(workspace.path, read_only=True)
+    shown = Workspace.open(workspace.path, read_only=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "READABLE_FROM", len(schema.MIGRATIONS))
+        with pytest.raises(WorkspaceError, match="without --read-only"):
+            Workspace.open(workspace.path, read_only=True)
     assert snapshot(tmp_path) == before
+    assert ExperienceReader([shown.lab_path]).trajectory(dream(1).trajectory_id) == dream(1)
     Workspace.open(workspace.path)
     assert ExperienceReader([workspace.lab_path]).trajectory(dream(1).trajectory_id) == dream(1)
     assert len(list(workspace.path.glob("lab.sqlite.schema-*.backup"))) == 1

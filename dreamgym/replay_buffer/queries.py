@@ -17,11 +17,22 @@ from sqlite_utils import Database
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.records import Record, read_task, read_trajectory
 from dreamgym.replay_buffer.rows import Filter
-from dreamgym.replay_buffer.schema import BUSY_TIMEOUT_SECONDS, check, database_errors, refuse_older, uri
+from dreamgym.replay_buffer.schema import (
+    BUSY_TIMEOUT_SECONDS,
+    SEARCHABLE_FROM,
+    check,
+    database_errors,
+    refuse_older,
+    uri,
+)
 from dreamgym.types import Trajectory
 
 MAX_FILES = 10
 """SQLite attaches no more to one connection."""
+TEXT_COLUMNS = ("action", "state", "next_state", "reasoning", "failure")
+"""What a text filter looks in."""
+MAX_TRIGRAMS = 64
+"""Of a long text, the first so many narrow the search; far below the 256 that FTS5 takes."""
 
 STEPS = """
     SELECT x.id AS key, x.trajectory, j.trajectory_id, x.step, j.num_transitions, j.world, j.outcome, j.policy,
@@ -75,14 +86,16 @@ class Condition:
 class Files:
     """Files attached to one short-lived connection.
 
-    In a query `{file}` stands for the name of a file, and `{once}` for a condition that drops those trajectories `j`
-    which an earlier file has too.
+    In a query `{file}` stands for the name of a file, `{once}` for a condition that drops those trajectories `j` which
+    an earlier file has too, and `{has_trigrams}` for one that keeps the steps `x` whose texts match a question mark's
+    FTS5 expression; in a file of before there was that index, all of them.
     """
 
-    def __init__(self, database: Database, paths: dict[str, Path]) -> None:
+    def __init__(self, database: Database, paths: dict[str, Path], searchable: set[str]) -> None:
         self.paths = paths
         """By the name each is attached under, in order."""
         self._database = database
+        self._searchable = searchable
 
     def query(self, sql: str, values: Sequence[Any] = (), file: str | None = None) -> Iterator[Record]:
         """Yield the rows of one file, or of all in order."""
@@ -97,7 +110,12 @@ class Files:
         return self._database.execute(f"{whole} {end}", [*list(values) * len(self.paths), *end_values]).fetchall()
 
     def _named(self, sql: str, file: str) -> str:
-        return sql.format(file=file, once=self._once(file))
+        return sql.format(file=file, once=self._once(file), has_trigrams=self._has_trigrams(file))
+
+    def _has_trigrams(self, file: str) -> str:
+        if file not in self._searchable:
+            return "? IS NOT NULL"
+        return f"x.id IN (SELECT rowid FROM {file}.transitions_text WHERE transitions_text MATCH ?)"
 
     def _once(self, file: str) -> str:
         names = list(self.paths)
@@ -120,14 +138,18 @@ def open_files(paths: Sequence[Path]) -> Iterator[Files]:
     connection = sqlite3.connect("file::memory:", uri=True, timeout=BUSY_TIMEOUT_SECONDS)
     connection.execute("PRAGMA temp_store = MEMORY")  # Nothing is written anywhere, not even for a long sort.
     named = {f"f{i}": path for i, path in enumerate(existing)}
+    searchable = set()
     try:
         for name, path in named.items():
             check(path)
             with database_errors(path):
                 connection.execute(f"ATTACH ? AS {name}", [uri(path, "ro")])
-                refuse_older(path, connection.execute(f"PRAGMA {name}.user_version").fetchone()[0])
+                version = connection.execute(f"PRAGMA {name}.user_version").fetchone()[0]
+            refuse_older(path, version)
+            if version >= SEARCHABLE_FROM:
+                searchable.add(name)
         with database_errors(" or ".join(map(str, existing))):
-            yield Files(Database(connection, recursive_triggers=False, execute_plugins=False), named)
+            yield Files(Database(connection, recursive_triggers=False, execute_plugins=False), named, searchable)
     finally:
         connection.close()
 
@@ -257,8 +279,19 @@ def _step_conditions(keep: Filter) -> list[Condition]:
     if keep.max_confidence is not None:
         conditions.append(Condition("x.confidence <= ?", (keep.max_confidence,)))
     if keep.text:
-        pattern = "%" + keep.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        columns = ("action", "state", "next_state", "reasoning", "failure")
-        sql = " OR ".join(f"x.{column} LIKE ? ESCAPE '\\'" for column in columns)
-        conditions.append(Condition(f"({sql})", (pattern,) * len(columns)))
+        conditions.extend(_text_conditions(keep.text))
     return conditions
+
+
+def _text_conditions(text: str) -> Iterator[Condition]:
+    """Keep the steps that hold `text`, whatever stands in it: every trigram must be there, and then the text itself."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # A lone surrogate stands in no file, and SQLite refuses it.
+    # Of overlapping trigrams every third says the same as all; a text shorter than three characters has none.
+    pieces = dict.fromkeys(text[start : start + 3] for start in (*range(0, len(text) - 3, 3), len(text) - 3))
+    trigrams = [piece for piece in pieces if len(piece) == 3 and "\0" not in piece]
+    if trigrams:
+        expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[:MAX_TRIGRAMS])
+        yield Condition("{has_trigrams}", (expression,))
+    # Not LIKE, which has signs of its own and a longest pattern. lower() too changes ASCII letters alone.
+    sql = " OR ".join(f"instr(lower(x.{column}), lower(?))" for column in TEXT_COLUMNS)
+    yield Condition(f"({sql})", (text,) * len(TEXT_COLUMNS))

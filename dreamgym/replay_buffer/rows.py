@@ -27,7 +27,9 @@ class Filter:
     action_type: str | None = None
     """Step field."""
     text: str | None = None
-    """Step field: part of state, action, reasoning, next state or failure reason; ASCII letters in either case."""
+    """Step field: part of state, action, reasoning, next state or failure reason; ASCII letters in either case.
+
+    Any text will do, with whatever signs; from three characters on it is looked up in an index."""
     max_confidence: float | None = None
     """Step field: confidence at most this; a step without a confidence (a real one) does not pass."""
 

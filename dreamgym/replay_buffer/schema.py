@@ -1,7 +1,8 @@
 """The schema of experience.sqlite, lab.sqlite and every run.sqlite, as numbered migrations.
 
 Version n of the schema is what the first n migrations make; `PRAGMA user_version` holds n. A migration that was ever
-released is never edited: a change is a new one at the end. One process writes a file; any number read it.
+released is never edited: a change is a new one at the end. One process writes a file, and migrates it when it opens
+it; any number read it, and a schema from `READABLE_FROM` on is read as it is.
 """
 
 import os
@@ -19,6 +20,10 @@ from dreamgym.errors import WorkspaceError
 APPLICATION_ID = 0x44474C31
 """Marks a SQLite file as ours: "DGL1"."""
 BUSY_TIMEOUT_SECONDS = 5.0
+READABLE_FROM = 1
+"""The oldest schema that readers cope with: later ones only added what they can do without."""
+SEARCHABLE_FROM = 2
+"""The first schema with `transitions_text`."""
 
 # Long texts stand last in `transitions`, so that a filter on a short column never walks through overflow pages.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -88,6 +93,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    # Which trigrams occur in a step, in any of its texts. Without their places the index is a twentieth of a database;
+    # `queries` looks for all trigrams of a text here, and then for the text itself in the rows that are left.
+    (
+        """
+        CREATE VIRTUAL TABLE transitions_text USING fts5 (
+            action, state, next_state, reasoning, failure,
+            content = 'transitions', content_rowid = 'id', tokenize = 'trigram', detail = none, columnsize = 0
+        )
+        """,
+        """
+        CREATE TRIGGER transitions_text_insert AFTER INSERT ON transitions BEGIN
+            INSERT INTO transitions_text (rowid, action, state, next_state, reasoning, failure)
+            VALUES (new.id, new.action, new.state, new.next_state, new.reasoning, new.failure);
+        END
+        """,
+        "INSERT INTO transitions_text (transitions_text) VALUES ('rebuild')",
+    ),
 )
 
 
@@ -145,11 +167,11 @@ def schema_version(database: Database) -> int:
 
 
 def refuse_older(path: Path, version: int) -> None:
-    """Raise WorkspaceError unless `version` is the one this program reads."""
+    """Raise WorkspaceError unless `version` is one that this program reads as it is."""
     _refuse_newer(path, version)
-    if version < len(MIGRATIONS):
+    if version < READABLE_FROM:
         raise WorkspaceError(
-            f"{path} has schema {version}, this DreamGym reads {len(MIGRATIONS)}: "
+            f"{path} has schema {version}, this DreamGym reads {READABLE_FROM} to {len(MIGRATIONS)}: "
             "open the workspace once without --read-only, which migrates it and keeps a backup"
         )
 

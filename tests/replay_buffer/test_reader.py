@@ -92,6 +92,9 @@ def test_filtered_pages_follow_each_other_too(reader: ExperienceReader) -> None:
         (Filter(text="_"), 2, 2),
         (Filter(text="\\"), 0, 0),
         (Filter(text="no <state>"), 2, 2),
+        (Filter(text="%_"), 2, 2),
+        (Filter(text="<"), 2, 2),
+        (Filter(text="zq"), 0, 0),
         (Filter(text=""), NUM_ROWS, 6),
         (Filter(text="'; DROP TABLE tasks; --"), 0, 0),
         (Filter("dream", "test", "look", TEST_TASK.task_id, "random", "failure", "take", "mug", 0.5), 1, 1),
@@ -104,6 +107,42 @@ def test_a_filter_keeps_what_it_says(reader: ExperienceReader, keep: Filter, num
     episodes = reader.trajectories(keep)
     assert (episodes.num_rows, len(episodes.rows)) == (num_episodes, num_episodes)
     assert len(list(reader.iterate_trajectories(keep))) == num_episodes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'say "potato"',
+        '"',
+        """ ' " `  """,
+        "NEAR(potato mug, 2) AND state: fridge* OR ^go NOT -here + {action}: (",
+        "{file} {has_trigrams} %s ? :a",
+        "Käse für ÉMILE",
+        "日本語の文",
+        "🥔🔥🧊",
+        "line\n  break\t",
+        "a" * 60_000,
+        "a\\b\\",
+        "[0-9]*?%_",
+    ],
+)
+def test_whatever_a_person_types_finds_where_it_stands_and_nothing_else(text: str, tmp_path: Path) -> None:
+    said = replace(dream(1).transitions[0], reasoning=f"Before it {text} and after it.")
+    reader = store(tmp_path / "lab.sqlite", [*EPISODES, replace(dream(1), transitions=(said,))])
+    (row,) = reader.transitions(Filter(text=text)).rows
+    assert row.reasoning == said.reasoning
+    assert reader.transitions(Filter(text=text[:-1] + "¤" + text[-1:])).rows == ()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "fridge\ud83e", "\x00", "at: \x00 fridge", "\x00\x00\x00\x00"])
+def test_a_text_that_stands_nowhere_finds_nothing(reader: ExperienceReader, text: str) -> None:
+    assert reader.transitions(Filter(text=text)).rows == ()
+
+
+def test_words_that_only_stand_apart_are_not_found_together(reader: ExperienceReader) -> None:
+    assert reader.transitions(Filter(text="You look around")).num_rows > 0
+    assert reader.transitions(Filter(text="You look around: at")).num_rows == 0
+    assert reader.transitions(Filter(text="around You look")).num_rows == 0
 
 
 def test_a_page_number_out_of_range_gives_the_nearest_page(reader: ExperienceReader) -> None:

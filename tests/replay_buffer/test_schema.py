@@ -9,6 +9,8 @@ from dreamgym.replay_buffer import schema
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.replay_buffer.rows import Filter
 from tests.replay_buffer.stored_episodes import dream, failed, real
 
 PAST_SCHEMAS = Path(__file__).with_name("schemas")
@@ -95,12 +97,37 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     assert ExperienceReader([path]).trajectory(real(1).trajectory_id) == real(1)
 
 
-def test_a_reader_refuses_an_older_schema_and_says_what_migrates_it(
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_reader_copes_with_every_past_schema_and_changes_nothing(version: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    restore(version, path)
+    before = snapshot(tmp_path)
+    reader = ExperienceReader([path])
+    assert list(reader.iterate_trajectories()) == list(EPISODES)
+    for order in ("newest", "oldest", "least_confident"):
+        assert reader.transitions(Filter(text="can be TAKEN: 100%_"), order=order).num_rows == 1
+    assert reader.transitions(Filter(text="no <state>")).num_rows == 1
+    assert reader.transitions(Filter(text="zeppelin")).num_rows == 0
+    assert len(Retriever([path], HashedNgrams(16)).top_k("at: desk 1", "go to fridge 1", 3)) == 3
+    assert snapshot(tmp_path) == before
+
+
+def test_files_of_different_schemas_are_searched_as_one_list(tmp_path: Path) -> None:
+    restore(1, tmp_path / "experience.sqlite")
+    with ReplayBuffer(tmp_path / "lab.sqlite", HashedNgrams(16)) as buffer:
+        buffer.add(dream(7))
+    reader = ExperienceReader([tmp_path / "experience.sqlite", tmp_path / "lab.sqlite"])
+    assert reader.trajectories(Filter(text="take mug")).num_rows == 2
+    assert reader.trajectories(Filter(text="take mug 7")).num_rows == 1
+
+
+def test_a_reader_refuses_a_schema_it_cannot_cope_with_and_says_what_migrates_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "experience.sqlite"
     schema.open_for_writing(path).close()
     release_next_schema(monkeypatch, *NEXT)
+    monkeypatch.setattr(schema, "READABLE_FROM", len(schema.MIGRATIONS))
     with pytest.raises(WorkspaceError, match="without --read-only"):
         ExperienceReader([path]).counts()
 
