@@ -70,7 +70,7 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
         workspace,
         ExperienceReader(files),
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
-        Retriever(files, HashedNgrams(), splits=("train",)),
+        Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only),
         engine,
         ExperienceModel(engine) if engine else None,
         pool=None if read_only else _environments(),

@@ -102,6 +102,12 @@ class Files:
         for name in [file] if file else list(self.paths):
             yield from self._database.query(self._named(sql, name), values)
 
+    def pieces(self, sql: str, values: Sequence[Any], file: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of one file in lists of at most `size`."""
+        cursor = self._database.execute(self._named(sql, file), values)
+        while rows := cursor.fetchmany(size):
+            yield rows
+
     def union(self, sql: str, values: Sequence[Any], end: str, end_values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of all files as one list, which `end` puts in order and cuts."""
         if not self.paths:

@@ -1,13 +1,16 @@
-"""Similar stored transitions: exact top-k on cos(phi(s, a)), one matrix product.
+"""Similar stored transitions: top-k on cos(phi(s, a)).
 
 Source: DreamGym, arXiv:2511.03773, section 4.1; that at most half of the k may be dreams is ours.
 """
 
 import json
+import logging
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +18,22 @@ from numpy.typing import NDArray
 from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
 from dreamgym.replay_buffer.encoders import situation
-from dreamgym.replay_buffer.queries import Files, marks, open_files
+from dreamgym.replay_buffer.queries import Files, open_files
 from dreamgym.replay_buffer.records import Record, read_transition
+from dreamgym.replay_buffer.saved_index import Index, Place
+from dreamgym.replay_buffer.situations import STEP, Extension, Situations, Steps
 from dreamgym.types import SPLITS, Split, Transition, World, transition_id
 
 NUM_QUERIES_AT_ONCE = 64
-"""Bounds the memory of a batch: 64 x 100,000 similarities are 26 MB."""
-FLOAT32_MARGIN = 1e-5
-"""Above the rounding error of a float32 product: what lies closer together is compared again in float64."""
+"""Bounds the memory of a batch: 64 x 200,000 similarities are 51 MB."""
+NUM_ROWS_AT_ONCE = 8192
+"""Read from a file in one piece."""
 DECIMALS = 9
-"""Similarities equal to so many places are ties, so that equal vectors tie wherever they stand in the matrix."""
-EXCLUDED = np.float32(-2.0)
-"""Below any cosine."""
+"""Similarities equal to so many places are ties, so that equal vectors tie wherever they stand."""
+SAVED_SHARE = 0.9
+"""An index is saved again when less of it than this is on the disk."""
+
+LOGGER = logging.getLogger(__name__)
 
 VECTORS = """
     SELECT x.id, x.step, j.trajectory_id, j.task_id, j.world, e.vector
@@ -41,6 +48,7 @@ DEMONSTRATIONS = """
     FROM {file}.transitions x
     JOIN {file}.trajectories j ON j.id = x.trajectory
     JOIN {file}.tasks t ON t.task_id = j.task_id
+    WHERE x.id IN (SELECT value FROM json_each(?))
 """
 
 
@@ -68,55 +76,62 @@ class Query:
     """Id of a task none of whose transitions may be returned: the evaluated one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """N stored transitions: vectors, and what decides whether one may be returned. Never changed, only replaced."""
+class _Found(NamedTuple):
+    """A stored transition that may be returned; in the order of a list, the closest comes first."""
 
-    vectors: NDArray[np.float32]
-    """Shape (N, dimension), rows of length 1."""
-    is_dream: NDArray[np.bool_]
-    trajectory: NDArray[np.int64]
-    """Of each transition, the number of its trajectory in `trajectories`."""
-    task: NDArray[np.int64]
-    """Of each transition, the number of its task in `tasks`."""
-    ids: tuple[str, ...] = ()
-    places: tuple[tuple[Path, int], ...] = ()
-    """File and row number."""
-    trajectories: dict[str, int] = field(default_factory=dict)
-    tasks: dict[str, int] = field(default_factory=dict)
-    read_up_to: dict[Path, int] = field(default_factory=dict)
-    """Highest row number read, by file."""
+    distance: float
+    """Minus the similarity."""
+    transition_id: str
+    file: int
+    row: int
 
 
 class Retriever:
     """Finds the stored transitions most like a situation, successes and failures alike.
 
-    The vectors are held in memory (1 KB a transition); `refresh` picks up what was stored since. Transitions whose
-    vector was made by another encoder are encoded again when they are read. Threads may share a retriever.
+    Up to 200,000 different situations of a world are all compared with a query. For more there is an index, which finds
+    nearly all of the closest (`dreamgym bench retrieval` says how many) and compares those exactly; it is kept in a
+    folder beside the first file. `refresh` picks up what was stored since. Transitions whose vector was made by another
+    encoder are encoded again when they are read. Threads may share a retriever.
     """
 
-    def __init__(self, paths: Sequence[Path], encoder: Encoder, splits: Sequence[Split] = SPLITS) -> None:
+    def __init__(
+        self, paths: Sequence[Path], encoder: Encoder, splits: Sequence[Split] = SPLITS, *, read_only: bool = False
+    ) -> None:
         """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`.
 
-        `splits`: only transitions of tasks of these; evaluation must not retrieve from the rooms it evaluates on.
+        Args:
+            paths: Files to retrieve from.
+            encoder: Its vectors are compared.
+            splits: Only transitions of tasks of these; evaluation must not retrieve from the rooms it evaluates on.
+            read_only: A saved index is used, but none is written.
         """
         self._paths = tuple(paths)
         self._splits = json.dumps(list(splits))
         self._encoder = encoder
         self._refreshing = threading.Lock()
-        none = np.empty(0, dtype=np.int64)
-        self._index = _Index(encoder.encode([""])[:0], none.astype(bool), none, none)
+        self._saves = not read_only
+        self._place = Place.beside(
+            self._paths[0] if self._paths else Path("none"),
+            encoder=encoder.name,
+            splits=list(splits),
+            files=[path.name for path in self._paths],
+        )
+        self._index = self._place.load(self._still_there) or self._nothing()
+        self._num_saved = len(self._index)
         self.refresh()
 
     def __len__(self) -> int:
-        return len(self._index.ids)
+        return len(self._index)
 
     def refresh(self) -> int:
         """Read the transitions stored since the last time and return how many there were."""
-        with self._refreshing, open_files(self._paths) as files:
+        with self._refreshing:
             before = len(self)
-            for name in files.paths:
-                self._index = self._extended(self._index, files, name)
+            with open_files(self._paths) as files:
+                self._index = self._extended(self._index, files)
+            if self._saves and any(situations.approximate for situations in self._index.worlds.values()):
+                self._save()
             return len(self) - before
 
     def top_k(
@@ -138,106 +153,146 @@ class Retriever:
         file has become unreadable.
         """
         index = self._index
-        if k < 1 or not index.ids or not queries:
+        if k < 1 or not len(index) or not queries:
             return [[] for _ in queries]
         vectors = self._encoder.encode([situation(query.state, query.action) for query in queries])
-        chosen: list[list[tuple[int, float]]] = []
+        chosen: list[list[_Found]] = []
         for start in range(0, len(queries), NUM_QUERIES_AT_ONCE):
-            part = vectors[start : start + NUM_QUERIES_AT_ONCE]
-            for query, vector, row in zip(queries[start:], part, part @ index.vectors.T, strict=False):
-                chosen.append(_choose(index, query, vector, row, k))
-        return self._demonstrations(index, chosen)
+            part = slice(start, start + NUM_QUERIES_AT_ONCE)
+            real = _closest(index, "real", queries[part], vectors[part], k)
+            dreams = _closest(index, "dream", queries[part], vectors[part], k // 2)
+            chosen.extend(sorted(one + other)[:k] for one, other in zip(real, dreams, strict=True))
+        return self._demonstrations(chosen)
 
-    def _extended(self, index: _Index, files: Files, name: str) -> _Index:
-        """Return `index` with the rows of one file that it lacks."""
-        path = files.paths[name]
-        stored = list(files.query(VECTORS, [self._encoder.name, index.read_up_to.get(path, 0), self._splits], name))
-        # A trajectory is committed whole: one known already was read from another file.
-        rows = [row for row in stored if row["trajectory_id"] not in index.trajectories]
-        if not rows:
-            return index
-        trajectories, tasks = dict(index.trajectories), dict(index.tasks)
-        return _Index(
-            vectors=np.concatenate([index.vectors, self._vectors(files, name, rows)]),
-            is_dream=np.append(index.is_dream, [row["world"] == "dream" for row in rows]),
-            trajectory=np.append(index.trajectory, [_number(trajectories, row["trajectory_id"]) for row in rows]),
-            task=np.append(index.task, [_number(tasks, row["task_id"]) for row in rows]),
-            ids=(*index.ids, *(transition_id(row["trajectory_id"], row["step"]) for row in rows)),
-            places=(*index.places, *((path, row["id"]) for row in rows)),
-            trajectories=trajectories,
-            tasks=tasks,
-            read_up_to=index.read_up_to | {path: stored[-1]["id"]},
-        )
+    def _nothing(self) -> Index:
+        dimension = self._encoder.encode([""]).shape[1]
+        return Index({"real": Situations.none(dimension), "dream": Situations.none(dimension)})
 
-    def _vectors(self, files: Files, name: str, rows: list[Record]) -> NDArray[np.float32]:
+    def _still_there(self, file: int, row: int, trajectory: str) -> bool:
+        sql = "SELECT j.trajectory_id FROM {file}.transitions x JOIN {file}.trajectories j ON j.id = x.trajectory"
+        with open_files(self._paths[file : file + 1]) as files:
+            return [found["trajectory_id"] for found in files.query(f"{sql} WHERE x.id = ?", [row])] == [trajectory]
+
+    def _save(self) -> None:
+        if self._num_saved >= SAVED_SHARE * len(self):
+            return
+        try:
+            self._index = self._place.save(self._index)
+        except OSError as error:
+            self._saves = False
+            LOGGER.warning("the index of %s cannot be saved, it is made anew each time: %s", self._paths[0], error)
+        self._num_saved = len(self)
+
+    def _extended(self, index: Index, files: Files) -> Index:
+        """Return `index` with the rows that it lacks."""
+        extensions = {world: Extension(situations) for world, situations in index.worlds.items()}
+        trajectories, tasks, read_up_to = dict(index.trajectories), dict(index.tasks), dict(index.read_up_to)
+        for name, path in files.paths.items():
+            file = self._paths.index(path)
+            # A trajectory is committed whole: one known already was read from another file.
+            num_known = len(trajectories)
+            after = read_up_to.get(file, (0, ""))[0]
+            for rows in files.pieces(VECTORS, [self._encoder.name, after, self._splits], name, NUM_ROWS_AT_ONCE):
+                read_up_to[file] = (rows[-1][0], rows[-1][2])
+                new = [row for row in rows if trajectories.get(row[2], num_known) >= num_known]
+                if not new:
+                    continue
+                steps = _steps(file, new, trajectories, tasks)
+                vectors = self._vectors(files, name, new)
+                worlds = np.array([row[4] for row in new])
+                for world, extension in extensions.items():
+                    if (here := worlds == world).any():
+                        extension.add(steps[here], vectors[here])
+        worlds_now = {world: extension.finish() for world, extension in extensions.items()}
+        return Index(worlds_now, trajectories, tasks, read_up_to, tuple(trajectories))
+
+    def _vectors(self, files: Files, name: str, rows: Sequence[tuple[Any, ...]]) -> NDArray[np.float32]:
         """Return the stored vectors, made now where this encoder has none."""
-        missing = [row["id"] for row in rows if row["vector"] is None]
-        sql = f"SELECT id, state, action FROM {{file}}.transitions WHERE id IN ({marks(missing)})"
-        texts = {row["id"]: situation(row["state"], row["action"]) for row in files.query(sql, missing, name)}
-        made = dict(zip(texts, self._encoder.encode(list(texts.values())), strict=True))
-        blobs = [made[row["id"]].astype("<f4").tobytes() if row["id"] in made else row["vector"] for row in rows]
+        missing = [row[0] for row in rows if row[5] is None]
+        sql = "SELECT id, state, action FROM {file}.transitions WHERE id IN (SELECT value FROM json_each(?))"
+        stored = files.query(sql, [json.dumps(missing)], name) if missing else ()
+        texts = {row["id"]: situation(row["state"], row["action"]) for row in stored}
+        made = dict(zip(texts, self._encoder.encode(list(texts.values())), strict=True)) if texts else {}
+        blobs = [made[row[0]].astype("<f4").tobytes() if row[0] in made else row[5] for row in rows]
         return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(rows), -1)
 
-    def _demonstrations(self, index: _Index, chosen: list[list[tuple[int, float]]]) -> list[list[Demonstration]]:
+    def _demonstrations(self, chosen: list[list[_Found]]) -> list[list[Demonstration]]:
         """Read the chosen transitions, each once."""
-        wanted = {index.places[i] for choice in chosen for i, _ in choice}
+        wanted: dict[Path, set[int]] = defaultdict(set)
+        for found in (found for choice in chosen for found in choice):
+            wanted[self._paths[found.file]].add(found.row)
         records: dict[tuple[Path, int], Record] = {}
         with open_files(self._paths) as files:
             for name, path in files.paths.items():
-                numbers = [number for place, number in wanted if place == path]
-                for record in files.query(f"{DEMONSTRATIONS} WHERE x.id IN ({marks(numbers)})", numbers, name):
+                for record in files.query(DEMONSTRATIONS, [json.dumps(sorted(wanted[path]))], name):
                     records[path, record["id"]] = record
-        if len(records) < len(wanted):
+        if len(records) < sum(map(len, wanted.values())):
             raise WorkspaceError("stored transitions vanished while they were in use: start the program again")
         return [
-            [
-                Demonstration(
-                    transition_id=index.ids[i],
-                    world=records[index.places[i]]["world"],
-                    task_text=records[index.places[i]]["text"],
-                    transition=read_transition(records[index.places[i]]),
-                    similarity=similarity,
-                )
-                for i, similarity in choice
-            ]
+            [_demonstration(found, records[self._paths[found.file], found.row]) for found in choice]
             for choice in chosen
         ]
 
 
-def _choose(
-    index: _Index, query: Query, vector: NDArray[np.float32], similarities: NDArray[np.float32], k: int
-) -> list[tuple[int, float]]:
-    """Return places in the index and similarities of at most k transitions, at most k // 2 of them dreams."""
-    excluded = np.zeros(len(index.ids), dtype=bool)
-    if query.exclude_trajectory in index.trajectories:
-        excluded |= index.trajectory == index.trajectories[query.exclude_trajectory]
-    if query.exclude_task in index.tasks:
-        excluded |= index.task == index.tasks[query.exclude_task]
-    real = _close(np.where(excluded | index.is_dream, EXCLUDED, similarities), k)
-    dreams = _close(np.where(excluded | ~index.is_dream, EXCLUDED, similarities), k // 2)
-    candidates = np.concatenate([real, dreams])
-    cosines = index.vectors[candidates].astype(np.float64) @ vector.astype(np.float64)
-    exact = np.clip(np.round(cosines, DECIMALS), -1.0, 1.0)
-    order = sorted(range(len(candidates)), key=lambda c: (-exact[c], index.ids[candidates[c]]))
-    chosen: list[tuple[int, float]] = []
-    num_dreams = 0
-    for c in order:
-        place = int(candidates[c])
-        if len(chosen) == k or (index.is_dream[place] and num_dreams == k // 2):
-            continue
-        num_dreams += bool(index.is_dream[place])
-        chosen.append((place, float(exact[c])))
-    return chosen
+def _steps(file: int, rows: Sequence[tuple[Any, ...]], trajectories: dict[str, int], tasks: dict[str, int]) -> Steps:
+    """Return the rows of `VECTORS` as steps; new names get numbers."""
+    steps = np.zeros(len(rows), dtype=STEP)
+    steps["file"] = file
+    steps["row"] = [row[0] for row in rows]
+    steps["step"] = [row[1] for row in rows]
+    steps["trajectory"] = [trajectories.setdefault(row[2], len(trajectories)) for row in rows]
+    steps["task"] = [tasks.setdefault(row[3], len(tasks)) for row in rows]
+    return steps
 
 
-def _close(similarities: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Return the places of the k largest, and of what float32 cannot tell from the k-th."""
-    if k == 0:
-        return np.empty(0, dtype=np.int64)
-    k = min(k, len(similarities))
-    threshold = np.partition(similarities, -k)[-k] - FLOAT32_MARGIN
-    return np.flatnonzero((similarities >= threshold) & (similarities > EXCLUDED))
+def _closest(
+    index: Index, world: World, queries: Sequence[Query], vectors: NDArray[np.float32], k: int
+) -> list[list[_Found]]:
+    """Return for each query its k closest steps of one world, or all that it may have."""
+    situations = index.worlds[world]
+    found: list[list[_Found]] = [[] for _ in queries]
+    waiting = list(range(len(queries))) if k and len(situations) else []
+    num = 4 * k + 64  # The excluded steps are among the closest.
+    while waiting:
+        nearest = dict(zip(waiting, situations.nearest(vectors[waiting], num), strict=True))
+        waiting = []
+        for i, candidates in nearest.items():
+            numbers, owner = situations.steps_of(candidates)
+            allowed = _allowed(index, queries[i], situations.steps[numbers])
+            if allowed.sum() < k and len(candidates) < situations.num_vectors:
+                waiting.append(i)
+                continue
+            cosines = situations.vectors(candidates).astype(np.float64) @ vectors[i].astype(np.float64)
+            distances = -np.clip(np.round(cosines, DECIMALS), -1.0, 1.0)[owner[allowed]]
+            found[i] = _first(index, situations.steps[numbers[allowed]], distances, k)
+        num *= 8
+    return found
 
 
-def _number(numbers: dict[str, int], name: str) -> int:
-    return numbers.setdefault(name, len(numbers))
+def _allowed(index: Index, query: Query, steps: Steps) -> NDArray[np.bool_]:
+    trajectory = index.trajectories.get(query.exclude_trajectory or "", -1)
+    task = index.tasks.get(query.exclude_task or "", -1)
+    allowed: NDArray[np.bool_] = (steps["trajectory"] != trajectory) & (steps["task"] != task)
+    return allowed
+
+
+def _first(index: Index, steps: Steps, distances: NDArray[np.float64], k: int) -> list[_Found]:
+    """Return the k steps of the smallest distances, in order, ties by id."""
+    if len(steps) > k:
+        near = distances <= np.partition(distances, k - 1)[k - 1]
+        steps, distances = steps[near], distances[near]
+    found = (
+        _Found(distance, transition_id(index.trajectory_ids[trajectory], step), file, row)
+        for distance, (file, row, trajectory, step, _, _) in zip(distances.tolist(), steps.tolist(), strict=True)
+    )
+    return sorted(found)[:k]
+
+
+def _demonstration(found: _Found, record: Record) -> Demonstration:
+    return Demonstration(
+        transition_id=found.transition_id,
+        world=record["world"],
+        task_text=record["text"],
+        transition=read_transition(record),
+        similarity=-found.distance,
+    )
