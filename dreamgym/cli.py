@@ -14,7 +14,7 @@ from dreamgym.config import ROOT, CollectConfig
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
-from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.results import publish
 from dreamgym.workspace import Workspace
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dreamgym.replay_buffer.retrieval import Retriever
 
 BUNDLED_MODEL = "nano"
+ENCODER_HELP = "hashed-ngrams, minilm (extra embeddings), or a sentence-transformers folder or Hugging Face id"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("--seed", type=int, default=0)
     collect.add_argument("--max-steps", type=int, default=50)
     collect.add_argument("--workers", type=int, default=2)
+    collect.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     collect.add_argument("--workspace", type=Path, default=Path("workspace"))
     collect.set_defaults(run=_collect)
 
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     evaluate.add_argument("--tasks", type=int, default=60, help="played by three policies each")
     evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    evaluate.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     evaluate.add_argument("--k", type=int, default=2)
     evaluate.add_argument("--temperature", type=float, default=0.0)
     for part in ("history", "reasoning", "retrieval"):
@@ -107,17 +110,19 @@ def _parser() -> argparse.ArgumentParser:
 def _collect(options: argparse.Namespace) -> None:
     from dreamgym.collect import collect  # noqa: PLC0415  starts worker processes
 
-    names = ("environment", "policy", "episodes", "split", "size", "noise", "seed", "max_steps", "workers")
+    names = ("environment", "policy", "episodes", "split", "size", "noise", "seed", "max_steps", "workers", "encoder")
     config = CollectConfig(**{name: getattr(options, name) for name in names})
     module = environment_module(config.environment)
     module.make_policy(config.policy, config.seed, config.noise)  # an unknown policy is refused before anything starts
     available = module.availability()
     if not available.ok:
         raise ConfigError(available.detail)
+    encoder = make_encoder(config.encoder)
+    encoder.encode([""])  # a missing model is refused before anything starts, too
     workspace = Workspace.ensure(options.workspace)
     tasks = module.load_tasks(config.split, config.episodes, config.seed, config.size)
     stored = won = failed = 0
-    with workspace.write_lock("experience"), ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
+    with workspace.write_lock("experience"), ReplayBuffer(workspace.experience_path, encoder) as buffer:
         for trajectory in collect(
             config.environment,
             tasks,
@@ -139,7 +144,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
 
     switches = Switches(options.history, options.reasoning, options.retrieval, options.k, options.temperature)
-    retriever = _retriever(options.buffer)
+    retriever = _retriever(options.buffer, options.encoder)
     model = ExperienceModel(TransformersEngine(model_path(options.model)))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split)
@@ -169,13 +174,13 @@ def _honesty(options: argparse.Namespace) -> None:
     publish({"model": model.name, "split": "test", **figures}, command, options.output)
 
 
-def _retriever(buffer: Path | None) -> "Retriever":
+def _retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever":
     """Demonstrations from train tasks of a buffer, or of the bundled demo's."""
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
-    return Retriever([buffer or ROOT / "assets/demo/experience.sqlite"], HashedNgrams(), splits=("train",))
+    return Retriever([buffer or ROOT / "assets/demo/experience.sqlite"], make_encoder(encoder), splits=("train",))
 
 
 def _nano(options: argparse.Namespace) -> None:

@@ -73,11 +73,14 @@ class CollectConfig:
     """An episode is cut here and counts as truncated."""
     workers: int = 2
     """Environments played at once, each in a process of its own."""
+    encoder: str = "hashed-ngrams"
+    """phi of the stored vectors: "hashed-ngrams", "minilm" or a sentence-transformers model. The paper leaves it open."""
 
     def __post_init__(self) -> None:
         check_types(self)
         check_not_empty("environment", self.environment)
         check_not_empty("policy", self.policy)
+        check_not_empty("encoder", self.encoder)
         check_range("episodes", self.episodes, 1, 1_000_000)
         check_range("noise", self.noise, 0.0, 1.0)
         check_range("seed", self.seed, 0, 2**32 - 1)

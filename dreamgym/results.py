@@ -11,7 +11,7 @@ from typing import Any
 
 from dreamgym.config import commit_id
 
-PACKAGES = ("torch", "transformers", "trl", "numpy", "alfworld", "textworld", "gradio")
+PACKAGES = ("torch", "transformers", "trl", "numpy", "faiss-cpu", "alfworld", "textworld", "gradio")
 
 
 def origin(command: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_the_bundled_model_is_a_folder_and_other_names_pass() -> None:
 
 def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     names = benchmarks()
-    assert "replay-buffer" in names and "training" in names
+    assert "retrieval" in names and "training" in names
     with pytest.raises(SystemExit) as left:
         main(["bench", "training", "--help"])
     assert left.value.code == 0

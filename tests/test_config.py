@@ -68,6 +68,7 @@ def test_the_commit_is_unknown_without_git(monkeypatch: pytest.MonkeyPatch) -> N
         ("rounds = 3", "unknown setting 'rounds'; CollectConfig has environment, policy, episodes, split"),
         ('episodes = "3"', "episodes must be of type int; got '3'"),
         ("episodes = true", "episodes must be of type int; got True"),
+        ('encoder = ""', "encoder must not be empty"),
         ("episodes = 0", "episodes must be from 1 to 1000000; got 0"),
         ("noise = 1.5", "noise must be from 0.0 to 1.0; got 1.5"),
         ("noise = nan", "noise must be from 0.0 to 1.0; got nan"),

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamgym.interfaces import Encoder
+from dreamgym.replay_buffer.sentence_encoder import SentenceEncoder
+
 NUM_TEXTS_AT_ONCE = 256
 """Keeps the n-grams of one pass (about 10 MB) near the processor's cache."""
+HASHED_NGRAMS = "hashed-ngrams"
+"""Name of the encoder that needs no model."""
+
+
+def make_encoder(name: str) -> Encoder:
+    """Build an encoder: "hashed-ngrams", "minilm" (extra `embeddings`), or any sentence-transformers model.
+
+    A folder or Hugging Face id is not looked at before the first text is encoded.
+    """
+    return HashedNgrams() if name == HASHED_NGRAMS else SentenceEncoder(name)
 
 
 def situation(state: str, action: str) -> str:
