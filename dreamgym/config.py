@@ -74,7 +74,7 @@ class CollectConfig:
     workers: int = 2
     """Environments played at once, each in a process of its own."""
     encoder: str = "hashed-ngrams"
-    """phi of the stored vectors: "hashed-ngrams", "minilm" or a sentence-transformers model. The paper leaves it open."""
+    """phi of the stored vectors: "hashed-ngrams", "minilm", a sentence-transformers model. The paper leaves it open."""
 
     def __post_init__(self) -> None:
         check_types(self)
