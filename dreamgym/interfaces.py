@@ -50,12 +50,21 @@ class Session(Protocol):
     """A batch of conversations with one model; keeps what was read over turns."""
 
     def extend(self, texts: Sequence[str]) -> None:
-        """Append one text to each conversation."""
+        """Append one text to each conversation; "" leaves one as it is."""
 
     def generate(
         self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
     ) -> list[Reply]:
-        """Let the model write until `stop` or `max_tokens`; 0.0 is greedy. The replies join the conversations."""
+        """Let the model write until `stop` or `max_tokens`; 0.0 is greedy. The replies join the conversations.
+
+        An empty conversation rests: its reply has no tokens.
+        """
+
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Forget the last turns of one conversation; each `extend` and each `generate` was one turn of every row.
+
+        None forgets them all: the row is free for another conversation, or rests until it gets one.
+        """
 
     def close(self) -> None:
         """Free the cache; safe to call twice."""

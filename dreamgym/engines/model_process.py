@@ -62,8 +62,11 @@ def _answer(
     session, *rest = arguments
     if method == "extend":
         sessions[session].extend(*rest)
-    elif method == "extend_tokens":
-        sessions[session].extend_tokens(*rest)
+    elif method == "restore":
+        sessions[session].restore(*rest)
+    elif method == "rewind":
+        for row, turns in rest[0]:
+            sessions[session].rewind(row, turns)
     elif method == "close":
         sessions.pop(session).close()
     elif method == "generate":

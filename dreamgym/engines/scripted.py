@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
+from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import OnText, Reply
 
@@ -39,40 +40,52 @@ class ScriptedSession:
     def __init__(self, reply: Callable[[str], str], logprob: float, batch: int) -> None:
         self._reply = reply
         self._logprob = logprob
-        self.conversations = [""] * batch
+        self._turns: list[list[str]] = [[] for _ in range(batch)]
+
+    @property
+    def conversations(self) -> list[str]:
         """Everything read and written so far."""
+        return ["".join(turns) for turns in self._turns]
 
     def extend(self, texts: Sequence[str]) -> None:
         """Append one text to each conversation."""
-        if len(texts) != len(self.conversations):
-            raise EngineError(f"expected {len(self.conversations)} texts, one per conversation, got {len(texts)}")
-        self.conversations = [before + text for before, text in zip(self.conversations, texts, strict=True)]
+        if len(texts) != len(self._turns):
+            raise EngineError(f"expected {len(self._turns)} texts, one per conversation, got {len(texts)}")
+        for turns, text in zip(self._turns, texts, strict=True):
+            turns.append(text)
 
     def generate(
         self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
     ) -> list[Reply]:
         """Give the next replies, cut after `stop` and at `max_tokens` words; temperature and seed change nothing."""
-        replies = []
-        for index, conversation in enumerate(self.conversations):
-            text = self._reply(conversation)
-            head, found, _ = text.partition(stop)
-            all_words = re.findall(r"\s*\S+|\s+$", head + found)
-            words = all_words[:max_tokens]
-            if on_text is not None:
-                for word in words:
-                    on_text(index, word)
-            reply = Reply(
-                text="".join(words),
-                token_ids=tuple(zlib.crc32(word.encode()) for word in words),
-                logprobs=(self._logprob,) * len(words),
-                finished=bool(found) and len(words) == len(all_words),
-            )
-            self.conversations[index] += reply.text
-            replies.append(reply)
+        replies = [
+            self._write(index, conversation, stop, max_tokens, on_text) if conversation else Reply("", (), (), False)
+            for index, conversation in enumerate(self.conversations)
+        ]
+        for turns, reply in zip(self._turns, replies, strict=True):
+            turns.append(reply.text)
         return replies
+
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Forget the last turns of one conversation, or all."""
+        drop_last(self._turns[row], turns)
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def _write(self, index: int, conversation: str, stop: str, max_tokens: int, on_text: OnText | None) -> Reply:
+        head, found, _ = self._reply(conversation).partition(stop)
+        all_words = re.findall(r"\s*\S+|\s+$", head + found)
+        words = all_words[:max_tokens]
+        if on_text is not None:
+            for word in words:
+                on_text(index, word)
+        return Reply(
+            text="".join(words),
+            token_ids=tuple(zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words),
+            logprobs=(self._logprob,) * len(words),
+            finished=bool(found) and len(words) == len(all_words),
+        )
 
 
 def _take(replies: Iterator[str], number: int) -> Callable[[str], str]:

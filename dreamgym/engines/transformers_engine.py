@@ -15,9 +15,11 @@ from huggingface_hub import snapshot_download
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dreamgym.characters import whole
 from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
 from dreamgym.engines.reply_writer import ReplyWriter, StopRule
+from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import OnText, Reply
 
@@ -84,7 +86,7 @@ class TransformersEngine:
             return []
         bos_id, bos = self.tokenizer.bos_token_id, self.tokenizer.bos_token
         adds_bos = bos_id is not None and self.tokenizer("")["input_ids"][:1] == [bos_id]
-        encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        encoded = self.tokenizer([whole(text) for text in texts], add_special_tokens=False)["input_ids"]
         return [
             [bos_id, *ids] if adds_bos and begin and not text.startswith(bos) else list(ids)
             for text, ids, begin in zip(texts, encoded, begins, strict=True)
@@ -125,19 +127,32 @@ class TransformersSession:
     def __init__(self, engine: TransformersEngine, batch: int) -> None:
         self._engine = engine
         self._cache: RaggedCache | None = RaggedCache(batch)
-        self._unread: list[list[int]] = [[] for _ in range(batch)]
+        self._tokens: list[list[int]] = [[] for _ in range(batch)]
+        """Each conversation whole; the cache knows how much of it was read."""
+        self._turns: list[list[int]] = [[] for _ in range(batch)]
+        """At how many tokens each turn began."""
+        self._num_restarts = [0] * batch
 
     def extend(self, texts: Sequence[str]) -> None:
         """Append one text to each conversation; it is read when the model writes next."""
-        cache = self._open_cache()
-        if len(texts) != len(self._unread):
-            raise EngineError(f"expected {len(self._unread)} texts, one per conversation, got {len(texts)}")
-        self.extend_tokens(self._engine.encode(texts, [size == 0 for size in self._sizes(cache)]))
+        self._open_cache()
+        if len(texts) != len(self._tokens):
+            raise EngineError(f"expected {len(self._tokens)} texts, one per conversation, got {len(texts)}")
+        for row, token_ids in enumerate(self._engine.encode(texts, [not tokens for tokens in self._tokens])):
+            self._append(row, token_ids)
 
-    def extend_tokens(self, token_ids: Sequence[Sequence[int]]) -> None:
-        """Append one row of token ids to each conversation: replies that were written elsewhere."""
-        for unread, row in zip(self._unread, token_ids, strict=True):
-            unread.extend(row)
+    def restore(self, conversations: Sequence[Sequence[str | tuple[int, ...]]], num_restarts: Sequence[int]) -> None:
+        """Bring a new session to where another one was.
+
+        Args:
+            conversations: Turns of each; replies as token ids, exactly as they were written.
+            num_restarts: How often each row had been emptied.
+        """
+        self._num_restarts = list(num_restarts)
+        for row, turns in enumerate(conversations):
+            for turn in turns:
+                begins = not self._tokens[row]
+                self._append(row, self._engine.encode([turn], [begins])[0] if isinstance(turn, str) else turn)
 
     def generate(
         self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
@@ -145,36 +160,49 @@ class TransformersSession:
         """Let the model write until `stop` or `max_tokens`; the replies join the conversations.
 
         A reply also ends at the model's end-of-text token and where the conversation fills the model's context; it is
-        then not finished. Each conversation draws from its own generator, seeded by (seed, index, tokens so far): a
-        reply does not depend on its neighbours, and the same seed is fresh luck on the next turn. Log-probabilities
-        are of the distribution at `temperature`; of that at 1 for greedy decoding. When this fails, or `on_text`
-        raises, the conversations stay as they were.
+        then not finished. An empty conversation rests: its reply has no tokens. Each conversation draws from its own
+        generator, seeded by (seed, index, times emptied, tokens so far): a reply does not depend on its neighbours,
+        and the same seed is fresh luck on the next turn. Log-probabilities are of the distribution at `temperature`;
+        of that at 1 for greedy decoding. When this fails, or `on_text` raises, the conversations stay as they were.
 
         Raises:
-            EngineError: A conversation is empty, memory ran out, or the session is closed.
+            EngineError: Every conversation is empty, memory ran out, or the session is closed.
         """
         cache = self._open_cache()
-        sizes = self._sizes(cache)
-        if 0 in sizes:
-            raise EngineError(f"conversation {sizes.index(0)} is empty; extend it with a prompt first")
+        sizes = [len(tokens) for tokens in self._tokens]
+        if not any(sizes):
+            raise EngineError("every conversation is empty; extend one with a prompt first")
         rule = self._engine.stop_rule(stop)
-        writers = [
-            ReplyWriter(
-                self._engine.decode, rule, min(max_tokens, self._engine.context_length - size), on_text is not None
-            )
-            for size in sizes
-        ]
-        luck = None if temperature == 0 else _luck(seed, sizes, max_tokens)
-        unread, read = [list(ids) for ids in self._unread], dict(zip(cache.conversations, cache.lengths, strict=True))
+        room = [min(max_tokens, self._engine.context_length - size) if size else 0 for size in sizes]
+        writers = [ReplyWriter(self._engine.decode, rule, limit, on_text is not None) for limit in room]
+        luck = None if temperature == 0 else _luck(seed, sizes, self._num_restarts, max(room))
+        read = dict(zip(cache.conversations, cache.lengths, strict=True))
         try:
             with torch.inference_mode():
                 self._read_prompts(cache, writers)
                 self._write(cache, writers, temperature, luck, on_text)
         except BaseException:
             # Slots behind a row's length do not count, so this undoes the reply.
-            self._unread, cache.lengths[:] = unread, [read[index] for index in cache.conversations]
+            for tokens, size in zip(self._tokens, sizes, strict=True):
+                del tokens[size:]
+            cache.lengths[:] = [read[index] for index in cache.conversations]
             raise
+        for turns, size in zip(self._turns, sizes, strict=True):
+            turns.append(size)
         return [writer.reply() for writer in writers]
+
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Forget the last turns of one conversation, or all; what stands before them stays read."""
+        cache = self._open_cache()
+        dropped = drop_last(self._turns[row], turns)
+        if not dropped:
+            return
+        del self._tokens[row][dropped[0] :]
+        size = len(self._tokens[row])
+        self._num_restarts[row] += not self._turns[row]
+        place = cache.conversations.index(row)
+        # The last token is read again, by the first decode step.
+        cache.lengths[place] = min(cache.lengths[place], max(size - 1, 0))
 
     def close(self) -> None:
         """Free the cache; safe to call twice."""
@@ -185,30 +213,29 @@ class TransformersSession:
             raise EngineError("the session was closed; open a new one")
         return self._cache
 
-    def _sizes(self, cache: RaggedCache) -> list[int]:
-        """Tokens of each conversation, read or not."""
-        sizes = [len(unread) for unread in self._unread]
-        for conversation, length in zip(cache.conversations, cache.lengths, strict=True):
-            sizes[conversation] += length
-        return sizes
+    def _append(self, row: int, token_ids: Sequence[int]) -> None:
+        self._turns[row].append(len(self._tokens[row]))
+        self._tokens[row].extend(token_ids)
 
     def _read_prompts(self, cache: RaggedCache, writers: Sequence[ReplyWriter]) -> None:
         """Read all but the last token of every conversation that can be answered, in passes of similar lengths."""
-        new = {
-            row: self._unread[conversation][:-1]
+        unread = {
+            row: self._tokens[conversation][cache.lengths[row] : -1]
             for row, conversation in enumerate(cache.conversations)
-            if not writers[conversation].done and len(self._unread[conversation]) > 1
+            if not writers[conversation].done
         }
         # First words apart from later turns: they need no mask.
-        rows = sorted(new, key=lambda row: (cache.lengths[row] == 0, len(new[row])), reverse=True)
+        rows = sorted(
+            (row for row in unread if unread[row]),
+            key=lambda row: (cache.lengths[row] == 0, len(unread[row])),
+            reverse=True,
+        )
         while rows:
             begun = cache.lengths[rows[0]] > 0
-            limit = max(1, _MAX_TOKENS_PER_PASS // len(new[rows[0]]))
+            limit = max(1, _MAX_TOKENS_PER_PASS // len(unread[rows[0]]))
             group = [row for row in rows[:limit] if (cache.lengths[row] > 0) == begun]
             rows = rows[len(group) :]
-            self._engine.forward(cache, group, [new[row] for row in group])
-            for row in group:
-                del self._unread[cache.conversations[row]][:-1]
+            self._engine.forward(cache, group, [unread[row] for row in group])
 
     def _write(
         self,
@@ -222,11 +249,11 @@ class TransformersSession:
         num_active, step = _retire(cache, writers, len(writers)), 0
         while num_active:
             active = cache.conversations[:num_active]
-            logits = self._engine.forward(cache, range(num_active), [self._unread[index] for index in active])
+            logits = self._engine.forward(cache, range(num_active), [self._tokens[index][-1:] for index in active])
             token_ids, logprobs = _choose(logits, temperature, None if luck is None else luck[active, step])
             pieces = []
             for index, token_id, logprob in zip(active, token_ids, logprobs, strict=True):
-                self._unread[index] = [token_id]
+                self._tokens[index].append(token_id)
                 pieces.append((index, writers[index].push(token_id, logprob)))
             if on_text is not None:
                 for index, piece in pieces:
@@ -257,11 +284,11 @@ def _choose(logits: Tensor, temperature: float, luck: Tensor | None) -> tuple[li
     return token_ids[:, 0].tolist(), logprobs.gather(-1, token_ids)[:, 0].tolist()
 
 
-def _luck(seed: int, sizes: Sequence[int], max_tokens: int) -> Tensor:
+def _luck(seed: int, sizes: Sequence[int], num_restarts: Sequence[int], max_tokens: int) -> Tensor:
     """Random numbers in [0, 1), shape (conversations, max_tokens)."""
     rows = []
-    for index, size in enumerate(sizes):
-        digest = hashlib.blake2b(f"{seed}/{index}/{size}".encode(), digest_size=7).digest()
+    for index, (size, restarts) in enumerate(zip(sizes, num_restarts, strict=True)):
+        digest = hashlib.blake2b(f"{seed}/{index}/{restarts}/{size}".encode(), digest_size=7).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest))
         rows.append(torch.rand(max_tokens, generator=generator, dtype=torch.float64))
     return torch.stack(rows)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import OnText, Reply
 
@@ -144,8 +145,11 @@ class WorkerSession:
     def __init__(self, engine: WorkerEngine, batch: int) -> None:
         self._engine = engine
         self._batch = batch
-        self._past: list[tuple[str, list[str] | list[tuple[int, ...]]]] = []
-        """Requests that bring another process to where this session is: replies as tokens, exactly as they were."""
+        self._turns: list[list[str | tuple[int, ...]]] = [[] for _ in range(batch)]
+        """What brings another process to where this session is: replies as tokens, exactly as they were."""
+        self._num_restarts = [0] * batch
+        self._rewound: list[tuple[int, int]] = []
+        """Row and number of turns that the process has not forgotten yet."""
         self._place: tuple[_ModelProcess, int] | None = None
         self._closed = False
 
@@ -153,7 +157,8 @@ class WorkerSession:
         """Append one text to each conversation."""
         turn = list(texts)
         self._engine.run(lambda process: process.ask("extend", self._enter(process), turn))
-        self._past.append(("extend", turn))
+        for turns, text in zip(self._turns, turn, strict=True):
+            turns.append(text)
 
     def generate(
         self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
@@ -167,8 +172,17 @@ class WorkerSession:
         except BaseException:
             self._leave()  # the reply may be whole over there, but nobody has it
             raise
-        self._past.append(("extend_tokens", [reply.token_ids for reply in replies]))
+        for turns, reply in zip(self._turns, replies, strict=True):
+            turns.append(reply.token_ids)
         return replies
+
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Forget the last turns of one conversation, or all; waits for nothing."""
+        if self._closed:
+            raise EngineError("the session was closed; open a new one")
+        if dropped := drop_last(self._turns[row], turns):
+            self._num_restarts[row] += not self._turns[row]
+            self._rewound.append((row, len(dropped)))
 
     def close(self) -> None:
         """Free the cache with the next request; safe to call twice, never waits."""
@@ -185,9 +199,11 @@ class WorkerSession:
             raise EngineError("the session was closed; open a new one")
         if self._place is None or self._place[0] is not process:
             session = int(process.ask("open", self._batch))
-            for method, turn in self._past:
-                process.ask(method, session, turn)
+            process.ask("restore", session, self._turns, self._num_restarts)
             self._place = (process, session)
+        elif self._rewound:
+            process.ask("rewind", self._place[1], self._rewound)
+        self._rewound = []
         return self._place[1]
 
     def _leave(self) -> None:

@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 
+from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import EpisodeOverError, MalformedReplyError
-from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Query, Switches, to_transition
+from dreamgym.experience_model.model import (
+    DreamSession,
+    ExperienceModel,
+    MalformedPrediction,
+    Query,
+    Switches,
+    to_transition,
+)
 from dreamgym.interfaces import OnText
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Task, Transition
@@ -24,6 +32,7 @@ class DreamEnvironment:
         self._model, self._retriever, self._on_text = model, retriever, on_text
         self.switches = switches or Switches()
         """May be changed between steps."""
+        self._session: DreamSession | None = None
         self._task: Task | None = None
         self.history: list[Transition] = []
         """Steps so far."""
@@ -53,8 +62,10 @@ class DreamEnvironment:
         """
         if self._task is None or (self.history and self.history[-1].terminated):
             raise EpisodeOverError("this dream has ended; undo a step or start again")
-        query = self._query(self._task, action)
-        prediction = self._model.predict([query], self.switches, self._on_text)[0]
+        query = self._query(self._task, whole(action))
+        self._session = self._session or self._model.open(1)
+        (prediction,) = self._session.predict([query], self.switches, self._on_text)
+        assert prediction is not None
         if isinstance(prediction, MalformedPrediction):
             raise MalformedReplyError(prediction.reason, prediction.raw_reply)
         self.history.append(to_transition(query, prediction))
@@ -75,3 +86,6 @@ class DreamEnvironment:
     def close(self) -> None:
         """Forget the episode."""
         self._task, self.history = None, []
+        if self._session is not None:
+            self._session.close()
+        self._session = None

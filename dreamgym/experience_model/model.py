@@ -8,12 +8,14 @@ below.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from dreamgym.errors import ConfigError
+from dreamgym.characters import whole
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import prompts
-from dreamgym.interfaces import Engine, OnText, Reply
+from dreamgym.interfaces import Engine, OnText, Reply, Session
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Neighbour, Task, Transition
 
@@ -118,37 +120,95 @@ class ExperienceModel:
         """
         if not queries:
             return []
+        session = self.open(len(queries))
+        try:
+            return [answer for answer in session.predict(queries, switches, on_text) if answer is not None]
+        finally:
+            session.close()
+
+    def open(self, batch: int) -> "DreamSession":
+        """Start a session for `batch` episodes side by side."""
+        return DreamSession(self.engine.open(batch), batch, self._max_tokens)
+
+
+class DreamSession:
+    """Episodes dreamed side by side; what was read of their histories stays in the engine's cache.
+
+    A row answers what `ExperienceModel.predict` answers. Its query may be of another episode than the one before: the
+    row forgets what it has read. What the model thought and was shown for a step is forgotten after it, as it stands in
+    no later prompt, so that the cache never holds anything that has to be masked.
+    """
+
+    def __init__(self, session: Session, batch: int, max_tokens: int) -> None:
+        """Made by `ExperienceModel.open`."""
+        self._session, self._max_tokens = session, max_tokens
+        self._heads = [""] * batch
+        """What each row has read: all but the present question."""
+
+    def predict(
+        self, queries: Sequence[Query | None], switches: Switches | None = None, on_text: OnText | None = None
+    ) -> list[Prediction | MalformedPrediction | None]:
+        """Dream one step in each row that has a query; None for the others, which forget their episode.
+
+        Raises:
+            EngineError: The model could not run; the next call reads everything anew.
+        """
         switches = switches or Switches()
         opening = "<think>" if switches.reasoning else "<no_think>"
         start = time.perf_counter()
-        session = self.engine.open(len(queries))
         try:
-            session.extend([_prompt(query, switches) for query in queries])
-            if on_text:
-                for index in range(len(queries)):
-                    on_text(index, opening)
-            replies = session.generate(prompts.STOP, self._max_tokens, switches.temperature, switches.seed, on_text)
-        finally:
-            session.close()
+            self._read([_head(query, switches) for query in queries])
+            self._session.extend([_question(query, switches) for query in queries])
+            for row, query in enumerate(queries):
+                if on_text is not None and query is not None:
+                    on_text(row, opening)
+            replies = self._session.generate(
+                prompts.STOP, self._max_tokens, switches.temperature, switches.seed, on_text
+            )
+            for row in range(len(queries)):
+                self._session.rewind(row, 2)  # the question and the reply
+        except BaseException:
+            self._forget(range(len(queries)))
+            raise
         seconds = time.perf_counter() - start
-        return [read_reply(opening, reply, seconds) for reply in replies]
+        return [
+            None if query is None else read_reply(opening, reply, seconds)
+            for query, reply in zip(queries, replies, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Free the cache; safe to call twice."""
+        self._session.close()
+
+    def _read(self, heads: Sequence[str]) -> None:
+        known = zip(self._heads, heads, strict=True)
+        self._forget([row for row, (old, new) in enumerate(known) if old and not (new and new.startswith(old))])
+        self._session.extend([new[len(old) :] for old, new in zip(self._heads, heads, strict=True)])
+        self._heads = list(heads)
+
+    def _forget(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self._heads[row] = ""
+            with suppress(EngineError):  # the session was closed under us
+                self._session.rewind(row)
 
 
-def _prompt(query: Query, switches: Switches) -> str:
-    return prompts.prompt_text(
-        query.task,
-        query.history,
-        query.state,
-        query.action,
-        query.demonstrations[: switches.k] if switches.retrieval else (),
-        use_history=switches.history,
-        use_reasoning=switches.reasoning,
-    )
+def _head(query: Query | None, switches: Switches) -> str:
+    if query is None:
+        return ""
+    return prompts.head_text(query.task, query.history, query.state, use_history=switches.history)
+
+
+def _question(query: Query | None, switches: Switches) -> str:
+    if query is None:
+        return ""
+    shown = query.demonstrations[: switches.k] if switches.retrieval else ()
+    return prompts.question_text(query.action, shown, use_reasoning=switches.reasoning)
 
 
 def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | MalformedPrediction:
     """Turn generated text into a dreamed step, or into the reason why it is none."""
-    raw = opening + reply.text
+    raw = opening + whole(reply.text)
     mean = sum(reply.logprobs) / max(len(reply.logprobs), 1)
     confidence, num_tokens = math.exp(mean), len(reply.token_ids)
     parsed = prompts.parse(raw)

@@ -26,6 +26,9 @@ TAGS = (
 )
 STOP = "</done>"
 
+LONGEST_REPLY = 50_000
+"""Characters; a longer reply is no state of a text world, and everything that reads states may take its time."""
+
 _TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done)>")
 _HALF_TAG = re.compile(r"</?[a-z_]*$")
 _REPLY = re.compile(
@@ -93,6 +96,27 @@ def demonstration_text(demonstration: Demonstration) -> str:
     return f"<demo>{neutral('; '.join(lines))} > {neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
 
 
+def head_text(task: Task, history: Sequence[Transition], state: str, *, use_history: bool = True) -> str:
+    """What a prompt says before the present action; it only grows while an episode goes on.
+
+    Args:
+        task: The task.
+        history: Past steps, oldest first.
+        state: The present state; shown alone when history is off.
+        use_history: Off: only the present state, marked by a control token the model was trained with.
+    """
+    if not use_history:
+        return start_text(task, state) + "<no_history>"
+    first = history[0].state if history else state
+    return start_text(task, first) + "".join(action_text(step.action) + reply_text(step, None) for step in history)
+
+
+def question_text(action: str, demonstrations: Sequence[Demonstration], *, use_reasoning: bool = True) -> str:
+    """What a prompt says last: the action, the neighbours (closest first), and how the reply begins."""
+    shown = "".join(demonstration_text(d) for d in demonstrations)
+    return action_text(action) + shown + ("<think>" if use_reasoning else "<no_think>")
+
+
 def prompt_text(
     task: Task,
     history: Sequence[Transition],
@@ -103,38 +127,26 @@ def prompt_text(
     use_history: bool = True,
     use_reasoning: bool = True,
 ) -> str:
-    """The whole prompt of one step (Eq. 4: history, k demonstrations, task).
-
-    Args:
-        task: The task.
-        history: Past steps, oldest first.
-        state: The present state; the prompt shows it alone when history is off.
-        action: What the agent does now.
-        demonstrations: Retrieved neighbours, closest first.
-        use_history: Off: only the present state, marked by a control token the model was trained with.
-        use_reasoning: Off: the control token for a reply without reasoning.
-
-    Returns:
-        Text that ends where the reply begins.
-    """
-    if use_history:
-        first = history[0].state if history else state
-        past = "".join(action_text(step.action) + reply_text(step, None) for step in history)
-        head = start_text(task, first) + past
-    else:
-        head = start_text(task, state) + "<no_history>"
-    shown = "".join(demonstration_text(d) for d in demonstrations)
-    return head + action_text(action) + shown + ("<think>" if use_reasoning else "<no_think>")
+    """The whole prompt of one step (Eq. 4: history, k demonstrations, task); it ends where the reply begins."""
+    head = head_text(task, history, state, use_history=use_history)
+    return head + question_text(action, demonstrations, use_reasoning=use_reasoning)
 
 
 def parse(raw: str) -> ParsedReply | str:
     """Read a reply (with its opening tag); a str is the reason why it cannot be read."""
-    found = _REPLY.match(raw.strip())
+    if len(raw) > LONGEST_REPLY:
+        return f"the reply has {len(raw)} characters, more than {LONGEST_REPLY}"
+    tags = _TAG.findall(raw)
+    repeats = len(set(tags)) < len(tags)
+    # With every tag once there is one way to match, so that no text can make the search slow.
+    found = None if repeats else _REPLY.match(raw.strip())
     if found is None:
         missing = next((tag for tag in ("</think>", "</state>", "</reward>", "</done>") if tag not in raw), None)
         if missing == "</think>" and raw.startswith("<no_think>"):
             missing = next((tag for tag in ("</state>", "</reward>", "</done>") if tag not in raw), None)
-        return f"no {missing} in the reply" if missing else "the parts of the reply stand in the wrong order"
+        if missing:
+            return f"no {missing} in the reply"
+        return "a tag stands inside another part" if repeats else "the parts of the reply stand in the wrong order"
     state = found["state"].strip()
     if not state:
         return "the next state is empty"
@@ -143,15 +155,21 @@ def parse(raw: str) -> ParsedReply | str:
     try:
         reward = float(found["reward"])
     except ValueError:
-        return f"the reward {found['reward'].strip()!r} is not a number"
+        return f"the reward {_quoted(found['reward'])} is not a number"
     if not 0 <= reward <= 1:
         return f"the reward {reward:g} is outside 0 to 1"
     if found["done"].strip() not in ("0", "1"):
-        return f"done is {found['done'].strip()!r} instead of 0 or 1"
+        return f"done is {_quoted(found['done'])} instead of 0 or 1"
     reasoning = found["reasoning"]
     return ParsedReply(
         reasoning.strip() if reasoning is not None else None, state, reward, found["done"].strip() == "1"
     )
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a text, for a sentence."""
+    text = text.strip()
+    return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
 def parse_partial(raw: str) -> PartialReply:

@@ -27,6 +27,7 @@ def test_a_function_sees_the_whole_conversation() -> None:
 
 def test_a_long_reply_is_cut_at_max_tokens_and_unfinished() -> None:
     session = ScriptedEngine(["one two three <end>"]).open(1)
+    session.extend(["go"])
     reply = session.generate("<end>", 2)[0]
     assert (reply.text, reply.finished) == ("one two", False)
 
@@ -34,6 +35,7 @@ def test_a_long_reply_is_cut_at_max_tokens_and_unfinished() -> None:
 def test_streamed_words_join_to_the_reply() -> None:
     pieces: list[tuple[int, str]] = []
     session = ScriptedEngine(["one  two\n<end> rest", "three"]).open(2)
+    session.extend(["go", "go"])
     replies = session.generate("<end>", 10, on_text=lambda index, text: pieces.append((index, text)))
     assert len(pieces) == 4
     for index, reply in enumerate(replies):

@@ -182,8 +182,8 @@ def test_misuse_is_explained(engine: TransformersEngine, tmp_path: Path) -> None
     session = engine.open(2)
     with pytest.raises(EngineError, match="expected 2 texts"):
         session.extend(["one"])
-    session.extend(["one", ""])
-    with pytest.raises(EngineError, match="conversation 1 is empty"):
+    session.extend(["", ""])
+    with pytest.raises(EngineError, match="every conversation is empty"):
         session.generate("<end>", 1)
     session.close()
     session.close()

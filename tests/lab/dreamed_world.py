@@ -87,6 +87,10 @@ class SlowSession:
 
         return self._session.generate(stop, max_tokens, temperature, seed, slowly)
 
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Pass it on."""
+        self._session.rewind(row, turns)
+
     def close(self) -> None:
         """Nothing to free."""
         self._session.close()
