@@ -10,6 +10,7 @@ that a noisy expert got into; an action that was not the expert's stays in the s
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, MalformedReplyError
 from dreamgym.experience_model.dataset import Segment
@@ -20,15 +21,17 @@ from dreamgym.types import Task, Trajectory, Transition
 STOP = "</action>"
 MAX_REPLY_TOKENS = 96
 
-_REPLY = re.compile(r"^(?P<thought>.*?)</think>\s*<action>(?P<action>.+?)</action>$", re.DOTALL)
+_ACTION_BEGINS = re.compile(r"</think>\s*<action>")
 
 
 def parse_action(reply: str) -> str:
     """Read the action out of a reply that follows `<think>`; MalformedReplyError when there is none."""
-    found = _REPLY.match(reply.strip())
-    if found is None or not found["action"].strip():
+    reply = whole(reply)
+    begins = _ACTION_BEGINS.search(reply)
+    action, _, after = reply[begins.end() :].rpartition(STOP) if begins else ("", "", "")
+    if not action.strip() or after.strip():
         raise MalformedReplyError("the policy wrote no <action>…</action> after its thought", "<think>" + reply)
-    return found["action"].strip()
+    return action.strip()
 
 
 class LanguageModelPolicy:

@@ -40,8 +40,10 @@ class ReplayBuffer:
             False when it was there already.
 
         Raises:
-            WorkspaceError: Its task's id is taken by another task; the database is locked, full or damaged.
+            WorkspaceError: Its task's id is taken by another task; a reward is not in [0, 1]; the database is locked,
+                full or damaged.
         """
+        _refuse_odd_rewards(trajectory)
         situations = [situation(t.state, t.action) for t in trajectory.transitions]
         with self._lock, database_errors(self._path):
             if self._stored(trajectory.trajectory_id):
@@ -94,3 +96,12 @@ class ReplayBuffer:
             {"transition": first + i, "encoder": self._encoder.name, "vector": vector}
             for i, vector in enumerate(vectors)
         )
+
+
+def _refuse_odd_rewards(trajectory: Trajectory) -> None:
+    for step, transition in enumerate(trajectory.transitions, start=1):
+        if not 0 <= transition.reward <= 1:
+            raise WorkspaceError(
+                f"{trajectory.trajectory_id} was not stored: expected rewards in [0, 1], got {transition.reward} at "
+                f"step {step}; scale the rewards, or end the episode there with a Failure"
+            )

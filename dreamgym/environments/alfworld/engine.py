@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
+from dreamgym.characters import whole
 from dreamgym.environments.alfworld.state_text import CONDITIONS, MIDDLE, View, natural, render, short_feedback
 from dreamgym.errors import EnvironmentFailedError, EpisodeOverError
 from dreamgym.types import Task, Transition
@@ -28,7 +29,7 @@ _PUT = re.compile(r"^put (?P<object>.+?) (?:in/on|in|on|into) (?P<place>.+)$")
 
 def normalize(action: str) -> str:
     """Lower case, single spaces, and "put X in/on Y" of the older grammar as "move X to Y"."""
-    action = " ".join(action.lower().split())
+    action = " ".join(whole(action).lower().split())
     put = _PUT.match(action)
     return f"move {put['object']} to {put['place']}" if put else action
 
