@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BUNDLED_MODEL = "nano"
 ENCODER_HELP = "hashed-ngrams, minilm (extra embeddings), or a sentence-transformers folder or Hugging Face id"
+BUNDLED_POLICY = ROOT / "assets/models/nano-policy"
+DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     evaluate.add_argument("--split", default="test", choices=["train", "validation", "test"])
     evaluate.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
-    evaluate.add_argument("--tasks", type=int, default=60, help="played by three policies each")
+    evaluate.add_argument("--tasks", type=int, help="only the first so many tasks of the split's episodes")
+    evaluate.add_argument("--closed", type=int, default=96, help="episodes dreamed in a closed loop as well")
     evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
     evaluate.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     evaluate.add_argument("--k", type=int, default=2)
@@ -74,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     for part in ("history", "reasoning", "retrieval"):
         evaluate.add_argument(f"--no-{part}", dest=part, action="store_false")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
+    evaluate.add_argument("--threads", type=int, help="of torch; default: its own choice")
     evaluate.set_defaults(run=_evaluate)
 
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about 45 minutes on two cores)")
@@ -95,6 +100,22 @@ def _parser() -> argparse.ArgumentParser:
     honesty.add_argument("--k", type=int, default=2)
     honesty.add_argument("--output", type=Path, help="default: the standard output")
     honesty.set_defaults(run=_honesty)
+
+    ablations = studies.add_parser("ablations", help="history, reasoning, retrieval off, k, and two baselines (Fig. 4)")
+    ablations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    ablations.add_argument(
+        "--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's"
+    )
+    ablations.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
+    ablations.add_argument("--threads", type=int, help="of torch; default: its own choice")
+    ablations.add_argument("--output", type=Path, help="default: the standard output")
+    ablations.set_defaults(run=_ablations)
+    recorded = studies.add_parser("evaluation-set", help="record anew the episodes that fidelity is measured on")
+    recorded.add_argument(
+        "--policy", default=str(ROOT / "assets/models/nano-policy"), help="the trained policy's folder"
+    )
+    recorded.add_argument("--output", type=Path, help="default: where the bundled ones are")
+    recorded.set_defaults(run=_evaluation_set)
 
     bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
@@ -145,14 +166,16 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     switches = Switches(options.history, options.reasoning, options.retrieval, options.k, options.temperature)
     retriever = _retriever(options.buffer, options.encoder)
-    model = ExperienceModel(TransformersEngine(model_path(options.model)))
+    model = ExperienceModel(TransformersEngine(model_path(options.model), num_threads=options.threads))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
-    figures = evaluate(model, trajectories, retriever, switches, options.split)
+    figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
+    if options.output:
+        publish(figures, " ".join(["dreamgym", *sys.argv[1:]]), options.output)
     if options.json:
         print(json.dumps(figures, indent=2))
         return
     for name, value in figures.items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | list):
             print(f"{name:32} {value:.4f}" if isinstance(value, float) else f"{name:32} {value}")
     for name, part in figures["by_action_type"].items():
         exact = part["determined_exact"]
@@ -174,13 +197,40 @@ def _honesty(options: argparse.Namespace) -> None:
     publish({"model": model.name, "split": "test", **figures}, command, options.output)
 
 
+def _ablations(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.baselines import NearestTransition, PlainRules  # noqa: PLC0415
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
+    from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
+    from dreamgym.studies import ablations  # noqa: PLC0415
+
+    retriever = _retriever(options.buffer)
+    reader = ExperienceReader([options.buffer or DEMO_EXPERIENCE])
+    rules = PlainRules(environment_module("alfworld").rule_guess(reader.iterate_trajectories(Filter(split="train"))))
+    model = ExperienceModel(TransformersEngine(model_path(options.model), num_threads=options.threads))
+    trajectories = evaluation_set("alfworld", "test")[: options.episodes]
+    figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
+    publish({"split": "test", **figures}, f"dreamgym study ablations --episodes {options.episodes}", options.output)
+
+
+def _evaluation_set(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model import evaluation_set  # noqa: PLC0415
+
+    output = options.output or evaluation_set.recording("alfworld", "test")
+    policy = TransformersEngine(options.policy, device="cpu")
+    evaluation_set.record("alfworld", "test", policy, output, "dreamgym study evaluation-set")
+
+
 def _retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever":
     """Demonstrations from train tasks of a buffer, or of the bundled demo's."""
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
-    return Retriever([buffer or ROOT / "assets/demo/experience.sqlite"], make_encoder(encoder), splits=("train",))
+    return Retriever([buffer or DEMO_EXPERIENCE], make_encoder(encoder), splits=("train",))
 
 
 def _nano(options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """Play episodes in a real environment and store them: `dreamgym collect`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
@@ -9,6 +9,9 @@ from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import EnvironmentFailedError, MalformedReplyError, TaskError
 from dreamgym.interfaces import Environment, Policy
 from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition, World
+
+Episode = tuple[Policy, Task, int, Provenance]
+"""What to play: policy, task, step limit, and what is stored with the trajectory."""
 
 
 def play(
@@ -73,12 +76,21 @@ def collect(
         workers: Processes that play.
     """
     module = environment_module(environment)
+    version = module.version_text()
+    chosen = [(module.make_policy(policy, seed + number, noise), seed + number) for number in range(len(tasks))]
+    episodes = [
+        (each, task, max_steps, Provenance(each.name, own_seed, version))
+        for (each, own_seed), task in zip(chosen, tasks, strict=True)
+    ]
+    yield from play_all(environment, episodes, workers)
+
+
+def play_all(environment: str, episodes: Iterable[Episode], workers: int = 2) -> Iterator[Trajectory]:
+    """Play episodes in a pool of real environments; yields trajectories as they end."""
     with WorkerPool(environment, workers) as pool, ThreadPoolExecutor(workers) as threads:
         waiting: set[Future[Trajectory]] = set()
-        for number, task in enumerate(tasks):
-            chosen = module.make_policy(policy, seed + number, noise)
-            provenance = Provenance(chosen.name, seed + number, module.version_text())
-            waiting.add(threads.submit(_play_pooled, pool, chosen, task, max_steps, provenance))
+        for policy, task, max_steps, provenance in episodes:
+            waiting.add(threads.submit(_play_pooled, pool, policy, task, max_steps, provenance))
             if len(waiting) >= 4 * workers:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)

@@ -1,7 +1,7 @@
 """The Protocols that the parts meet at; no base classes."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dreamgym.environments.facts import Fact
+    from dreamgym.environments.judgement import Agreement, Expected, Plausibility
 
 
 class Environment(Protocol):
@@ -149,6 +150,28 @@ class EnvironmentModule(Protocol):
 
     def is_determined(self, task: Task, history: Sequence[Transition], state: str, action: str) -> bool:
         """Does the outcome follow from what was seen? A pure function of task, history and action."""
+
+    def expect(self, task: Task, history: Sequence[Transition], state: str, action: str) -> "Expected | None":
+        """Return the outcome of a determined step; None where nobody could know it."""
+
+    def rule_guess(
+        self, trajectories: Iterable[Trajectory]
+    ) -> "Callable[[Task, Sequence[Transition], str, str], Expected | None]":
+        """Return plain rules for a whole step; where nothing decides, the most frequent form of `trajectories`."""
+
+    def weigh(
+        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+    ) -> "Plausibility":
+        """Judge a dreamed outcome that is not determined: its form, and whether it can be."""
+
+    def check_reasoning(self, reasoning: str, next_state: str, success: bool) -> "Agreement":
+        """Lay a reply's reasoning beside the outcome in the same reply."""
+
+    def differing_parts(self, real: str, dreamed: str) -> tuple[str, ...]:
+        """Name the parts in which two states differ; empty when they are the same text."""
+
+    def is_refusal(self, state: str) -> bool:
+        """Did the environment reject the action that led to this state?"""
 
     def write_reasoning(
         self, task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
-from dreamgym.experience_model.evaluate import ScoredStep, evaluate, score_steps, summarize, wilson
+from dreamgym.experience_model.evaluate import evaluate
+from dreamgym.experience_model.fidelity import ScoredStep, score_steps, summarize, wilson
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.experience_model.prompts import reply_text
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -15,6 +16,8 @@ from tests.experience_model.kitchen import kitchen_episodes, solved
 RIGHT = ScoredStep("go", True, False, True, True, 0.0, 0.0, False, False)
 MALFORMED = replace(RIGHT, malformed=True, exact=False, changes_right=False, dreamed_reward=None)
 EPISODE = solved()
+
+pytestmark = pytest.mark.usefixtures("alfworld_games")  # what fits where stands in the package's tables
 
 
 def test_figures_of_eight_steps_worked_out_by_hand() -> None:
@@ -94,6 +97,18 @@ def test_a_perfect_dream_scores_perfectly() -> None:
         "take": 1,
     }
     assert (figures["model"], figures["split"], figures["num_trajectories"]) == ("scripted", "test", 1)
+    assert figures["determined_exact_macro"] == figures["hidden"]["plausible"] == 1.0
+    assert figures["wrong_steps"]["num"] == 0
+    for way in ("own", "told"):
+        assert figures["closed_loop"][way]["determined_exact"]["value"] == 1.0
+
+
+def test_a_closed_loop_takes_so_many_episodes_and_no_empty_one() -> None:
+    empty = replace(EPISODE, transitions=())
+    model = ExperienceModel(ScriptedEngine(oracle))
+    figures = evaluate(model, [empty, EPISODE, EPISODE], None, Switches(), "test", num_closed=1)
+    assert figures["closed_loop"]["own"]["num_episodes"] == 1
+    assert figures["closed_loop"]["own"]["num_steps"] == 7
 
 
 def test_a_dream_that_never_answers_is_malformed_everywhere() -> None:

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from dreamgym.environments.alfworld import reasoning
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.games import data_source, load_tasks
+from dreamgym.environments.alfworld.habits import rule_guess
+from dreamgym.environments.alfworld.judge import check_reasoning, differing_parts, expect, is_refusal, weigh
 from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
 from dreamgym.environments.alfworld.state_text import facts
@@ -21,14 +23,20 @@ __all__ = [
     "POLICIES",
     "action_type",
     "availability",
+    "check_reasoning",
+    "differing_parts",
+    "expect",
     "expert_decision",
     "facts",
     "is_determined",
+    "is_refusal",
     "load_tasks",
     "make",
     "make_policy",
     "possible_actions",
+    "rule_guess",
     "version_text",
+    "weigh",
     "write_reasoning",
 ]
 

@@ -34,8 +34,8 @@ TOOLS = {
 }
 """Task type to verb, receptacle that does it, and the group of objects it works on."""
 
-_LAMPS = ("DeskLamp", "FloorLamp")
-_LAMP_STANDS = ("Desk", "SideTable", "Dresser", "CoffeeTable", "DiningTable", "Shelf", "CounterTop")
+LAMPS = ("DeskLamp", "FloorLamp")
+LAMP_STANDS = ("Desk", "SideTable", "Dresser", "CoffeeTable", "DiningTable", "Shelf", "CounterTop")
 _START = "loc_bar_99_bar_99_bar_0_bar_30"  # no receptacle stands there: the game begins in the middle of the room
 
 
@@ -156,7 +156,7 @@ def prove(walkthrough: Sequence[str], path: Path, environment: AlfworldEnvironme
 def _carriable(room: Room) -> list[str]:
     """Object types of the room that some receptacle in it can hold."""
     world, places = rules(), {thing.kind for thing in room.receptacles}
-    kinds = room.kinds - places - set(_LAMPS)
+    kinds = room.kinds - places - set(LAMPS)
     return sorted(k for k in kinds if not k.endswith("Sliced") and any(world.fits(p, k) for p in places))
 
 
@@ -166,8 +166,8 @@ def _goals(task_type: str, scene: int) -> Mapping[str, tuple[str, ...]]:
     world, room = rules(), read_room(scene)
     places = sorted({thing.kind for thing in room.receptacles})
     if task_type == "look_at_obj_in_light":
-        lamps = tuple(sorted(room.kinds & set(_LAMPS)))
-        return {k: lamps for k in _carriable(room)} if lamps and set(places) & set(_LAMP_STANDS) else {}
+        lamps = tuple(sorted(room.kinds & set(LAMPS)))
+        return {k: lamps for k in _carriable(room)} if lamps and set(places) & set(LAMP_STANDS) else {}
     _, tool, group = TOOLS.get(task_type, ("", "", ""))
     if tool and tool not in places:
         return {}
@@ -189,7 +189,7 @@ def _choose_receptacles(
     pool = rng.sample(room.receptacles, len(room.receptacles))
     if task_type == "look_at_obj_in_light":
         needed = [
-            next(t for t in pool if t.kind in _LAMP_STANDS),
+            next(t for t in pool if t.kind in LAMP_STANDS),
             next(t for t in pool if world.fits(t.kind, goal.target)),
         ]
     else:
@@ -228,8 +228,8 @@ def _place_objects(
     put(goal.target, elsewhere)
     for _ in range(num_targets - 1):  # an unheated one may well lie where a hot one is wanted
         put(goal.target, homes(goal.target) if task_type in TOOLS else elsewhere)
-    stands = [i for i, place in enumerate(receptacles) if place.kind in _LAMP_STANDS]
-    for lamp in sorted(room.kinds & set(_LAMPS)):
+    stands = [i for i, place in enumerate(receptacles) if place.kind in LAMP_STANDS]
+    for lamp in sorted(room.kinds & set(LAMPS)):
         if stands and (lamp == goal.destination or rng.random() < 0.5):
             put(lamp, stands)
     others = [kind for kind in _carriable(room) if kind != goal.target and homes(kind)]
@@ -321,7 +321,7 @@ def _object_facts(thing: Thing, place: str, location: str) -> list[str]:
     constants, name = rules().constants, thing.pddl
     facts = [f"(objectType {name} {thing.kind}Type)", f"(inReceptacle {name} {place})"]
     facts += [f"(objectAtLocation {name} {location})"]
-    facts.append(f"({'toggleable' if thing.kind in _LAMPS else 'pickupable'} {name})")
+    facts.append(f"({'toggleable' if thing.kind in LAMPS else 'pickupable'} {name})")
     if thing.kind in constants.MOVABLE_RECEPTACLES:
         facts.append(f"(isReceptacleObject {name})")
     groups = ("Cleanable", "Heatable", "Coolable", "Sliceable")

@@ -1,0 +1,224 @@
+"""One step ahead: every real step, dreamed from its real history.
+
+A determined step has one right text. What a step shows of a place never seen cannot be known: it is judged by its form
+and by what can be where (`Plausibility`). Exactness is therefore about determined steps alone.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dreamgym.environments import environment_module
+from dreamgym.environments.facts import changed
+from dreamgym.environments.judgement import Agreement, Plausibility
+from dreamgym.experience_model.model import MalformedPrediction, Prediction, Query, Switches
+from dreamgym.interfaces import OnText
+from dreamgym.replay_buffer import retrieval
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Trajectory, Transition
+
+BATCH = 32
+REWARD_TOLERANCE = 0.05
+"""Replies give rewards with one decimal."""
+
+Answer = Prediction | MalformedPrediction
+
+
+class Predictor(Protocol):
+    """An experience model, or a baseline in its place."""
+
+    @property
+    def name(self) -> str:
+        """Stored with the figures."""
+
+    def predict(
+        self, queries: Sequence[Query], switches: Switches | None = None, on_text: OnText | None = None
+    ) -> list[Answer]:
+        """Dream one step for each query."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStep:
+    """One real step and the dream of it."""
+
+    action_type: str
+    determined: bool
+    """The outcome follows from what was seen."""
+    malformed: bool
+    exact: bool
+    """The next state is the same text."""
+    changes_right: bool
+    """The dream changes exactly the facts that the real step changes."""
+    reward: float
+    dreamed_reward: float | None
+    """None: malformed, so unknown and not zero."""
+    success: bool
+    dreamed_success: bool
+    num_changes: int = 0
+    """Facts that the real step changes."""
+    depth: int = 1
+    """Number of the step in its episode, from 1."""
+    policy: str = ""
+    """Who chose the action, without settings."""
+    refused: bool = False
+    """The environment rejected the action."""
+    dreamed_refused: bool = False
+    confidence: float = 1.0
+    num_tokens: int = 0
+    agreement: Agreement | None = None
+    """None: there is no reasoning to compare."""
+    plausibility: Plausibility | None = None
+    """None: determined, or malformed."""
+    real_plausibility: Plausibility | None = None
+    """Of the real outcome, as a check of the judge; None: determined."""
+    wrong_parts: tuple[str, ...] = ()
+    """Parts of the state that differ from the real one."""
+
+
+def make_queries(
+    places: Sequence[tuple[Trajectory, Sequence[Transition], str, str]],
+    retriever: Retriever | None,
+    switches: Switches,
+) -> list[Query]:
+    """Queries for (trajectory, history, state, action); its own task and trajectory are never demonstrated."""
+    found: list[list[retrieval.Demonstration]] = [[] for _ in places]
+    if retriever is not None and switches.retrieval and switches.k:
+        asked = [
+            retrieval.Query(state, action, trajectory.trajectory_id, trajectory.task.task_id)
+            for trajectory, _, state, action in places
+        ]
+        found = retriever.top_k_batch(asked, switches.k)
+    return [
+        Query(trajectory.task, tuple(history), state, action, tuple(near))
+        for (trajectory, history, state, action), near in zip(places, found, strict=True)
+    ]
+
+
+def score_steps(
+    model: Predictor, trajectories: Sequence[Trajectory], retriever: Retriever | None, switches: Switches
+) -> list[ScoredStep]:
+    """Dream every step of every trajectory from its real history.
+
+    Args:
+        model: The experience model, or a baseline.
+        trajectories: Real ones.
+        retriever: Of training data; the evaluated task and trajectory are never retrieved. None: no demonstrations.
+        switches: What the model may use.
+
+    Returns:
+        One scored step each, ordered by trajectory and depth: the same order for every model.
+    """
+    places = [(t, index) for t in trajectories for index in range(len(t.transitions))]
+    order = sorted(range(len(places)), key=lambda n: places[n][1])  # equal lengths in a batch waste the least
+    scored: dict[int, ScoredStep] = {}
+    for start in range(0, len(order), BATCH):
+        part = order[start : start + BATCH]
+        asked = [_place(*places[n]) for n in part]
+        answers = model.predict(make_queries(asked, retriever, switches), switches)
+        scored |= {n: score(*places[n], answer) for n, answer in zip(part, answers, strict=True)}
+    return [scored[n] for n in range(len(places))]
+
+
+def _place(trajectory: Trajectory, index: int) -> tuple[Trajectory, Sequence[Transition], str, str]:
+    step = trajectory.transitions[index]
+    return trajectory, trajectory.transitions[:index], step.state, step.action
+
+
+def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
+    """Lay one answer beside the real step."""
+    task, step, before = trajectory.task, trajectory.transitions[index], trajectory.transitions[:index]
+    module = environment_module(task.environment)
+    read = answer if isinstance(answer, Prediction) else None
+    real = changed(module.facts(step.state), module.facts(step.next_state))
+    dreamed = changed(module.facts(step.state), module.facts(read.next_state)) if read else None
+    determined = module.is_determined(task, before, step.state, step.action)
+
+    def weigh(next_state: str, success: bool) -> Plausibility:
+        return module.weigh(task, before, step.state, step.action, next_state, success)
+
+    return ScoredStep(
+        action_type=module.action_type(step.action),
+        determined=determined,
+        malformed=read is None,
+        exact=read is not None and read.next_state == step.next_state,
+        changes_right=dreamed == real,
+        reward=step.reward,
+        dreamed_reward=read.reward if read else None,
+        success=step.success,
+        dreamed_success=read is not None and read.success,
+        num_changes=len(real),
+        depth=index + 1,
+        policy=trajectory.provenance.policy.partition("(")[0].partition("@")[0],
+        refused=module.is_refusal(step.next_state),
+        dreamed_refused=read is not None and module.is_refusal(read.next_state),
+        confidence=answer.confidence,
+        num_tokens=answer.num_tokens,
+        agreement=module.check_reasoning(read.reasoning, read.next_state, read.success)
+        if read and read.reasoning is not None
+        else None,
+        plausibility=None if determined or read is None else weigh(read.next_state, read.success),
+        real_plausibility=None if determined else weigh(step.next_state, step.success),
+        wrong_parts=module.differing_parts(step.next_state, read.next_state) if read else (),
+    )
+
+
+def summarize(scored: Sequence[ScoredStep]) -> dict[str, Any]:
+    """Figures of a set of steps; None where there is nothing to divide by.
+
+    Malformed replies count as not exact and as missed successes; reward accuracy is over the readable ones.
+    """
+    determined = [step for step in scored if step.determined]
+    open_steps = [step for step in scored if not step.determined]
+    read = [step for step in scored if step.dreamed_reward is not None]
+    claimed = [step for step in scored if step.dreamed_success]
+    solved = [step for step in scored if step.success]
+    return {
+        "num_steps": len(scored),
+        "determined_share": share([step.determined for step in scored]),
+        "determined_exact": share([step.exact for step in determined]),
+        "determined_changes_right": share([step.changes_right for step in determined]),
+        "undetermined_exact": share([step.exact for step in open_steps]),
+        "reward_accuracy": share([abs(step.reward - (step.dreamed_reward or 0.0)) < REWARD_TOLERANCE for step in read]),
+        "success_precision": share([step.success for step in claimed]),
+        "success_recall": share([step.dreamed_success for step in solved]),
+        "false_successes": sum(not step.success for step in claimed),
+        "malformed_rate": share([step.malformed for step in scored]),
+    }
+
+
+def share(values: Sequence[bool]) -> float | None:
+    """Share of true ones; None of none."""
+    return sum(values) / len(values) if values else None
+
+
+def with_interval(values: Sequence[bool]) -> dict[str, Any]:
+    """A share with its number of trials and its Wilson interval."""
+    low, high = wilson(sum(values), len(values))
+    return {"value": share(values), "n": len(values), "ci_low": low, "ci_high": high}
+
+
+def wilson(successes: int, num: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a share.
+
+    Args:
+        successes: Number of successes.
+        num: Number of trials; (0, 1) when there are none.
+
+    Returns:
+        Lower and upper bound, in [0, 1].
+    """
+    if num == 0:
+        return 0.0, 1.0
+    z, middle_share = 1.959964, successes / num
+    middle = (middle_share + z * z / (2 * num)) / (1 + z * z / num)
+    half = z * math.sqrt(middle_share * (1 - middle_share) / num + z * z / (4 * num * num)) / (1 + z * z / num)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def parts_of_depth(depths: Sequence[int], width: int = 5) -> Iterator[tuple[str, list[int]]]:
+    """Yield ranges of `width` depths ("1-5", "6-10" and so on) with the places in `depths` that fall into them."""
+    for start in range(1, max(depths, default=0) + 1, width):
+        places = [n for n, depth in enumerate(depths) if start <= depth < start + width]
+        if places:
+            yield f"{start}-{start + width - 1}", places
