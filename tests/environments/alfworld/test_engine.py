@@ -72,6 +72,11 @@ def test_text_that_is_no_command_changes_nothing(environment: AlfworldEnvironmen
         "take 'x; drop table' from desk 1",
         "examine middle of the room",
         "use lamp ²",
+        "\0",
+        "\ud83d",
+        "${x} {{y}} %s <b>",
+        "take " + "egg 1 " * 20_000 + "from desk 1",
+        "x" * 1_000_000,
     ):
         step = environment.step(action)
         assert step.next_state.split("\n") == ["Nothing happens.", *state], action
