@@ -85,13 +85,9 @@ def reply_text(transition: Transition, reasoning: str | None) -> str:
 
 
 def demonstration_text(demonstration: Demonstration) -> str:
-    """A neighbour in one line: state without its feedback, action, what came of it.
-
-    Its lines are written "key=value", so that nobody looking for the present "at: " finds that of another episode.
-    """
+    """A neighbour in one line: state without its feedback, action, what came of it."""
     step = demonstration.transition
-    lines = [line.replace(": ", "=", 1) for line in step.state.split("\n")[1:] if not line.startswith("places: ")]
-    lines = lines or [step.state]
+    lines = [line for line in step.state.split("\n")[1:] if not line.startswith("places: ")] or [step.state]
     outcome = step.next_state.split("\n", 1)[0]
     return f"<demo>{neutral('; '.join(lines))} > {neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
 

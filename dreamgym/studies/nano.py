@@ -39,7 +39,6 @@ ENVIRONMENT = "alfworld"
 MIX = (("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30), ("random", 0.0, 25))
 """(policy, noise, step limit): each train task is played once by each."""
 EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
-SINGLE_STEPS_SEED = 2
 
 log = logging.getLogger(__name__)
 
@@ -50,18 +49,16 @@ class NanoRecipe:
 
     num_tasks: int = 720
     """Train tasks; five episodes each."""
-    num_passes: int = 1
+    num_passes: int = 2
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
     """Single steps from each episode, for the first stage."""
-    demonstrations_share_alone: float = 0.4
-    """Share of them with demonstrations: here they are cheap, in an episode they make a long row longer."""
     shape: nano.NanoShape = nano.NanoShape()
-    single_steps: FitSettings = FitSettings(steps=1800, batch_size=32, learning_rate=4e-3, max_length=512)
+    single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
-    episodes: FitSettings = FitSettings(steps=500, batch_size=8, learning_rate=2e-3, max_length=2048)
-    policy: FitSettings = FitSettings(steps=300, batch_size=8, learning_rate=1e-3, max_length=2048)
-    num_test_tasks: int = 40
+    episodes: FitSettings = FitSettings(steps=900, batch_size=8, learning_rate=2e-3, max_length=2048)
+    policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
+    num_test_tasks: int = 60
     seed: int = 0
 
 
@@ -126,12 +123,7 @@ def experience_model_stage(
         settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
         rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
         if not (first / "fit.json").exists():
-            alone = RowSettings(
-                demonstrations_share=recipe.demonstrations_share_alone,
-                no_history_share=1.0,
-                num_alone=recipe.num_alone,
-                seed=recipe.seed + SINGLE_STEPS_SEED,
-            )
+            alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = list(episode_rows(trajectories, retriever, alone))
             tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows + short_rows)
             model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
@@ -154,7 +146,7 @@ def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> di
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
     model = ExperienceModel(TransformersEngine(str(folder), device="cpu"))
-    return evaluate(model, trajectories, retriever, Switches(), "test", num_closed=max(1, recipe.num_test_tasks // 2))
+    return evaluate(model, trajectories, retriever, Switches(), "test", num_closed=max(1, recipe.num_test_tasks // 3))
 
 
 def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
