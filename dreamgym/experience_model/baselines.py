@@ -12,10 +12,30 @@ Guess = Callable[[Task, Sequence[Transition], str, str], Expected | None]
 """(task, history, state, action) to an outcome; None where none can be named."""
 
 
+class _Stateless:
+    """Rows that keep nothing: each step is answered from its query alone."""
+
+    def __init__(self, predict: Callable[[Sequence[Query]], list[Prediction | MalformedPrediction]]) -> None:
+        self._predict = predict
+
+    def predict(
+        self, queries: Sequence[Query | None], switches: Switches | None = None, on_text: OnText | None = None
+    ) -> list[Prediction | MalformedPrediction | None]:
+        answers = iter(self._predict([query for query in queries if query is not None]))
+        return [None if query is None else next(answers) for query in queries]
+
+    def close(self) -> None:
+        pass
+
+
 class NearestTransition:
     """Retrieval alone: the outcome of the most similar stored transition, word for word."""
 
     name = "nearest transition"
+
+    def open(self, batch: int) -> _Stateless:
+        """Rows that keep nothing."""
+        return _Stateless(self.predict)
 
     def predict(
         self, queries: Sequence[Query], switches: Switches | None = None, on_text: OnText | None = None
@@ -31,6 +51,10 @@ class PlainRules:
     """What follows from task, history and action, and the most frequent form where nothing follows."""
 
     name = "plain rules"
+
+    def open(self, batch: int) -> _Stateless:
+        """Rows that keep nothing."""
+        return _Stateless(self.predict)
 
     def __init__(self, guess: Guess) -> None:
         """`guess`: an environment's rules, e.g. `alfworld.rule_guess(trajectories)`."""

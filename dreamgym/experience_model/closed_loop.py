@@ -15,16 +15,16 @@ from typing import Any, Literal
 from dreamgym.environments import environment_module
 from dreamgym.environments.facts import compare
 from dreamgym.experience_model.fidelity import (
-    BATCH,
     REWARD_TOLERANCE,
     Answer,
+    Place,
     Predictor,
-    make_queries,
     parts_of_depth,
     share,
+    walk_all,
     with_interval,
 )
-from dreamgym.experience_model.model import Prediction, Switches, to_transition
+from dreamgym.experience_model.model import Prediction, Query, Switches, to_transition
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Trajectory, Transition
 
@@ -54,74 +54,77 @@ class LivedStep:
 
 @dataclass(slots=True)
 class _Life:
-    """A dream under way."""
+    """A dream under way, as a `fidelity.Walk`."""
 
     real: Trajectory
+    way: Way
     lived: list[Transition] = field(default_factory=list)
     over: bool = False
+    steps: list[LivedStep] = field(default_factory=list)
+
+    def ask(self) -> Place | None:
+        if self.over or len(self.steps) == len(self.real.transitions):
+            return None
+        return self.real, tuple(self.lived), self._state, self.real.transitions[len(self.steps)].action
+
+    def take(self, answer: Answer) -> None:
+        step, query_state = self.real.transitions[len(self.steps)], self._state
+        self.steps.append(self._compare(answer))
+        dreamed = None
+        if isinstance(answer, Prediction):
+            dreamed = to_transition(Query(self.real.task, (), query_state, step.action), answer)
+        if self.way == "told" and not self.steps[-1].determined:
+            dreamed = step
+        self.over = dreamed is None or dreamed.terminated
+        if dreamed is not None:
+            self.lived.append(dreamed)
+
+    def whole(self) -> list[LivedStep]:
+        """All steps of the real episode, those after the dream's end without an answer."""
+        while len(self.steps) < len(self.real.transitions):
+            self.steps.append(self._compare(None))
+        return self.steps
 
     @property
-    def state(self) -> str:
+    def _state(self) -> str:
         return self.lived[-1].next_state if self.lived else self.real.transitions[0].state
+
+    def _compare(self, answer: Answer | None) -> LivedStep:
+        index, task = len(self.steps), self.real.task
+        step, module = self.real.transitions[index], environment_module(task.environment)
+        read = answer if isinstance(answer, Prediction) else None
+        follows = module.expect(task, self.lived, self._state, step.action) if read else None
+        return LivedStep(
+            depth=index + 1,
+            determined=module.is_determined(task, self.real.transitions[:index], step.state, step.action),
+            answered=read is not None,
+            exact=read is not None and read.next_state == step.next_state,
+            fact_f1=compare(module.facts(step.next_state), module.facts(read.next_state)).f1 if read else 0.0,
+            reward_right=read is not None and abs(read.reward - step.reward) < REWARD_TOLERANCE,
+            consistent=(read.next_state, read.success) == (follows.next_state, follows.success)
+            if read and follows
+            else None,
+            dreamed_success=read is not None and read.success,
+            success=step.success,
+        )
 
 
 def live(
     model: Predictor, trajectories: Sequence[Trajectory], retriever: Retriever | None, switches: Switches, way: Way
 ) -> list[LivedStep]:
-    """Dream whole episodes, all at once and one depth after the other.
+    """Dream whole episodes, many side by side.
 
     Args:
         model: The experience model, or a baseline.
-        trajectories: Real ones, with at least one step; their actions are played.
+        trajectories: Real ones; their actions are played.
         retriever: As in `fidelity.score_steps`.
         switches: What the model may use.
         way: See the head of this file.
     """
-    lives = [_Life(trajectory) for trajectory in trajectories]
-    steps: list[LivedStep] = []
-    for index in range(max((len(t.transitions) for t in trajectories), default=0)):
-        present = [life for life in lives if index < len(life.real.transitions)]
-        awake = [life for life in present if not life.over]
-        for start in range(0, len(awake), BATCH):
-            part = awake[start : start + BATCH]
-            asked = [(one.real, tuple(one.lived), one.state, one.real.transitions[index].action) for one in part]
-            queries = make_queries(asked, retriever, switches)
-            for life, query, answer in zip(part, queries, model.predict(queries, switches), strict=True):
-                steps.append(_compare(life, index, answer))
-                _go_on(life, index, to_transition(query, answer) if isinstance(answer, Prediction) else None, way)
-        steps += [_compare(life, index, None) for life in present if life.over and life not in awake]
-    return steps
-
-
-def _go_on(life: _Life, index: int, dreamed: Transition | None, way: Way) -> None:
-    task, real = life.real.task, life.real.transitions
-    step = real[index]
-    known = environment_module(task.environment).is_determined(task, real[:index], step.state, step.action)
-    if way == "told" and not known:
-        dreamed = step
-    life.over = dreamed is None or dreamed.terminated
-    if dreamed is not None:
-        life.lived.append(dreamed)
-
-
-def _compare(life: _Life, index: int, answer: Answer | None) -> LivedStep:
-    task, step = life.real.task, life.real.transitions[index]
-    module = environment_module(task.environment)
-    read = answer if isinstance(answer, Prediction) else None
-    follows = module.expect(task, life.lived, life.state, step.action) if read else None
-    return LivedStep(
-        depth=index + 1,
-        determined=module.is_determined(task, life.real.transitions[:index], step.state, step.action),
-        answered=read is not None,
-        exact=read is not None and read.next_state == step.next_state,
-        fact_f1=compare(module.facts(step.next_state), module.facts(read.next_state)).f1 if read else 0.0,
-        reward_right=read is not None and abs(read.reward - step.reward) < REWARD_TOLERANCE,
-        consistent=(read.next_state, read.success) == (follows.next_state, follows.success)
-        if read and follows
-        else None,
-        dreamed_success=read is not None and read.success,
-        success=step.success,
-    )
+    lives = [_Life(trajectory, way) for trajectory in trajectories]
+    longest_first = sorted(lives, key=lambda life: -len(life.real.transitions))
+    walk_all(model, longest_first, retriever, switches)
+    return [step for life in lives for step in life.whole()]
 
 
 def figures(steps: Sequence[LivedStep], num_episodes: int) -> dict[str, Any]:

@@ -5,8 +5,9 @@ and by what can be where (`Plausibility`). Exactness is therefore about determin
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dreamgym.environments import environment_module
@@ -25,6 +26,18 @@ REWARD_TOLERANCE = 0.05
 Answer = Prediction | MalformedPrediction
 
 
+class Rows(Protocol):
+    """Episodes dreamed side by side."""
+
+    def predict(
+        self, queries: Sequence[Query | None], switches: Switches | None = None, on_text: OnText | None = None
+    ) -> list[Answer | None]:
+        """Dream one step in each row that has a query; None for the others."""
+
+    def close(self) -> None:
+        """Free what is kept over steps."""
+
+
 class Predictor(Protocol):
     """An experience model, or a baseline in its place."""
 
@@ -32,10 +45,8 @@ class Predictor(Protocol):
     def name(self) -> str:
         """Stored with the figures."""
 
-    def predict(
-        self, queries: Sequence[Query], switches: Switches | None = None, on_text: OnText | None = None
-    ) -> list[Answer]:
-        """Dream one step for each query."""
+    def open(self, batch: int) -> Rows:
+        """Start `batch` rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +87,51 @@ class ScoredStep:
     """Parts of the state that differ from the real one."""
 
 
-def make_queries(
-    places: Sequence[tuple[Trajectory, Sequence[Transition], str, str]],
-    retriever: Retriever | None,
-    switches: Switches,
-) -> list[Query]:
-    """Queries for (trajectory, history, state, action); its own task and trajectory are never demonstrated."""
+Place = tuple[Trajectory, Sequence[Transition], str, str]
+"""(real trajectory, history, state, action): a step to dream."""
+
+
+class Walk(Protocol):
+    """One episode under way, step by step."""
+
+    def ask(self) -> Place | None:
+        """The step to dream next; None at the end."""
+
+    def take(self, answer: Answer) -> None:
+        """Go on with the answer."""
+
+
+def walk_all(model: Predictor, walks: Sequence[Walk], retriever: Retriever | None, switches: Switches) -> None:
+    """Walk many episodes to their ends, BATCH side by side; a row that is free takes the next one."""
+    waiting, rows = deque(walks), list[Walk | None]([None] * min(BATCH, len(walks)))
+    session = model.open(len(rows))
+    try:
+        while True:
+            places = [_next_place(rows, n, waiting) for n in range(len(rows))]
+            found = iter(make_queries([place for place in places if place], retriever, switches))
+            queries = [next(found) if place else None for place in places]
+            if not any(queries):
+                return
+            for walk, answer in zip(rows, session.predict(queries, switches), strict=True):
+                if walk is not None and answer is not None:
+                    walk.take(answer)
+    finally:
+        session.close()
+
+
+def _next_place(rows: list[Walk | None], row: int, waiting: deque[Walk]) -> Place | None:
+    """What a row asks; a walk that has ended gives its row to the next."""
+    walk = rows[row]
+    place = walk.ask() if walk else None
+    while place is None and waiting:
+        walk = waiting.popleft()
+        place = walk.ask()
+    rows[row] = walk if place else None
+    return place
+
+
+def make_queries(places: Sequence[Place], retriever: Retriever | None, switches: Switches) -> list[Query]:
+    """Queries with demonstrations; never from the evaluated trajectory or its task."""
     found: list[list[retrieval.Demonstration]] = [[] for _ in places]
     if retriever is not None and switches.retrieval and switches.k:
         asked = [
@@ -93,6 +143,21 @@ def make_queries(
         Query(trajectory.task, tuple(history), state, action, tuple(near))
         for (trajectory, history, state, action), near in zip(places, found, strict=True)
     ]
+
+
+@dataclass(slots=True)
+class _RealPast:
+    """A real episode whose every step is dreamed from its real history."""
+
+    trajectory: Trajectory
+    scored: list[ScoredStep] = field(default_factory=list)
+
+    def ask(self) -> Place | None:
+        index, steps = len(self.scored), self.trajectory.transitions
+        return (self.trajectory, steps[:index], steps[index].state, steps[index].action) if index < len(steps) else None
+
+    def take(self, answer: Answer) -> None:
+        self.scored.append(score(self.trajectory, len(self.scored), answer))
 
 
 def score_steps(
@@ -109,20 +174,10 @@ def score_steps(
     Returns:
         One scored step each, ordered by trajectory and depth: the same order for every model.
     """
-    places = [(t, index) for t in trajectories for index in range(len(t.transitions))]
-    order = sorted(range(len(places)), key=lambda n: places[n][1])  # equal lengths in a batch waste the least
-    scored: dict[int, ScoredStep] = {}
-    for start in range(0, len(order), BATCH):
-        part = order[start : start + BATCH]
-        asked = [_place(*places[n]) for n in part]
-        answers = model.predict(make_queries(asked, retriever, switches), switches)
-        scored |= {n: score(*places[n], answer) for n, answer in zip(part, answers, strict=True)}
-    return [scored[n] for n in range(len(places))]
-
-
-def _place(trajectory: Trajectory, index: int) -> tuple[Trajectory, Sequence[Transition], str, str]:
-    step = trajectory.transitions[index]
-    return trajectory, trajectory.transitions[:index], step.state, step.action
+    walks = [_RealPast(trajectory) for trajectory in trajectories]
+    longest_first = sorted(walks, key=lambda walk: -len(walk.trajectory.transitions))  # so that none walks on alone
+    walk_all(model, longest_first, retriever, switches)
+    return [step for walk in walks for step in walk.scored]
 
 
 def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
