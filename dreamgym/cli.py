@@ -230,7 +230,7 @@ def _retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever"
 
     if buffer and not buffer.exists():
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
-    return Retriever([buffer or DEMO_EXPERIENCE], make_encoder(encoder), splits=("train",))
+    return Retriever([buffer or DEMO_EXPERIENCE], make_encoder(encoder), splits=("train",), read_only=buffer is None)
 
 
 def _nano(options: argparse.Namespace) -> None:

@@ -32,6 +32,8 @@ DECIMALS = 9
 """Similarities equal to so many places are ties, so that equal vectors tie wherever they stand."""
 SAVED_SHARE = 0.9
 """An index is saved again when less of it than this is on the disk."""
+MANY_ENCODED = 1000
+"""Vectors that are worth keeping although they are compared without an index: a model makes some hundred a second."""
 
 LOGGER = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Retriever:
     Up to 200,000 different situations of a world are all compared with a query. For more there is an index, which finds
     nearly all of the closest (`dreamgym bench retrieval` says how many) and compares those exactly; it is kept in a
     folder beside the first file. `refresh` picks up what was stored since. Transitions whose vector was made by another
-    encoder are encoded again when they are read. Threads may share a retriever.
+    encoder are encoded again when they are read, and kept in that folder too. Threads may share a retriever.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Retriever:
         )
         self._index = self._place.load(self._still_there) or self._nothing()
         self._num_saved = len(self._index)
+        self._num_encoded = 0
         self.refresh()
 
     def __len__(self) -> int:
@@ -130,7 +133,8 @@ class Retriever:
             before = len(self)
             with open_files(self._paths) as files:
                 self._index = self._extended(self._index, files)
-            if self._saves and any(situations.approximate for situations in self._index.worlds.values()):
+            indexed = any(situations.approximate for situations in self._index.worlds.values())
+            if self._saves and (indexed or self._num_encoded >= MANY_ENCODED):
                 self._save()
             return len(self) - before
 
@@ -212,6 +216,7 @@ class Retriever:
         sql = "SELECT id, state, action FROM {file}.transitions WHERE id IN (SELECT value FROM json_each(?))"
         stored = files.query(sql, [json.dumps(missing)], name) if missing else ()
         texts = {row["id"]: situation(row["state"], row["action"]) for row in stored}
+        self._num_encoded += len(missing)
         made = dict(zip(texts, self._encoder.encode(list(texts.values())), strict=True)) if texts else {}
         blobs = [made[row[0]].astype("<f4").tobytes() if row[0] in made else row[5] for row in rows]
         return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(rows), -1)

@@ -92,6 +92,22 @@ def test_an_index_is_opened_again_without_being_made_again(tmp_path: Path) -> No
     assert same(found(again, queries, 7), expected(episodes, queries, 7))
 
 
+def test_vectors_that_had_to_be_made_are_kept_though_they_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(situations, "MAX_EXACT", 100_000)
+    episodes, encoder = random_episodes(200), Counting()
+    path = store(tmp_path / "experience.sqlite", episodes)
+    Retriever([path], ENCODER)
+    assert not index_files(path)  # Its vectors stand in the database.
+    queries = queries_of(episodes[:20])
+    assert same(found(Retriever([path], encoder), queries, 7), expected(episodes, queries, 7))
+    encoder.counts.clear()
+    again = Retriever([path], encoder)
+    assert sum(encoder.counts) == 0
+    assert same(found(again, queries, 7), expected(episodes, queries, 7))
+
+
 def test_rows_that_come_later_join_an_opened_index_and_are_saved_when_they_are_many(tmp_path: Path) -> None:
     episodes = random_episodes(260)
     path = store(tmp_path / "experience.sqlite", episodes[:200])
