@@ -153,7 +153,7 @@ def test_without_reasoning_the_prompt_ends_with_its_control_token() -> None:
 
 def test_demonstrations_stand_between_the_action_and_the_reply() -> None:
     shown = (
-        "<demo>at=countertop 1; holding=nothing; here=egg 1, mug 1 > take egg 1 from countertop 1 > "
+        "<demo>at: countertop 1; holding: nothing; here: egg 1, mug 1 > take egg 1 from countertop 1 > "
         "You pick up the egg 1 from the countertop 1. 0.0</demo>"
     )
     assert demonstration_text(NEAR) == shown
