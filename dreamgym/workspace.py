@@ -38,6 +38,8 @@ class Workspace:
     @classmethod
     def create(cls, path: Path) -> Self:
         """Make an empty workspace in a missing or empty folder; WorkspaceError otherwise."""
+        if not _may_be_filled(path):
+            raise WorkspaceError(f"{path} is not empty: choose a new or an empty folder for a workspace")
         return cls._fill(path, None)
 
     @classmethod
@@ -117,8 +119,6 @@ class Workspace:
     @classmethod
     def _fill(cls, path: Path, demo: Path | None) -> Self:
         """Make a workspace; the marker comes last, so that an interrupted one is never taken for whole."""
-        if not _may_be_filled(path):
-            raise WorkspaceError(f"{path} is not empty: choose a new or an empty folder for a workspace")
         workspace = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,8 @@ def _may_be_filled(path: Path) -> bool:
         return True
     if not path.is_dir() or (path / MARKER).exists():
         return False
-    return (path / UNFINISHED_MARKER).exists() or not any(path.iterdir())
+    # In this order: whoever fills the folder at this moment writes that marker before anything else.
+    return not any(path.iterdir()) or (path / UNFINISHED_MARKER).exists()
 
 
 def _check_marker(marker: Path) -> None:

@@ -187,18 +187,22 @@ def test_an_interrupted_first_start_is_finished_by_the_next(tmp_path: Path, demo
     assert not (path / UNFINISHED_MARKER).exists()
 
 
-def test_two_first_starts_at_once_make_one_workspace(tmp_path: Path, demo: Path) -> None:
-    opened: list[Workspace] = []
-    threads = [
-        threading.Thread(target=lambda: opened.append(Workspace.ensure(tmp_path / "mine", demo))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(opened) == 4
-    assert not (tmp_path / "mine" / UNFINISHED_MARKER).exists()
-    assert ExperienceReader([opened[0].experience_path]).counts()["num_trajectories"] == 1
+def test_first_starts_at_once_make_one_workspace(tmp_path: Path, demo: Path) -> None:
+    for number in range(10):
+        folder, opened, together = tmp_path / f"mine{number}", list[Workspace](), threading.Barrier(4)
+
+        def start(folder: Path = folder, opened: list[Workspace] = opened, gate: threading.Barrier = together) -> None:
+            gate.wait()
+            opened.append(Workspace.ensure(folder, demo))
+
+        threads = [threading.Thread(target=start) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(opened) == 4
+        assert not (folder / UNFINISHED_MARKER).exists()
+        assert ExperienceReader([opened[0].experience_path]).counts()["num_trajectories"] == 1
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
