@@ -60,7 +60,7 @@ def main() -> None:
             "token_accuracy": accuracy,
             "seconds_per_step": seconds / steps,
         }
-    publish(figures, "dreamgym bench training", options.output)
+    publish(figures, f"dreamgym bench training --steps {steps}", options.output)
 
 
 def _train(model: Any, optimizer: torch.optim.Optimizer, rows: list[Any], steps: int) -> None:

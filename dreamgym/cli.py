@@ -21,6 +21,8 @@ from dreamgym.workspace import Workspace
 if TYPE_CHECKING:
     from dreamgym.replay_buffer.retrieval import Retriever
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 BUNDLED_MODEL = "nano"
 ENCODER_HELP = "hashed-ngrams, minilm (extra embeddings), or a sentence-transformers folder or Hugging Face id"
 BUNDLED_POLICY = ROOT / "assets/models/nano-policy"
@@ -48,6 +50,29 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dreamgym", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
+    _add_collect(commands)
+    _add_evaluate(commands)
+    _add_studies(commands)
+    nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
+    nano.add_argument(
+        "--work", type=Path, default=Path("build/nano"), help="episodes and checkpoints; a second run goes on"
+    )
+    nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
+    nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
+    nano.add_argument("--seed", type=int, default=0)
+    nano.set_defaults(run=_nano)
+    bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
+    bench.add_argument("name", choices=benchmarks())
+    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
+    bench.set_defaults(run=_bench)
+
+    demo = commands.add_parser("demo", help="make the bundled demo workspace")
+    demo.add_argument("--output", type=Path, default=ROOT / "assets/demo")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_collect(commands: "Commands") -> None:
     collect = commands.add_parser("collect", help="play real episodes and store them in a workspace")
     collect.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     collect.add_argument("--policy", default="expert", help="expert, random or lying")
@@ -62,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("--workspace", type=Path, default=Path("workspace"))
     collect.set_defaults(run=_collect)
 
+
+def _add_evaluate(commands: "Commands") -> None:
     evaluate = commands.add_parser(
         "evaluate-experience-model", help="compare dreamed steps with real ones, each from the real history"
     )
@@ -81,15 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--threads", type=int, help="of torch; default: its own choice")
     evaluate.set_defaults(run=_evaluate)
 
-    nano = commands.add_parser("nano", help="make the bundled models from nothing (about 45 minutes on two cores)")
-    nano.add_argument(
-        "--work", type=Path, default=Path("build/nano"), help="episodes and checkpoints; a second run goes on"
-    )
-    nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
-    nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
-    nano.add_argument("--seed", type=int, default=0)
-    nano.set_defaults(run=_nano)
 
+def _add_studies(commands: "Commands") -> None:
     study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
     studies = study.add_subparsers(dest="study", required=True)
     honesty = studies.add_parser("honesty", help="how many lies the experience model accepts, by kind")
@@ -116,16 +136,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     recorded.add_argument("--output", type=Path, help="default: where the bundled ones are")
     recorded.set_defaults(run=_evaluation_set)
-
-    bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
-    bench.add_argument("name", choices=benchmarks())
-    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
-    bench.set_defaults(run=_bench)
-
-    demo = commands.add_parser("demo", help="make the bundled demo workspace")
-    demo.add_argument("--output", type=Path, default=ROOT / "assets/demo")
-    demo.set_defaults(run=_demo)
-    return parser
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -193,7 +203,8 @@ def _honesty(options: argparse.Namespace) -> None:
     retriever = _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     figures = honesty.measure(model, suite, retriever, Switches(k=options.k))
-    command = f"dreamgym study honesty --tasks {options.tasks} --per-kind {options.per_kind} --k {options.k}"
+    command = f"dreamgym study honesty --model {options.model} --tasks {options.tasks} --per-kind {options.per_kind}"
+    command += f" --k {options.k}" + (f" --buffer {options.buffer}" if options.buffer else "")
     publish({"model": model.name, "split": "test", **figures}, command, options.output)
 
 
