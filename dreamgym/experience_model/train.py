@@ -41,7 +41,7 @@ class FitSettings:
     threads: int = 0
     """CPU threads; 0: all cores."""
     bfloat16: bool | None = None
-    """Mixed precision; None: where the processor has it (1.9 times faster per core for nano on an AMD EPYC)."""
+    """Mixed precision; None: where the processor has it, which is faster per core."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
