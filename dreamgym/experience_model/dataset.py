@@ -30,7 +30,7 @@ Segment = tuple[str, bool]
 class RowSettings:
     """How rows are varied."""
 
-    demonstrations_share: float = 0.15
+    demonstrations_share: float = 0.4
     """Share of steps with demonstrations."""
     max_k: int = 2
     """At most this many demonstrations in a step."""

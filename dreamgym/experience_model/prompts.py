@@ -85,11 +85,13 @@ def reply_text(transition: Transition, reasoning: str | None) -> str:
 
 
 def demonstration_text(demonstration: Demonstration) -> str:
-    """A neighbour in one line: state without its feedback, action, what came of it."""
+    """A neighbour in one line: action, what came of it.
+
+    Without the neighbour's state: nano took a thing that stood there for one of its own (measured: CONTRIBUTING).
+    """
     step = demonstration.transition
-    lines = [line for line in step.state.split("\n")[1:] if not line.startswith("places: ")] or [step.state]
     outcome = step.next_state.split("\n", 1)[0]
-    return f"<demo>{neutral('; '.join(lines))} > {neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
+    return f"<demo>{neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
 
 
 def head_text(task: Task, history: Sequence[Transition], state: str, *, use_history: bool = True) -> str:

@@ -56,7 +56,7 @@ class NanoRecipe:
     shape: nano.NanoShape = nano.NanoShape()
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
-    episodes: FitSettings = FitSettings(steps=900, batch_size=8, learning_rate=2e-3, max_length=2048)
+    episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
     policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
     num_test_tasks: int = 60
     seed: int = 0

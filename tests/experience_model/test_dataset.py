@@ -61,7 +61,7 @@ def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) 
             thing = episode.transitions[1].action.removeprefix("open ")
             text = "".join(text for row in rows(retriever, settings, [episode]) for text, _ in row)
             shown = re.findall(r"<demo>(.*?)</demo>", text, re.DOTALL)
-            assert shown and not any(f"{thing} " in demo or f"{thing};" in demo for demo in shown)
+            assert shown and not any(re.search(rf"{thing}\b", demo) for demo in shown)
 
 
 def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> None:
@@ -87,7 +87,7 @@ def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:
         assert row[0][0] == f"<task>{episode.task.text}</task><state>{step.state}</state><no_history>"
         known = set(re.findall(r"[a-z]+ \d+", step.state + action + step.next_state + episode.task.text))
         assert set(re.findall(r"[a-z]+ \d+", text)) <= known
-        assert "was seen before" not in text and "Seen at" not in text
+        assert not re.search(r"Seen (open )?[a-z]+ \d+ ✓", text)
         found += 1
     assert found == 4
 

@@ -152,19 +152,10 @@ def test_without_reasoning_the_prompt_ends_with_its_control_token() -> None:
 
 
 def test_demonstrations_stand_between_the_action_and_the_reply() -> None:
-    shown = (
-        "<demo>at: countertop 1; holding: nothing; here: egg 1, mug 1 > take egg 1 from countertop 1 > "
-        "You pick up the egg 1 from the countertop 1. 0.0</demo>"
-    )
+    shown = "<demo>take egg 1 from countertop 1 > You pick up the egg 1 from the countertop 1. 0.0</demo>"
     assert demonstration_text(NEAR) == shown
     prompt = prompt_text(make_task(), [], FIRST, "look", [NEAR, NEAR])
     assert prompt.endswith(f"<action>look</action>{shown}{shown}<think>")
-
-
-def test_a_demonstration_of_a_first_state_leaves_the_list_of_places_out() -> None:
-    assert "places" not in demonstration_text(replace(NEAR, transition=EPISODE.transitions[0]))
-    one_line = replace(EPISODE.transitions[0], state="A dark room.")
-    assert demonstration_text(replace(NEAR, transition=one_line)).startswith("<demo>A dark room. > go")
 
 
 def test_the_reply_ends_with_the_stop_text() -> None:

@@ -66,7 +66,10 @@ class Knowledge:
         self.places: tuple[str, ...] = first.places if first else ()
         self.view: View | None = parse(first_state) if first_state else first
         self.last_seen: dict[str, View] = {}
+        self.last_open: dict[str, View] = {}
+        """The last view of each place in which its things were visible."""
         self.contents: dict[str, tuple[str, ...]] = {}
+        """The things of those views."""
         self.conditions: dict[str, tuple[str, ...]] = {}
         self.taken_from: dict[str, str] = {}
         self.fits: dict[tuple[str, str], bool] = {}
@@ -105,6 +108,7 @@ class Knowledge:
         if view.holding:
             self.conditions[view.holding] = view.conditions
         if view.here is not None:
+            self.last_open[view.place] = view
             self.contents[view.place] = view.here
             for name in view.objects_here:
                 self.fits[kind(name), kind(view.place)] = True

@@ -8,7 +8,7 @@ action.
 import random
 
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, KNIVES, Command, Knowledge, parse_action
-from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse
+from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse, quote
 from dreamgym.types import Transition
 
 
@@ -35,7 +35,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random) -> str:
     ]
     if worked:
         sentences += [*_memory(known, command), *_goal(known, transition.action, command, after, rng)]
-    return " ".join(sentences)
+    return " ".join(sentences).replace("\n ", "\n")
 
 
 def _situation(view: View, rng: random.Random) -> str:
@@ -51,8 +51,9 @@ def _situation(view: View, rng: random.Random) -> str:
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
     """What the action needs, one thing at a time against what is seen, up to the first that is missing.
 
-    Each check ends with the one name that is looked for and its mark, so that a mark is a match of two names, and the
-    verdict after the marks has nothing left to find out. A small model learns such matches, and no others.
+    Each check names what is there, then the one name that is looked for and its mark, so that a mark is a match of two
+    names side by side, and the verdict after the marks has nothing left to find out. A small model learns such matches,
+    and no others.
     """
     if command is None:
         return ["A command of this world ✗."]
@@ -67,14 +68,15 @@ def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
 def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bool]]:
     """Conditions in the order of `Knowledge.verdict`."""
     thing, place = command.thing, command.place
-    at, holding = (f"at {place}", view.place == place), (f"holding {thing}", view.holding == thing)
+    at = (f"at {view.place}: {place}", view.place == place)
+    holding = (f"holding {view.holding or 'nothing'}: {thing}", view.holding == thing)
     is_open = [(f"open {place}", bool(view.is_open))] if view.is_open is not None else []
     here = "not visible" if view.here is None else _list(view.here)
     among = (f"among {here}: {thing}", view.here is None or thing in view.objects_here)
     match command.verb:
         case "go":
             in_room = [(f"in this room {place}", place in known.places)] if known.places else []
-            return [*in_room, (f"away from {place}", view.place != place)]
+            return [*in_room, (f"other than {view.place}: {place}", view.place != place)]
         case "open" | "close" as verb:
             now = ("closed" if verb == "open" else "open", view.is_open == (verb == "close"))
             return [at, (f"a door on {place}", view.is_open is not None), (f"{now[0]} {place}", now[1])]
@@ -87,7 +89,8 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bo
         case "heat" | "clean" | "cool" as verb:
             return [holding, at, (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])]
         case "slice":
-            return [(f"holding {place}", view.holding == place), (f"a knife {place}", kind(place) in KNIVES), among]
+            knife = (f"holding {view.holding or 'nothing'}: {place}", view.holding == place)
+            return [knife, (f"a knife {place}", kind(place) in KNIVES), among]
         case "use":
             return [(f"a switch on {thing}", kind(thing).endswith("lamp")), among]
         case "examine":
@@ -97,16 +100,16 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bo
 
 
 def _memory(known: Knowledge, command: Command | None) -> list[str]:
-    """What was seen before of a place that comes into view."""
-    if command is not None and command.verb == "go":
-        seen = known.last_seen.get(command.place)
-        if seen is None:
-            return [f"{command.place} is new."]
-        return [f"Seen at {command.place}: {'closed' if seen.here is None else _list(seen.here)}."]
-    if command is not None and command.verb == "open":
-        inside = known.contents.get(command.place)
-        return [f"Inside was {_list(inside)}." if inside is not None else "Inside is new."]
-    return []
+    """What was last seen of a place that comes into view, quoted as the states wrote it.
+
+    A quotation goes on as the text that it repeats went on, which is what a small model does best.
+    """
+    if command is None or command.verb not in ("go", "open"):
+        return []
+    opened = command.verb == "open"
+    seen = (known.last_open if opened else known.last_seen).get(command.place)
+    asked = f"Seen{' open' * opened} {command.place}"
+    return [f"{asked} ✗." if seen is None else f"{asked} ✓:\n{quote(seen)}\n"]
 
 
 def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) -> str:

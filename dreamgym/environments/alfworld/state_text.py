@@ -77,12 +77,17 @@ def short_feedback(text: str, action: str) -> str:
 
 def render(view: View) -> str:
     """View to state text."""
+    lines = [view.feedback, quote(view)]
+    return "\n".join([*lines, f"places: {', '.join(view.places)}"] if view.places else lines)
+
+
+def quote(view: View) -> str:
+    """The lines that say what is so: place, hand, visible things."""
     door = {None: "", True: " (open)", False: " (closed)"}[view.is_open]
     held = view.holding or "nothing"
     notes = f" ({', '.join(view.conditions)})" if view.conditions else ""
     here = "not visible" if view.here is None else ", ".join(view.here) or "nothing"
-    lines = [view.feedback, f"at: {view.place}{door}", f"holding: {held}{notes}", f"here: {here}"]
-    return "\n".join([*lines, f"places: {', '.join(view.places)}"] if view.places else lines)
+    return f"at: {view.place}{door}\nholding: {held}{notes}\nhere: {here}"
 
 
 def parse(text: str) -> View | None:
