@@ -19,6 +19,7 @@ from dreamgym.experience_model.dataset import Segment
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
+    from trl import SFTConfig
 
 IGNORED = -100
 CHECKPOINT_EVERY = 100
@@ -111,7 +112,7 @@ def fit(
     """
     import torch
     from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     from dreamgym.experience_model.optimizer import MuonWithAdamW  # noqa: PLC0415  loads torch
 
@@ -120,7 +121,35 @@ def fit(
     torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    config = SFTConfig(
+    trainer = SFTTrainer(
+        model=model,
+        args=_config(settings, checkpoints),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        data_collator=_collator(int(tokenizer.pad_token_id)),
+        optimizers=(MuonWithAdamW(model, settings.learning_rate), None),
+    )
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    seconds = time.perf_counter() - start
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    tail = losses[-max(1, len(losses) // 10) :]
+    trainer.save_model(str(folder))
+    return FitResult(
+        loss=sum(tail) / max(len(tail), 1),
+        seconds=seconds,
+        num_rows=len(dataset),
+        num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
+        num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
+    )
+
+
+def _config(settings: FitSettings, checkpoints: Path) -> "SFTConfig":
+    """The settings in TRL's words."""
+    import torch
+    from trl import SFTConfig
+
+    return SFTConfig(
         output_dir=str(checkpoints),
         max_steps=settings.steps,
         per_device_train_batch_size=settings.batch_size,
@@ -141,27 +170,6 @@ def fit(
         save_total_limit=1,
         report_to=[],
         disable_tqdm=True,
-    )
-    trainer = SFTTrainer(
-        model=model,
-        args=config,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        data_collator=_collator(int(tokenizer.pad_token_id)),
-        optimizers=(MuonWithAdamW(model, settings.learning_rate), None),
-    )
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
-    seconds = time.perf_counter() - start
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    tail = losses[-max(1, len(losses) // 10) :]
-    trainer.save_model(str(folder))
-    return FitResult(
-        loss=sum(tail) / max(len(tail), 1),
-        seconds=seconds,
-        num_rows=len(dataset),
-        num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
-        num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
     )
 
 

@@ -29,19 +29,21 @@ def build(context: Context) -> TabHandles:
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
-    job = gr.State("")
+    job = gr.State(("", ""))
     shown = [main, side, job, column, trajectory, mode, *settings]
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         chosen = page.choose(selection)
         progress = page.begin(chosen)
         # A new number makes this session follow anew; a finished comparison needs nobody to follow it.
-        follows = gr.skip() if progress.done else str(next(jobs))
+        follows = gr.skip() if progress.done else (str(next(jobs)), chosen.notice)
         values = [*page.view(chosen, progress), follows, *_form(page, chosen)]
         return chosen.selection, values
 
-    def follow(request: gr.Request, selection: Selection, number: str) -> Iterator[list[Any]]:
-        chosen = page.choose(selection)
+    def follow(request: gr.Request, selection: Selection, job: tuple[str, str]) -> Iterator[list[Any]]:
+        number, notice = job
+        # The selection is resolved by now, so that only the job still knows why the address could not be followed.
+        chosen = replace(page.choose(selection), notice=notice)
         for progress in page.follow(str(request.session_hash), number, chosen):
             yield page.view(chosen, progress)
 

@@ -41,12 +41,16 @@ def build(context: Context) -> TabHandles:
 
     def narrow(selection: Selection, kind: str, text: str, *values: str) -> list[Any]:
         wanted: dict[str, Any] = {name: value or "" for name, value in zip(FILTERS, values, strict=True)}
-        wanted |= {"rows": kind or "transitions", "text": (text or "").strip(), "page": 1}
-        seen = view(context.services.reader, context.services.retriever, replace(selection, **wanted))
+        wanted |= {"rows": kind or "transitions", "text": (text or "").strip()}
+        if all(getattr(selection, name) == value for name, value in wanted.items()):
+            return [gr.skip()] * (2 + len(shown))
+        seen = view(context.services.reader, context.services.retriever, replace(selection, page=1, **wanted))
         return [seen.selection, to_query(seen.selection), *_content(seen)]
 
+    # A Textbox has its `input` from key presses alone: not from pasting, nor from Backspace. Its `change` has all, and
+    # the lab's own writing too, which narrows nothing.
     gr.on(
-        [rows.input, search.input, *(box.input for box in filters)],
+        [rows.input, search.change, *(box.input for box in filters)],
         narrow,
         [context.selection, rows, search, *filters],
         [context.selection, context.address, *shown],

@@ -121,9 +121,9 @@ def _row(row: TransitionRow | TrajectoryRow, selection: Selection) -> dict[str, 
 
 def _empty(reader: ExperienceReader, selection: Selection) -> dict[str, Any]:
     noun = selection.rows
-    counts = reader.counts()
-    total = counts["num_trajectories" if noun == "trajectories" else "num_transitions"]
-    if not counts["num_trajectories"]:
+    nothing: dict[str, Any] = dict.fromkeys(FILTER_NAMES, "")
+    total = read_page(reader, replace(selection, **nothing, page=1)).num_rows
+    if not total:
         return {
             "title": f"No {noun} in this workspace",
             "text": "Collect some from the real engine, or start the lab with the path of a folder that does not exist "

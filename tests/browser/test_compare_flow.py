@@ -130,8 +130,11 @@ def test_without_an_engine_a_dream_cannot_be_replayed_and_says_why(url: str, pag
 
 def test_an_address_of_nothing_falls_back_and_says_so(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=compare&t=tr-000000000000.7&mode=nonsense")
-    expect(page.locator("#dg-comparison .dg-alert")).to_contain_text("tr-000000000000")
+    alert = page.locator("#dg-comparison .dg-alert")
+    expect(alert).to_contain_text("tr-000000000000")
     expect(page.locator("#dg-comparison h2")).to_have_text(REAL.task.text)
+    finished(page)
+    expect(alert).to_contain_text("tr-000000000000")
 
 
 def test_the_comparison_fits_a_phone(url: str, phone: Any) -> None:

@@ -96,6 +96,21 @@ def test_search_and_filters_narrow_the_list_and_stand_in_the_address(url: str, p
     expect(page.locator("#dg-filter-world input")).to_have_value("Dream")
 
 
+def test_pasting_and_erasing_narrow_the_list_too(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect")
+    foot = page.locator("#dg-list .dg-foot")
+    expect(foot).to_contain_text("of ")
+    everything = foot.inner_text()
+    field = page.locator("#dg-search input")
+    field.fill("heat potato")
+    expect(foot).to_contain_text("1–2 of 2")
+    field.press("Control+A")
+    field.press("Backspace")
+    expect(foot).to_have_text(everything)
+    address_has(page, "tab=inspect")
+    assert "q=" not in page.url
+
+
 def test_a_filter_without_matches_says_which_one_to_drop(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect&q=pan&world=dream")
     empty = page.locator("#dg-list .dg-empty")
