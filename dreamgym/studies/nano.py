@@ -13,6 +13,7 @@ import logging
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,9 @@ class NanoRecipe:
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
     """Single steps from each episode, for the first stage."""
+    small_buffer: int = 20
+    """Half of the rows show neighbours from every so many-th trajectory alone. Among all of them the nearest step has
+    nearly always the same outcome, and a model that learns to copy it is lost with the small buffer of a beginning."""
     shape: nano.NanoShape = nano.NanoShape()
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
@@ -120,16 +124,34 @@ def experience_model_stage(
     first = folder.with_name(f"{folder.name}-single-steps")
     if not (folder / "fit.json").exists():
         log.info("writing rows with reasoning for %d trajectories", len(trajectories))
+        retrievers = [retriever, _small(recipe, trajectories, folder.with_name("experience-small.sqlite"))]
         settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
-        rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
+        rows = [row for each in settings for row in _rows(trajectories, retrievers, each)]
         if not (first / "fit.json").exists():
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
-            short_rows = list(episode_rows(trajectories, retriever, alone))
+            short_rows = list(_rows(trajectories, retrievers, alone))
             tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows + short_rows)
             model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
             _fit(model, tokenizer, short_rows, recipe.single_steps, first)
         _fit(*nano.load(first), rows, recipe.episodes, folder)
     return [_read_json(each / "fit.json") for each in (first, folder)]
+
+
+def _small(recipe: NanoRecipe, trajectories: list[Trajectory], path: Path) -> Retriever:
+    """A buffer of a part of the trajectories."""
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        for trajectory in trajectories[:: recipe.small_buffer]:
+            buffer.add(trajectory)
+    return Retriever([path], HashedNgrams())
+
+
+def _rows(
+    trajectories: list[Trajectory], retrievers: Sequence[Retriever], settings: RowSettings
+) -> Iterator[list[Segment]]:
+    """Rows of one pass; each buffer serves as many trajectories, and other ones in the next pass."""
+    for number, retriever in enumerate(retrievers):
+        first = (number + settings.seed) % len(retrievers)
+        yield from episode_rows(trajectories[first :: len(retrievers)], retriever, settings)
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:
