@@ -103,6 +103,7 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--temperature", type=float, default=0.0)
     for part in ("history", "reasoning", "retrieval"):
         evaluate.add_argument(f"--no-{part}", dest=part, action="store_false")
+    evaluate.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
     evaluate.add_argument("--threads", type=int, help="of torch; default: its own choice")
@@ -118,9 +119,19 @@ def _add_studies(commands: "Commands") -> None:
     honesty.add_argument("--tasks", type=int, default=60, help="test tasks whose episodes the lies are told in")
     honesty.add_argument("--per-kind", type=int, default=300)
     honesty.add_argument("--k", type=int, default=2)
+    honesty.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
     honesty.add_argument("--output", type=Path, help="default: the standard output")
     honesty.set_defaults(run=_honesty)
 
+    exploit = studies.add_parser("exploit", help="an optimiser let loose on the dream, measured in the real engine")
+    exploit.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    exploit.add_argument("--policy", default=str(ROOT / "assets/models/nano-policy"), help="the warm start's folder")
+    exploit.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    exploit.add_argument("--remedies", nargs="*", default=[], choices=["guard", "brakes"])
+    exploit.add_argument("--iterations", type=int, default=15)
+    exploit.add_argument("--seed", type=int, default=0)
+    exploit.add_argument("--output", type=Path, help="default: the standard output")
+    exploit.set_defaults(run=_exploit)
     ablations = studies.add_parser("ablations", help="history, reasoning, retrieval off, k, and two baselines (Fig. 4)")
     ablations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     ablations.add_argument(
@@ -174,13 +185,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.evaluate import evaluate, evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
 
-    switches = Switches(options.history, options.reasoning, options.retrieval, options.k, options.temperature)
+    names = ("history", "reasoning", "retrieval", "k", "temperature", "guard")
+    switches = Switches(**{name: getattr(options, name) for name in names})
     retriever = _retriever(options.buffer, options.encoder)
     model = ExperienceModel(TransformersEngine(model_path(options.model), num_threads=options.threads))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
     if options.output:
-        publish(figures, " ".join(["dreamgym", *sys.argv[1:]]), options.output)
+        publish(figures, _command(), options.output)
     if options.json:
         print(json.dumps(figures, indent=2))
         return
@@ -202,10 +214,25 @@ def _honesty(options: argparse.Namespace) -> None:
     model = ExperienceModel(TransformersEngine(model_path(options.model)))
     retriever = _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
-    figures = honesty.measure(model, suite, retriever, Switches(k=options.k))
-    command = f"dreamgym study honesty --model {options.model} --tasks {options.tasks} --per-kind {options.per_kind}"
-    command += f" --k {options.k}" + (f" --buffer {options.buffer}" if options.buffer else "")
-    publish({"model": model.name, "split": "test", **figures}, command, options.output)
+    figures = honesty.measure(model, suite, retriever, Switches(k=options.k, guard=options.guard))
+    publish({"model": model.name, "split": "test", **figures}, _command(), options.output)
+
+
+def _exploit(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
+    from dreamgym.studies import exploit  # noqa: PLC0415
+
+    model = ExperienceModel(TransformersEngine(model_path(options.model), device="cpu"))
+    policy = TransformersEngine(options.policy, device="cpu")
+    optimiser = replace(exploit.Optimiser(), iterations=options.iterations)
+    figures = exploit.run(policy, model, _retriever(options.buffer), options.remedies, options.seed, optimiser)
+    publish(figures, _command(), options.output)
+
+
+def _command() -> str:
+    """What was typed, for result files."""
+    return " ".join(["dreamgym", *sys.argv[1:]])
 
 
 def _ablations(options: argparse.Namespace) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from dreamgym.types import Split, Task, Trajectory, Transition
+from dreamgym.types import Failure, Split, Task, Trajectory, Transition
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dreamgym.environments.facts import Fact
-    from dreamgym.environments.judgement import Agreement, Expected, Plausibility
+    from dreamgym.environments.judgement import Agreement, Contradiction, Expected, Plausibility
 
 
 class Environment(Protocol):
@@ -164,6 +164,11 @@ class EnvironmentModule(Protocol):
     ) -> "Plausibility":
         """Judge a dreamed outcome that is not determined: its form, and whether it can be."""
 
+    def contradict(
+        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+    ) -> "Contradiction | None":
+        """Say what a dreamed outcome claims against the states before it; None where it claims nothing too much."""
+
     def check_reasoning(self, reasoning: str, next_state: str, success: bool) -> "Agreement":
         """Lay a reply's reasoning beside the outcome in the same reply."""
 
@@ -188,8 +193,8 @@ class EnvironmentBatch(Protocol):
     def reset(self, tasks: Sequence[Task]) -> list[str]:
         """Return the first states, one per slot."""
 
-    def step(self, actions: Sequence[str | None]) -> list["Transition | None"]:
-        """Step every slot that has an action; None for a slot without one."""
+    def step(self, actions: Sequence[str | None]) -> list["Transition | Failure | None"]:
+        """Step every slot that has an action; None for a slot without one, a Failure where the episode broke off."""
 
 
 class TrajectorySink(Protocol):

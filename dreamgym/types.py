@@ -72,6 +72,8 @@ class Transition:
     """Demonstrations that stood in the prompt, closest first."""
     seconds: float | None = None
     """Wall time of the step."""
+    contradiction: str | None = None
+    """Why the guard refused what the experience model's reply says; None: it did not."""
 
 
 @dataclass(frozen=True, slots=True)

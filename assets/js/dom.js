@@ -97,11 +97,15 @@ window.dg = (() => {
   };
 
   const notice = (text) => el('div', { class: 'dg-alert', role: 'status' }, el('b', {}, 'Not found'), el('span', {}, text));
+  // What a reply claimed, and why the guard did not let it happen.
+  const guard = (g) => el('div', {},
+    el('p', {}, el('span', { class: 'dg-chip warn' }, '⊘ refused by the guard'), ' ', g.reason),
+    g.claim && el('p', { class: 'dg-meta' }, 'The reply says: ', g.claim));
   const command = (text) => {
     const button = el('button', { type: 'button', class: 'dg-btn s' }, 'Copy');
     button.addEventListener('click', () => copy(text, button));
     return el('div', { class: 'dg-term' }, el('pre', {}, text), button);
   };
 
-  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, command };
+  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
 })();

@@ -50,6 +50,7 @@ const body = {
   },
   done: (v) => [before(v.state), action(v),
     v.reasoning && part('Reasoning', '', dg.fold(v.reasoning, 12)),
+    v.guard && part('Guard', '', dg.guard(v.guard)),
     part('Next state', `${sub('s', v.number)} against ${sub('s', v.number - 1)}`,
       el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
     part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),

@@ -50,3 +50,13 @@ class Agreement:
     def whole(self) -> bool:
         """There is a verdict, and nothing in the reasoning contradicts the prediction."""
         return self.verdict is True and self.marks is not False and self.goal
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A dreamed outcome that claims more than the dream's own earlier states allow."""
+
+    reason: str
+    """A clause: what is claimed, and the fact against it."""
+    state: str
+    """The state of a world that did not let it happen."""

@@ -10,9 +10,10 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamgym.characters import whole
+from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import prompts
 from dreamgym.interfaces import Engine, OnText, Reply, Session
@@ -38,6 +39,8 @@ class Switches:
     """0.0 is greedy."""
     seed: int = 0
     """Of the random numbers when temperature is above 0."""
+    guard: bool = False
+    """On: a step that claims more than the dream's own earlier states allow is refused, and says so."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -74,6 +77,8 @@ class Prediction:
     num_tokens: int
     seconds: float
     """Wall time of the batch that this step was part of."""
+    contradiction: str | None = None
+    """Why the guard refused what `raw_reply` says; state and reward are then those of a refused action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ class DreamSession:
             raise
         seconds = time.perf_counter() - start
         return [
-            None if query is None else read_reply(opening, reply, seconds)
+            None if query is None else _guarded(query, read_reply(opening, reply, seconds), switches)
             for query, reply in zip(queries, replies, strict=True)
         ]
 
@@ -228,6 +233,20 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
     )
 
 
+def _guarded(
+    query: Query, answer: Prediction | MalformedPrediction, switches: Switches
+) -> Prediction | MalformedPrediction:
+    """Refuse what the states so far forbid, when the guard is on; the model need not have been shown them."""
+    if not switches.guard or isinstance(answer, MalformedPrediction):
+        return answer
+    module = environment_module(query.task.environment)
+    claimed = answer.success or answer.reward > 0
+    found = module.contradict(query.task, query.history, query.state, query.action, answer.next_state, claimed)
+    if found is None:
+        return answer
+    return replace(answer, next_state=found.state, reward=0.0, done=False, success=False, contradiction=found.reason)
+
+
 def to_transition(query: Query, prediction: Prediction) -> Transition:
     """A dreamed step as a stored one."""
     return Transition(
@@ -242,4 +261,5 @@ def to_transition(query: Query, prediction: Prediction) -> Transition:
         raw_reply=prediction.raw_reply,
         neighbours=tuple(Neighbour(d.transition_id, d.similarity) for d in query.demonstrations),
         seconds=prediction.seconds,
+        contradiction=prediction.contradiction,
     )

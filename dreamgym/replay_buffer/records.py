@@ -73,6 +73,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "reasoning": transition.reasoning,
             "raw_reply": transition.raw_reply,
             "neighbours": json.dumps([[n.transition_id, n.similarity] for n in transition.neighbours]),
+            "contradiction": transition.contradiction,
         }
     if failure := trajectory.failure:
         state = trajectory.transitions[-1].next_state if trajectory.transitions else trajectory.task.first_state
@@ -93,6 +94,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "reasoning": None,
             "raw_reply": failure.raw_reply,
             "neighbours": "[]",
+            "contradiction": None,
         }
 
 
@@ -126,6 +128,7 @@ def read_transition(record: Mapping[str, Any] | sqlite3.Row) -> Transition:
         raw_reply=record["raw_reply"],
         neighbours=tuple(Neighbour(key, similarity) for key, similarity in json.loads(record["neighbours"])),
         seconds=record["seconds"],
+        contradiction=record["contradiction"] if "contradiction" in record.keys() else None,  # noqa: SIM118  a Row
     )
 
 

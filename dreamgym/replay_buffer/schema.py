@@ -110,6 +110,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "INSERT INTO transitions_text (transitions_text) VALUES ('rebuild')",
     ),
+    ("ALTER TABLE transitions ADD COLUMN contradiction TEXT",),
 )
 
 

@@ -7,6 +7,7 @@ import gradio as gr
 
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import Switches
+from lab.viewmodels.switches import PARTS
 
 
 def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
@@ -27,8 +28,14 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
         )
         with gr.Row(elem_classes="dg-switches"):
             parts: list[Any] = [
-                gr.Checkbox(True, label=label, container=False, min_width=0, elem_id=f"{prefix}-{label.lower()}")
-                for label in ("History", "Reasoning", "Retrieval")
+                gr.Checkbox(
+                    getattr(default, name),
+                    label=name.capitalize(),
+                    container=False,
+                    min_width=0,
+                    elem_id=f"{prefix}-{name}",
+                )
+                for name in PARTS
             ]
             parts.append(
                 gr.Number(default.k, label="k", precision=0, minimum=0, maximum=16, min_width=0, elem_id=f"{prefix}-k")
@@ -50,7 +57,8 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
 
 def read_settings(values: Sequence[bool | float | None]) -> Switches:
     """Values of the controls to settings; ConfigError when one is out of range."""
-    history, reasoning, retrieval, k, temperature = values
+    history, reasoning, retrieval, guard, k, temperature = values
     if k is None or temperature is None:
         raise ConfigError("k and temperature need a number")
-    return Switches(bool(history), bool(reasoning), bool(retrieval), int(k), float(temperature))
+    parts = {"history": bool(history), "reasoning": bool(reasoning), "retrieval": bool(retrieval), "guard": bool(guard)}
+    return Switches(**parts, k=int(k), temperature=float(temperature))

@@ -112,6 +112,7 @@ def _form(page: ComparePage, chosen: Chosen) -> list[Any]:
         switches.history,
         switches.reasoning,
         switches.retrieval,
+        switches.guard,
         switches.k,
         switches.temperature,
     ]

@@ -233,6 +233,8 @@ def _notes(steps: Sequence[StepComparison], index: int, mode: Mode) -> list[str]
     notes = [f"{_end(step.real, 'real')}, {_end(step.dream, 'dream')}"] if "end" in step.differences else []
     if "end" not in step.differences and isinstance(step.real, Transition) and step.real.terminated:
         notes.append("both say done")
+    if isinstance(step.dream, Transition) and step.dream.contradiction:
+        notes.append(f"the guard refused: {step.dream.contradiction}")
     origin = inherited_from(steps, index) if mode != "open" else None
     if origin is not None:
         notes.append(f"follows from step {origin}")

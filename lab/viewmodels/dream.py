@@ -11,7 +11,7 @@ from dreamgym.environments.facts import Fact
 from dreamgym.types import Transition
 from lab.viewmodels.diff import changed_chips, inline_diff
 from lab.viewmodels.episode import Dream
-from lab.viewmodels.inspect_step import FIRST_STATE_ONLY
+from lab.viewmodels.inspect_step import FIRST_STATE_ONLY, guard_view
 from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
 
 
@@ -44,11 +44,12 @@ def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[st
         rows.append(
             {"step": len(rows), "action": running.action, "world": "dream", "note": "dreaming", "kind": "running"}
         )
+    refused = sum(transition.contradiction is not None for transition in dream.steps)
     for row in rows:
         row["current"] = row["step"] == (len(rows) - 1 if running else at)
     return {
         "rows": rows,
-        "summary": counted(len(dream.steps), "step"),
+        "summary": ", ".join([counted(len(dream.steps), "step"), *([f"{refused} refused"] if refused else [])]),
         "can_undo": dream.num_shown > 0 and running is None,
         "origin": dream.origin,
     }
@@ -58,6 +59,8 @@ def _step_note(transition: Transition) -> str:
     parts = [f"r {reward_figure(transition.reward)}"] if transition.reward else []
     if transition.terminated:
         parts.append("solved" if transition.success else "ended")
+    if transition.contradiction:
+        parts.append("⊘ refused")
     return ", ".join(parts)
 
 
@@ -102,6 +105,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "action": transition.action,
         "actor": "you" if at > dream.num_given else "stored",
         "reasoning": transition.reasoning,
+        "guard": guard_view(transition),
         "next_state": inline_diff(_before(transition), transition.next_state),
         "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
         "figures": figures,

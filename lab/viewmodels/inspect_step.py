@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.facts import Fact, changed
+from dreamgym.experience_model.prompts import ParsedReply, parse
 from dreamgym.types import Failure, Task, Trajectory, Transition, transition_id
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
@@ -131,6 +132,7 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "action_label": f"a{subscript(step)}",
         "reasoning": transition.reasoning,
         "reasoning_label": counted(len(transition.reasoning.split()), "word") if transition.reasoning else "",
+        "guard": guard_view(transition),
         "fold_lines": FOLD_LINES,
         "next_state": segments or [("equal", transition.next_state)],
         "next_label": f"s{subscript(step)}" + (f" against s{subscript(step - 1)}" if against_state else ""),
@@ -142,6 +144,16 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "outcome": _outcome(transition),
         "raw_reply": transition.raw_reply,
     }
+
+
+def guard_view(transition: Transition) -> dict[str, str] | None:
+    """Why the guard refused this step, and what the reply had said; None when it did not."""
+    if transition.contradiction is None:
+        return None
+    said = parse(transition.raw_reply or "")
+    claim = said.state.split("\n", 1)[0] if isinstance(said, ParsedReply) else ""
+    claim += " Reward 1." if isinstance(said, ParsedReply) and said.reward == 1 else ""
+    return {"reason": transition.contradiction, "claim": claim}
 
 
 def _changed(task: Task, transition: Transition) -> list[Chip] | None:

@@ -9,14 +9,16 @@ from dataclasses import replace
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import Switches
 
-_PARTS = ("history", "reasoning", "retrieval")
+PARTS = ("history", "reasoning", "retrieval", "guard")
+"""What can be switched on and off."""
 _NUMBER = re.compile(r"([kts])(\d{1,6}(?:\.\d{1,3})?)")
 
 
 def write_switches(switches: Switches) -> str:
     """Settings to text; "" when all are at their default."""
     default = Switches()
-    words = [f"no-{name}" for name in _PARTS if not getattr(switches, name)]
+    changed = [name for name in PARTS if getattr(switches, name) != getattr(default, name)]
+    words = [name if getattr(switches, name) else f"no-{name}" for name in changed]
     words += [f"k{switches.k}"] if switches.k != default.k else []
     words += [f"t{switches.temperature:g}"] if switches.temperature != default.temperature else []
     words += [f"s{switches.seed}"] if switches.seed != default.seed else []
@@ -33,8 +35,8 @@ def read_switches(text: str) -> Switches:
 
 def _apply(switches: Switches, word: str) -> Switches:
     match = _NUMBER.fullmatch(word)
-    if word in {f"no-{name}" for name in _PARTS}:
-        return replace(switches, **{word.removeprefix("no-"): False})
+    if (part := word.removeprefix("no-")) in PARTS:
+        return replace(switches, **{part: part == word})
     if match is None or (match[1] != "t" and "." in match[2]):
         return switches
     field, kind = {"k": ("k", int), "t": ("temperature", float), "s": ("seed", int)}[match[1]]
@@ -49,4 +51,5 @@ def describe(switches: Switches) -> str:
     words = ["greedy" if switches.temperature == 0 else f"temperature {switches.temperature:g}"]
     used = switches.k if switches.retrieval else 0
     words.append(f"{used} neighbour{'' if used == 1 else 's'}" if used else "no neighbours")
-    return ", ".join(words + [f"no {name}" for name in ("history", "reasoning") if not getattr(switches, name)])
+    words += [f"no {name}" for name in ("history", "reasoning") if not getattr(switches, name)]
+    return ", ".join([*words, "guarded"] if switches.guard else words)

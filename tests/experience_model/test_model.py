@@ -116,3 +116,33 @@ def test_a_dreamed_step_is_stored_with_its_origin() -> None:
     assert (step.state, step.action, step.next_state) == (FIRST, "look", "You look.")
     assert step.raw_reply == answer.raw_reply and step.confidence == answer.confidence
     assert step.neighbours[0] == Neighbour("tr-1.3", 0.5)
+
+
+LIE = (
+    "So it works.</think><state>You pick up the egg 1 from the fridge 1.\nat: middle of the room\nholding: egg 1\n"
+    "here: nothing</state><reward>1.0</reward><done>1</done>"
+)
+
+
+def test_the_guard_refuses_a_lie_and_keeps_what_was_said() -> None:
+    query = replace(QUERY, action="take egg 1 from fridge 1")
+    answers = [
+        ExperienceModel(ScriptedEngine([LIE])).predict([query], Switches(guard=guard))[0] for guard in (False, True)
+    ]
+    believed, refused = answers
+    assert isinstance(believed, Prediction) and isinstance(refused, Prediction)
+    assert believed.success and believed.contradiction is None
+    assert refused.contradiction == "works, although the agent is not at fridge 1"
+    assert refused.next_state == "Nothing happens.\nat: middle of the room\nholding: nothing\nhere: nothing"
+    assert (refused.reward, refused.done, refused.success) == (0.0, False, False)
+    assert refused.raw_reply == believed.raw_reply and refused.confidence == believed.confidence
+    assert to_transition(query, refused).contradiction == refused.contradiction
+
+
+def test_the_guard_leaves_honest_and_unreadable_replies_alone() -> None:
+    for reply in (REPLY.replace("You look.", FIRST.rsplit("\n", 1)[0]), "hm"):
+        plain, guarded = (
+            ExperienceModel(ScriptedEngine([reply])).predict([QUERY], Switches(guard=guard))[0]
+            for guard in (False, True)
+        )
+        assert replace(plain, seconds=0.0) == replace(guarded, seconds=0.0)

@@ -44,6 +44,17 @@ def test_a_done_step_shows_its_change_facts_and_outcome():
     assert view["earlier"]["summary"] == "1 earlier step: go to fridge 1"
 
 
+def test_a_refused_step_shows_what_was_claimed_and_why_it_was_refused():
+    raw = f"<think>Yes.</think><state>{OPENED}</state><reward>1.0</reward><done>1</done>"
+    same = "Nothing happens.\n" + FRIDGE.split("\n", 1)[1]
+    step = Transition(FRIDGE, "open fridge 2", same, 0.0, False, raw_reply=raw, contradiction="works, although no")
+    view = stage_view(dreamed(GO, step), 2, "nano@1", facts)
+    assert view["guard"] == {"reason": "works, although no", "claim": "You open the fridge 1. Reward 1."}
+    assert stage_view(dreamed(GO), 1, "nano@1", facts)["guard"] is None
+    steps = steps_view(dreamed(GO, step), 2)
+    assert steps["summary"] == "2 steps, 1 refused" and steps["rows"][2]["note"] == "⊘ refused"
+
+
 def test_looking_back_says_so_and_shows_the_older_step():
     view = stage_view(dreamed(GO, OPEN), 1, "nano@1", facts)
     assert view["action"] == "go to fridge 1" and view["chip"] is None

@@ -12,6 +12,7 @@ from lab.viewmodels.switches import describe, read_switches, write_switches
         (Switches(), ""),
         (Switches(reasoning=False, k=4, temperature=0.7), "no-reasoning,k4,t0.7"),
         (Switches(history=False, retrieval=False, seed=3), "no-history,no-retrieval,s3"),
+        (Switches(retrieval=False, guard=True), "no-retrieval,guard"),
     ],
 )
 def test_settings_and_text_are_two_sides_of_one_thing(switches, text):
@@ -28,3 +29,4 @@ def test_settings_in_words():
     assert describe(Switches(retrieval=False, temperature=0.7, history=False)) == (
         "temperature 0.7, no neighbours, no history"
     )
+    assert describe(Switches(guard=True)) == "greedy, 2 neighbours, guarded"

@@ -77,6 +77,14 @@ def test_what_is_stored_comes_back_equal(episode: Trajectory, tmp_path: Path) ->
     assert stored.trajectory_id == episode.trajectory_id
 
 
+def test_the_guards_reason_is_stored(tmp_path: Path) -> None:
+    (step,) = dream(1).transitions
+    refused = replace(dream(1), transitions=(replace(step, contradiction="works, although the hand is full"),))
+    with ReplayBuffer(tmp_path / "lab.sqlite", HashedNgrams()) as buffer:
+        buffer.add(refused)
+    assert ExperienceReader([tmp_path / "lab.sqlite"]).trajectory(refused.trajectory_id) == refused
+
+
 def test_the_same_episode_is_stored_once(tmp_path: Path) -> None:
     path = tmp_path / "experience.sqlite"
     with ReplayBuffer(path, ENCODER) as buffer:

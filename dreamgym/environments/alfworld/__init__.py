@@ -12,7 +12,14 @@ from dreamgym.environments.alfworld import reasoning
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.games import data_source, load_tasks
 from dreamgym.environments.alfworld.habits import rule_guess
-from dreamgym.environments.alfworld.judge import check_reasoning, differing_parts, expect, is_refusal, weigh
+from dreamgym.environments.alfworld.judge import (
+    check_reasoning,
+    contradict,
+    differing_parts,
+    expect,
+    is_refusal,
+    weigh,
+)
 from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
 from dreamgym.environments.alfworld.state_text import facts
@@ -24,6 +31,7 @@ __all__ = [
     "action_type",
     "availability",
     "check_reasoning",
+    "contradict",
     "differing_parts",
     "expect",
     "expert_decision",

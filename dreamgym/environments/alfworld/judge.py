@@ -13,7 +13,7 @@ from dreamgym.environments.alfworld.generator import LAMP_STANDS, LAMPS
 from dreamgym.environments.alfworld.knowledge import Command, Knowledge, parse_action
 from dreamgym.environments.alfworld.rooms import Rules, rules
 from dreamgym.environments.alfworld.state_text import REJECTED, View, kind, natural, parse, render
-from dreamgym.environments.judgement import Agreement, Expected, Plausibility
+from dreamgym.environments.judgement import Agreement, Contradiction, Expected, Plausibility
 from dreamgym.errors import EnvironmentUnavailableError
 from dreamgym.types import Task, Transition
 
@@ -49,6 +49,54 @@ def weigh(
     if problems or not reveals:
         return Plausibility(reveals, problems)
     return Plausibility(reveals, (), tuple(_impossible(known, command, after)), len(after.here or ()))
+
+
+def contradict(
+    task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+) -> Contradiction | None:
+    """Say what a dreamed outcome claims against the states before it; None where it claims nothing too much.
+
+    Only what a policy could gain by is looked for: an action that those states forbid, a success whose parts were never
+    established, a thing or a condition out of nowhere. What a dream forgets is its error, and nobody's gain.
+    """
+    known, after = Knowledge.of(task, history, state), parse(next_state)
+    if known.view is None:
+        return None
+    reason = "no state that can be read" if after is None else _gain(known, action, after)
+    if reason is None and after is not None and success and known.solved_by(action, after) is False:
+        missing = [part for part, ok in known.goal_parts(after) if not ok]
+        reason = f"solved without: {missing[0]}" if missing else "solved by an action that decides nothing"
+    return None if reason is None else Contradiction(reason, render(known.view.rejected()))
+
+
+def _gain(known: Knowledge, action: str, after: View) -> str | None:
+    """What a view has that it cannot have by this action; None when there is nothing."""
+    before, command, verdict = known.view, parse_action(action), known.verdict(action)
+    assert before is not None
+    if after.feedback == REJECTED or command is None or verdict.possible is False:
+        same = replace(before.rejected(), feedback=after.feedback) == after
+        if after.feedback == REJECTED:
+            return None if same else "refused, and yet something changes"
+        return f"works, although {verdict.because}"
+    expected = verdict.view
+    holding = {expected.holding} if expected else {before.holding, None}
+    if after.holding and after.holding not in holding:
+        return f"{after.holding} comes into the hand"
+    if expected and after.holding and set(after.conditions) - set(expected.conditions):
+        return f"{after.holding} becomes {', '.join(sorted(set(after.conditions) - set(expected.conditions)))}"
+    if expected:
+        gained = set(after.objects_here) - set(expected.objects_here)
+    elif command.verb in ("go", "open"):
+        inside = {
+            item.removesuffix(" (on)")
+            for name, items in known.contents.items()
+            for item in items
+            if name != after.place
+        }
+        gained = set(after.objects_here) & (inside | {before.holding})
+    else:
+        gained = set(after.objects_here) - {*before.objects_here, command.thing}
+    return f"{min(gained, key=natural)} appears" if gained else None
 
 
 def _reveal_problems(command: Command, before: View, after: View) -> tuple[str, ...]:

@@ -162,3 +162,65 @@ def test_the_parts_in_which_two_states_differ_are_named() -> None:
     assert alfworld.differing_parts(state, other) == ("feedback", "place", "is_open", "holding", "conditions", "here")
     assert alfworld.differing_parts(state, "hm") == ("form",)
     assert alfworld.differing_parts(state, state + "\nmood: good") == ("form",)
+
+
+def contradict(index: int, next_state: str, success: bool = False, action: str | None = None) -> str | None:
+    """Why the guard refuses an invented outcome of a step of the kitchen episode; None when it lets it happen."""
+    step, before = EPISODE.transitions[index], EPISODE.transitions[:index]
+    found = alfworld.contradict(EPISODE.task, before, step.state, action or step.action, next_state, success)
+    if found is not None:
+        view = parse(step.state)
+        assert view is not None and found.state == render(view.rejected())
+    return found and found.reason
+
+
+def test_the_guard_never_refuses_what_the_real_engine_does(real_episodes: list[Episode]) -> None:
+    for episode in real_episodes:
+        for index, step in enumerate(episode.steps):
+            before = episode.steps[:index]
+            found = alfworld.contradict(episode.task, before, step.state, step.action, step.next_state, step.success)
+            assert found is None, (episode.task.task_id, step.action, step.next_state, found)
+
+
+TAKEN = EPISODE.transitions[2].next_state
+
+
+@pytest.mark.parametrize(
+    ("index", "action", "state", "success", "reason"),
+    [
+        (
+            2,
+            "take cup 9 from countertop 1",
+            TAKEN.replace("egg 1", "cup 9"),
+            False,
+            "works, although cup 9 is not here",
+        ),
+        (2, "grab egg 1", TAKEN, False, "works, although that is not a command of this world"),
+        (2, None, TAKEN.replace("holding: egg 1", "holding: mug 1"), False, "mug 1 comes into the hand"),
+        (2, None, TAKEN.replace("holding: egg 1", "holding: egg 1 (hot)"), False, "egg 1 becomes hot"),
+        (2, None, TAKEN.replace("here: mug 1", "here: mug 1, pan 1"), False, "pan 1 appears"),
+        (2, None, TAKEN, True, "solved without: "),
+        (
+            3,
+            None,
+            "You arrive at microwave 1.\nat: microwave 1 (open)\nholding: egg 1\nhere: mug 1",
+            False,
+            "mug 1 appears",
+        ),
+        (1, None, TAKEN, False, "works, although "),
+        (1, None, TAKEN.replace("You pick up the egg 1 from the countertop 1.", REJECTED), False, "refused, and yet"),
+        (2, None, "gold everywhere", True, "no state that can be read"),
+    ],
+)
+def test_the_guard_refuses_what_nobody_could_have_got(
+    index: int, action: str | None, state: str, success: bool, reason: str
+) -> None:
+    found = contradict(index, state, success, action)
+    assert found is not None and found.startswith(reason)
+
+
+def test_the_guard_lets_a_dream_forget_and_reveal() -> None:
+    assert contradict(2, TAKEN.replace("here: mug 1", "here: nothing")) is None
+    opened = "You arrive at microwave 1.\nat: microwave 1 (open)\nholding: egg 1\nhere: plate 1"
+    assert contradict(3, opened) is None
+    assert contradict(6, EPISODE.transitions[6].next_state, success=True) is None

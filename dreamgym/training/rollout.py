@@ -1,0 +1,139 @@
+"""Rollouts: episodes side by side, the policy and the world each asked once for all of them.
+
+One sequence per episode, as the policy read and wrote it: the world's text and the policy's tokens in turn, a mask that
+tells them apart, and the log-probabilities with which its tokens were sampled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from dreamgym.errors import MalformedReplyError
+from dreamgym.experience_model.prompts import neutral, start_text
+from dreamgym.interfaces import Engine, EnvironmentBatch, Reply
+from dreamgym.policy import MAX_REPLY_TOKENS, STOP, parse_action
+from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition, World
+
+
+class TokenEngine(Engine, Protocol):
+    """An engine whose tokens are known here."""
+
+    def encode(self, texts: Sequence[str], begins: Sequence[bool]) -> list[list[int]]:
+        """Texts to token ids; a text that begins a conversation gets the tokenizer's own first token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the policy acts."""
+
+    temperature: float = 1.0
+    """0.0 is greedy."""
+    seed: int = 0
+    max_steps: int = 20
+    """The last step of a longer episode is marked truncated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """An episode, and the sequence that the policy read and wrote in it."""
+
+    trajectory: Trajectory
+    token_ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+    """True for the policy's own tokens; as long as `token_ids`."""
+    logprobs: tuple[float, ...]
+    """As sampled, at the sampling's temperature; 0.0 where the mask is False."""
+
+
+@dataclass(slots=True)
+class _Episode:
+    task: Task
+    steps: list[Transition] = field(default_factory=list)
+    failure: Failure | None = None
+    done: bool = False
+    token_ids: list[int] = field(default_factory=list)
+    mask: list[bool] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def read(self, token_ids: Sequence[int]) -> None:
+        self.token_ids += token_ids
+        self.mask += [False] * len(token_ids)
+        self.logprobs += [0.0] * len(token_ids)
+
+    def write(self, reply: Reply) -> str | None:
+        """Take in what the policy wrote; None, and the end of the episode, when that is no action."""
+        self.token_ids += reply.token_ids
+        self.mask += [True] * len(reply.token_ids)
+        self.logprobs += reply.logprobs
+        try:
+            return parse_action(reply.text)
+        except MalformedReplyError as error:
+            self.end(Failure(None, str(error), error.raw_reply))
+            return None
+
+    def take(self, answer: Transition | Failure, max_steps: int) -> None:
+        if isinstance(answer, Failure):
+            self.end(answer)
+            return
+        last = len(self.steps) + 1 == max_steps
+        self.steps.append(replace(answer, truncated=last and not answer.terminated))
+        self.done = last or answer.terminated
+
+    def end(self, failure: Failure) -> None:
+        self.failure, self.done = failure, True
+
+
+def roll_out(
+    policy: TokenEngine,
+    world: World,
+    environments: EnvironmentBatch,
+    tasks: Sequence[Task],
+    sampling: Sampling,
+    provenance: Provenance,
+) -> list[Rollout]:
+    """Play one episode of each task, all at once.
+
+    Args:
+        policy: Thinks and acts as `policy.LanguageModelPolicy` does.
+        world: Which of the two `environments` are.
+        environments: One slot per task.
+        tasks: A task may stand there several times; each copy is sampled on its own.
+        sampling: How the policy acts.
+        provenance: Stored with every trajectory.
+
+    Returns:
+        One rollout per task, in order. One that failed has its reason, and no return.
+
+    Raises:
+        EngineError: A model could not run.
+    """
+    episodes = [_Episode(task) for task in tasks]
+    session = policy.open(len(tasks))
+    try:
+        texts = [start_text(task, state) for task, state in zip(tasks, environments.reset(tasks), strict=True)]
+        while not all(episode.done for episode in episodes):
+            asked = ["" if episode.done else f"{text}<think>" for episode, text in zip(episodes, texts, strict=True)]
+            begins = [not episode.token_ids for episode in episodes]
+            for episode, token_ids in zip(episodes, policy.encode(asked, begins), strict=True):
+                episode.read(token_ids)
+            session.extend(asked)
+            replies = session.generate(STOP, MAX_REPLY_TOKENS, sampling.temperature, sampling.seed)
+            actions = [
+                None if episode.done else episode.write(reply) for episode, reply in zip(episodes, replies, strict=True)
+            ]
+            for row, answer in enumerate(environments.step(actions)):
+                if answer is not None:
+                    episodes[row].take(answer, sampling.max_steps)
+                    texts[row] = (
+                        f"<state>{neutral(answer.next_state)}</state>" if isinstance(answer, Transition) else ""
+                    )
+                if episodes[row].done:
+                    session.rewind(row)
+    finally:
+        session.close()
+    return [_rollout(episode, world, provenance) for episode in episodes]
+
+
+def _rollout(episode: _Episode, world: World, provenance: Provenance) -> Rollout:
+    trajectory = Trajectory(episode.task, world, tuple(episode.steps), provenance, episode.failure)
+    return Rollout(trajectory, tuple(episode.token_ids), tuple(episode.mask), tuple(episode.logprobs))
