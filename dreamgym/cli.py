@@ -132,6 +132,15 @@ def _add_studies(commands: "Commands") -> None:
     exploit.add_argument("--seed", type=int, default=0)
     exploit.add_argument("--output", type=Path, help="default: the standard output")
     exploit.set_defaults(run=_exploit)
+    harden = studies.add_parser("harden", help="train the experience model on what is real where it was caught lying")
+    harden.add_argument("--model", default=BUNDLED_MODEL, help="bundled name or folder")
+    harden.add_argument("--policy", type=Path, default=ROOT / "assets/models/nano-policy", help="the warm start")
+    harden.add_argument("--buffer", type=Path, help="experience.sqlite of old episodes; default: the bundled demo's")
+    harden.add_argument("--rounds", type=int, default=3)
+    harden.add_argument("--seed", type=int, default=0)
+    harden.add_argument("--models", type=Path, default=Path("build/hardened"), help="gets one folder per round")
+    harden.add_argument("--output", type=Path, help="figures; default: the standard output")
+    harden.set_defaults(run=_harden)
     ablations = studies.add_parser("ablations", help="history, reasoning, retrieval off, k, and two baselines (Fig. 4)")
     ablations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     ablations.add_argument(
@@ -227,6 +236,18 @@ def _exploit(options: argparse.Namespace) -> None:
     policy = TransformersEngine(options.policy, device="cpu")
     optimiser = replace(exploit.Optimiser(), iterations=options.iterations)
     figures = exploit.run(policy, model, _retriever(options.buffer), options.remedies, options.seed, optimiser)
+    publish(figures, _command(), options.output)
+
+
+def _harden(options: argparse.Namespace) -> None:
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
+    from dreamgym.studies import harden  # noqa: PLC0415  loads torch
+
+    old = list(ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train")))
+    settings = replace(harden.Hardening(), rounds=options.rounds)
+    model, retriever = Path(model_path(options.model)), _retriever(options.buffer)
+    figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
     publish(figures, _command(), options.output)
 
 

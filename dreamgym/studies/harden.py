@@ -1,0 +1,114 @@
+"""`dreamgym study harden`: show the experience model what really happens where an optimiser found its lies.
+
+Each round lets the exploit loop loose on the present model, from the policy's warm start. What the real engine answers
+up to the first lie of each dreamed success joins the training data, and the model trains on it for some minutes, mixed
+with old episodes so that it forgets nothing. Every one of these real transitions is counted.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.experience_model import nano
+from dreamgym.experience_model.dataset import RowSettings, episode_rows
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.experience_model.train import FitSettings, encode_rows, fit
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.studies import exploit
+from dreamgym.studies.exploit import Lie, Optimiser
+from dreamgym.types import Trajectory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardening:
+    """Sizes of the study."""
+
+    rounds: int = 3
+    optimiser: Optimiser = field(default_factory=lambda: Optimiser(iterations=5))
+    """How long each round looks for lies."""
+    old_per_lie: int = 3
+    """Old episodes beside each lie."""
+    fit: FitSettings = FitSettings(steps=100, batch_size=8, learning_rate=5e-4, max_length=2048)
+
+
+def run(
+    model: Path,
+    policy: Path,
+    old: Sequence[Trajectory],
+    retriever: Retriever,
+    output: Path,
+    seed: int = 0,
+    settings: Hardening | None = None,
+) -> dict[str, Any]:
+    """Harden the experience model in `model`, and leave the result in `output`.
+
+    Args:
+        model: Folder of an experience model.
+        policy: Folder of the warm start.
+        old: Real train episodes that the model has seen.
+        retriever: Demonstrations for dreams and for rows.
+        output: Gets one folder per round, "round-1" and so on.
+        seed: Of tasks, sampling and rows.
+        settings: Sizes.
+
+    Returns:
+        The last folder, and one row per round: lies found, by kind, and the real transitions that they cost.
+    """
+    chosen = settings or Hardening()
+    lies: list[Lie] = []
+    rows: list[dict[str, Any]] = []
+    for number in range(1, chosen.rounds + 1):
+        found: list[Lie] = []
+        dreamer = ExperienceModel(TransformersEngine(model, device="cpu"))
+        learner = TransformersEngine(policy, device="cpu")
+        figures = exploit.run(
+            learner, dreamer, retriever, (), seed * 100 + number, chosen.optimiser, on_lie=found.append
+        )
+        lies += found
+        rows.append(
+            {
+                "round": number,
+                "model": dreamer.name,
+                "num_lies": len(found),
+                "lies": dict(Counter(lie.kind for lie in found).most_common()),
+                "real_transitions": sum(len(lie.real.transitions) for lie in found),
+                "dream_success": [row["dream_success"] for row in figures["rows"]],
+                "real_success": [row["real_success"] for row in figures["rows"]],
+            }
+        )
+        log.info("%s", rows[-1])
+        if not found:
+            break
+        model = retrain(model, lies, old, retriever, output / f"round-{number}", seed + number, chosen)
+    return {"hardened": str(model), "settings": asdict(chosen), "rounds": rows}
+
+
+def retrain(
+    model: Path,
+    lies: Sequence[Lie],
+    old: Sequence[Trajectory],
+    retriever: Retriever,
+    output: Path,
+    seed: int,
+    settings: Hardening,
+) -> Path:
+    """Train a copy of `model` on the real answers to all lies so far, mixed with old episodes.
+
+    Returns:
+        `output`, which holds the new weights.
+    """
+    rng = random.Random(seed)
+    mixed = [lie.real for lie in lies if lie.real.transitions]
+    mixed += rng.choices(old, k=settings.old_per_lie * len(mixed))
+    rng.shuffle(mixed)
+    rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), seed=seed)))
+    weights, tokenizer = nano.load(model)
+    fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.fit.max_length), settings.fit, output)
+    return output
