@@ -150,6 +150,16 @@ def _add_studies(commands: "Commands") -> None:
     ablations.add_argument("--threads", type=int, help="of torch; default: its own choice")
     ablations.add_argument("--output", type=Path, help="default: the standard output")
     ablations.set_defaults(run=_ablations)
+    scaling = studies.add_parser("scaling", help="fidelity by offline transitions and by model size (Fig. 5)")
+    scaling.add_argument(
+        "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="real train episodes"
+    )
+    scaling.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
+    scaling.add_argument(
+        "--work", type=Path, default=Path("build/scaling"), help="models; a stopped study goes on there"
+    )
+    scaling.add_argument("--output", type=Path, help="default: the standard output")
+    scaling.set_defaults(run=_scaling)
     recorded = studies.add_parser("evaluation-set", help="record anew the episodes that fidelity is measured on")
     recorded.add_argument(
         "--policy", default=str(ROOT / "assets/models/nano-policy"), help="the trained policy's folder"
@@ -249,6 +259,20 @@ def _harden(options: argparse.Namespace) -> None:
     model, retriever = Path(model_path(options.model)), _retriever(options.buffer)
     figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
     publish(figures, _command(), options.output)
+
+
+def _scaling(options: argparse.Namespace) -> None:
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
+    from dreamgym.studies import scaling  # noqa: PLC0415  loads torch
+
+    if not options.buffer.exists():
+        raise ConfigError(f"there is no buffer {options.buffer}; `make nano` collects one, or name it with --buffer")
+    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
+    trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
+    test = evaluation_set("alfworld", "test")[: options.episodes]
+    publish({"split": "test", **scaling.run(trajectories, test, options.work)}, _command(), options.output)
 
 
 def _command() -> str:
