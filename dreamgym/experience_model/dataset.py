@@ -11,7 +11,7 @@ Demonstrations never come from the row's own trajectory or task: at test time th
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dreamgym.environments import environment_module
@@ -21,6 +21,9 @@ from dreamgym.types import Trajectory, Transition
 
 ALONE_REASONING = 0.8
 """Share of single steps that reason."""
+
+REACH = 24
+"""Contrary demonstrations are looked for among so many neighbours."""
 
 Segment = tuple[str, bool]
 """A piece of text and whether it is a training target."""
@@ -34,6 +37,9 @@ class RowSettings:
     """Share of steps with demonstrations."""
     max_k: int = 2
     """At most this many demonstrations in a step."""
+    contrary_share: float = 0.0
+    """Share of those steps whose demonstrations end the other way: refused where the step works, or the reverse. The
+    nearest step nearly always ends alike, and a model that has learned to copy it believes any demonstration."""
     reasoning_shares: tuple[float, ...] = (0.35, 0.35, 0.7, 1.0)
     """One is drawn for each episode: the share of its steps that reason. Steps without reasoning stand in the same
     episode as in use, where past steps never show any."""
@@ -68,10 +74,7 @@ def _episode(trajectory: Trajectory, retriever: Retriever, settings: RowSettings
     steps = trajectory.transitions[: settings.max_steps]
     drawn = rng.choice(settings.reasoning_shares)
     share = drawn if len(steps) <= settings.long_episode else min(settings.reasoning_shares)
-    asked = {
-        i: rng.randint(1, settings.max_k) for i in range(len(steps)) if rng.random() < settings.demonstrations_share
-    }
-    shown = _neighbours(retriever, trajectory, asked)
+    shown = _demonstrations(retriever, trajectory, range(len(steps)), settings, rng)
     segments: list[Segment] = [(prompts.start_text(trajectory.task, steps[0].state), False)]
     for index, step in enumerate(steps):
         reasoning = None
@@ -94,8 +97,7 @@ def _single_steps(
     # Sampling without replacement by keys u ** (1 / weight), largest first (Efraimidis and Spirakis 2006).
     keys = [rng.random() ** math.sqrt(num_of_kind[_kind(trajectory, step)]) for step in steps]
     chosen = sorted(range(len(steps)), key=keys.__getitem__, reverse=True)[: settings.num_alone]
-    asked = {i: rng.randint(1, settings.max_k) for i in chosen if rng.random() < settings.demonstrations_share}
-    shown = _neighbours(retriever, trajectory, asked)
+    shown = _demonstrations(retriever, trajectory, chosen, settings, rng)
     for index in chosen:
         step = steps[index]
         # Without history the trace may not use it either, nor the first state: only the present one is in the prompt.
@@ -111,15 +113,31 @@ def _kind(trajectory: Trajectory, step: Transition) -> tuple[str, bool]:
     return module.action_type(step.action), module.facts(step.state) != module.facts(step.next_state)
 
 
+def _demonstrations(
+    retriever: Retriever, trajectory: Trajectory, indices: Sequence[int], settings: RowSettings, rng: random.Random
+) -> dict[int, list[Demonstration]]:
+    """Draw which of the steps show demonstrations, how many, and whether contrary ones."""
+    asked = {i: rng.randint(1, settings.max_k) for i in indices if rng.random() < settings.demonstrations_share}
+    contrary = {i for i in asked if rng.random() < settings.contrary_share}
+    return _neighbours(retriever, trajectory, asked, contrary)
+
+
 def _neighbours(
-    retriever: Retriever, trajectory: Trajectory, asked: Mapping[int, int]
+    retriever: Retriever, trajectory: Trajectory, asked: Mapping[int, int], contrary: Collection[int]
 ) -> dict[int, list[Demonstration]]:
     """Demonstrations by step for the k asked at each; never from the row's own trajectory or task."""
+    is_refusal = environment_module(trajectory.task.environment).is_refusal
     steps = trajectory.transitions
     own = (trajectory.trajectory_id, trajectory.task.task_id)
-    queries = [Query(steps[index].state, steps[index].action, *own) for index in asked]
-    found = retriever.top_k_batch(queries, max(asked.values(), default=0))
-    return {index: near[:k] for (index, k), near in zip(asked.items(), found, strict=True)}
+    shown: dict[int, list[Demonstration]] = {}
+    for some, reach in ((asked.keys() - contrary, max(asked.values(), default=0)), (contrary, REACH)):
+        indices = sorted(some)
+        found = retriever.top_k_batch([Query(steps[i].state, steps[i].action, *own) for i in indices], reach)
+        for index, near in zip(indices, found, strict=True):
+            ends = is_refusal(steps[index].next_state)
+            other = [d for d in near if is_refusal(d.transition.next_state) != ends] if index in contrary else []
+            shown[index] = (other or near)[: asked[index]]
+    return shown
 
 
 def _step(step: Transition, demonstrations: Sequence[Demonstration], reasoning: str | None) -> list[Segment]:
