@@ -118,7 +118,7 @@ def _demonstrations(
 ) -> dict[int, list[Demonstration]]:
     """Draw which of the steps show demonstrations, how many, and whether contrary ones."""
     asked = {i: rng.randint(1, settings.max_k) for i in indices if rng.random() < settings.demonstrations_share}
-    contrary = {i for i in asked if rng.random() < settings.contrary_share}
+    contrary = {i for i in asked if settings.contrary_share and rng.random() < settings.contrary_share}
     return _neighbours(retriever, trajectory, asked, contrary)
 
 
