@@ -4,13 +4,14 @@ Compact form, in which every tag is one token of nano's vocabulary:
 
     <task>…</task><state>first state</state>
     <action>…</action><no_think><state>…</state><reward>0.0</reward><done>0</done>        each past step
-    <action>…</action><demo>…</demo><demo>…</demo><think>                                  the step to dream
+    <demo>…</demo><demo>…</demo><action>…</action><think>                                  the step to dream
 
 and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`):
 
     …</think><state>…</state><reward>0.0</reward><done>0</done>
 
-Reasoning and demonstrations of past steps are left out, so that a real history and a dreamed one read alike.
+The action stands last: when demonstrations stood behind it, nano took theirs for its own. Reasoning and demonstrations of
+past steps are left out, so that a real history and a dreamed one read alike.
 """
 
 import re
@@ -87,7 +88,7 @@ def reply_text(transition: Transition, reasoning: str | None) -> str:
 def demonstration_text(demonstration: Demonstration) -> str:
     """A neighbour in one line: action, what came of it.
 
-    Without the neighbour's state: nano took a thing that stood there for one of its own (measured: CONTRIBUTING).
+    Without the neighbour's state, its longest part, so that many steps of a training row can show some.
     """
     step = demonstration.transition
     outcome = step.next_state.split("\n", 1)[0]
@@ -110,9 +111,9 @@ def head_text(task: Task, history: Sequence[Transition], state: str, *, use_hist
 
 
 def question_text(action: str, demonstrations: Sequence[Demonstration], *, use_reasoning: bool = True) -> str:
-    """What a prompt says last: the action, the neighbours (closest first), and how the reply begins."""
+    """What a prompt says last: the neighbours (closest first), the action, and how the reply begins."""
     shown = "".join(demonstration_text(d) for d in demonstrations)
-    return action_text(action) + shown + ("<think>" if use_reasoning else "<no_think>")
+    return shown + action_text(action) + ("<think>" if use_reasoning else "<no_think>")
 
 
 def prompt_text(

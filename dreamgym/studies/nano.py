@@ -1,7 +1,6 @@
 """`make nano`: the bundled models from nothing, on a CPU.
 
-    collect real episodes  ->  tokenizer  ->  experience model (SFT, Eq. 5): single steps, whole episodes, and episodes
-        with contrary demonstrations
+    collect real episodes  ->  tokenizer  ->  experience model (SFT, Eq. 5): single steps, then whole episodes
     ->  policy (SFT from those weights)
     ->  fidelity on unseen rooms, success of the policy on unseen rooms  ->  model cards
 
@@ -14,8 +13,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +53,10 @@ class NanoRecipe:
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
     """Single steps from each episode, for the first stage."""
-    small_buffer: int = 20
-    """Half of the rows show neighbours from every so many-th trajectory alone. Among all of them the nearest step has
-    nearly always the same outcome, and a model that learns to copy it is lost with the small buffer of a beginning."""
     shape: nano.NanoShape = nano.NanoShape()
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
     episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
-    contrary: FitSettings = FitSettings(steps=300, batch_size=8, learning_rate=1e-3, max_length=2048)
-    """Episodes last whose demonstrations often end otherwise than the step."""
     policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
     num_test_tasks: int = 60
     seed: int = 0
@@ -123,41 +116,20 @@ def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory
 def experience_model_stage(
     recipe: NanoRecipe, trajectories: list[Trajectory], retriever: Retriever, folder: Path
 ) -> list[dict[str, Any]]:
-    """Train the experience model in three stages, unless their folders hold the results already."""
-    first, second = (folder.with_name(f"{folder.name}-{stage}") for stage in ("single-steps", "episodes"))
-    retrievers = [retriever, _small(recipe, trajectories, folder.with_name("experience-small.sqlite"))]
-    settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes + 2)]
-    if not (second / "fit.json").exists():
+    """Train the experience model on single steps, then on episodes, unless the folders hold the results already."""
+    first = folder.with_name(f"{folder.name}-single-steps")
+    if not (folder / "fit.json").exists():
         log.info("writing rows with reasoning for %d trajectories", len(trajectories))
-        rows = [row for each in settings[: recipe.num_passes] for row in _rows(trajectories, retrievers, each)]
+        settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
+        rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
         if not (first / "fit.json").exists():
-            alone = replace(settings[-2], no_history_share=1.0, num_alone=recipe.num_alone)
-            short_rows = list(_rows(trajectories, retrievers, alone))
+            alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
+            short_rows = list(episode_rows(trajectories, retriever, alone))
             tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows + short_rows)
             model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
             _fit(model, tokenizer, short_rows, recipe.single_steps, first)
-        _fit(*nano.load(first), rows, recipe.episodes, second)
-    if not (folder / "fit.json").exists():
-        contrary = replace(settings[-1], contrary_share=0.5)
-        _fit(*nano.load(second), list(_rows(trajectories, retrievers, contrary)), recipe.contrary, folder)
-    return [_read_json(each / "fit.json") for each in (first, second, folder)]
-
-
-def _small(recipe: NanoRecipe, trajectories: list[Trajectory], path: Path) -> Retriever:
-    """A buffer of a part of the trajectories."""
-    with ReplayBuffer(path, HashedNgrams()) as buffer:
-        for trajectory in trajectories[:: recipe.small_buffer]:
-            buffer.add(trajectory)
-    return Retriever([path], HashedNgrams())
-
-
-def _rows(
-    trajectories: list[Trajectory], retrievers: Sequence[Retriever], settings: RowSettings
-) -> Iterator[list[Segment]]:
-    """Rows of one pass; each buffer serves as many trajectories, and other ones in the next pass."""
-    for number, retriever in enumerate(retrievers):
-        first = (number + settings.seed) % len(retrievers)
-        yield from episode_rows(trajectories[first :: len(retrievers)], retriever, settings)
+        _fit(*nano.load(first), rows, recipe.episodes, folder)
+    return [_read_json(each / "fit.json") for each in (first, folder)]
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:

@@ -40,7 +40,6 @@ class Scaling:
             num_passes=1,
             single_steps=FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=512),
             episodes=FitSettings(steps=250, batch_size=8, learning_rate=2e-3, max_length=2048),
-            contrary=FitSettings(steps=80, batch_size=8, learning_rate=1e-3, max_length=2048),
         )
     )
 

@@ -73,19 +73,6 @@ def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> Non
     assert demonstration_text(found).startswith("<demo>")
 
 
-def test_contrary_demonstrations_end_otherwise_than_the_step(retriever: Retriever) -> None:
-    ends: dict[float, set[tuple[bool, bool]]] = {}
-    for share in (0.0, 1.0):
-        settings = replace(ALL, contrary_share=share)
-        for row in rows(retriever, settings):
-            for (asked, _), (reply, _) in zip(row[1::2], row[2::2], strict=True):
-                refused = "<state>Nothing happens." in reply
-                for demo in re.findall(r"<demo>(.*?)</demo>", asked, re.DOTALL):
-                    ends.setdefault(share, set()).add((refused, "> Nothing happens." in demo))
-    assert (True, True) in ends[0.0], "the nearest neighbour of a refused step was refused too"
-    assert (True, True) not in ends[1.0] and {(True, False), (False, True)} <= ends[1.0]
-
-
 def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:
     """Two episodes that differ in all but one step give the same rows for that step."""
     episode = EPISODES[0]
