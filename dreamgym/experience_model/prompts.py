@@ -10,8 +10,8 @@ and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`)
 
     …</think><state>…</state><reward>0.0</reward><done>0</done>
 
-The action stands last: when demonstrations stood behind it, nano took theirs for its own. Reasoning and demonstrations of
-past steps are left out, so that a real history and a dreamed one read alike.
+The action stands last: when demonstrations stood behind it, nano took theirs for its own. Reasoning and demonstrations
+of past steps are left out, so that a real history and a dreamed one read alike.
 """
 
 import re
