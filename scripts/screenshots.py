@@ -33,6 +33,8 @@ from lab.services import DEMO, EXPERIENCE_MODEL  # noqa: E402
 TIMEOUT_MS = 60_000
 DREAMING_TIMEOUT_MS = 240_000
 """A whole episode is dreamed for Compare, on a machine that may be busy."""
+NUM_STEPS = 11
+"""About so many steps has the episode that is shown: most kinds of actions, and still on one page."""
 DREAMED_STEP = 4
 """Enough history to show."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -77,7 +79,7 @@ def real_success(reader: ExperienceReader) -> str:
     rows = [row for row in rows if row.num_transitions >= DREAMED_STEP]
     if not rows:
         raise SystemExit("screenshots.py: the workspace has no real episode to show: make demo, or --workspace FOLDER")
-    return min(rows, key=lambda row: (abs(row.num_transitions - 8), row.trajectory_id)).trajectory_id
+    return min(rows, key=lambda row: (abs(row.num_transitions - NUM_STEPS), row.trajectory_id)).trajectory_id
 
 
 def dream_a_step(page: Any) -> None:

@@ -39,25 +39,27 @@ def build(context: Context) -> TabHandles:
         seen = view(context.services.reader, context.services.retriever, selection)
         return seen.selection, [*_form(seen), *_content(seen)]
 
-    def narrow(selection: Selection, kind: str, text: str, *values: str) -> list[Any]:
+    def narrow(selection: Selection, kind: str, *values: str) -> list[Any]:
         wanted: dict[str, Any] = {name: value or "" for name, value in zip(FILTERS, values, strict=True)}
-        wanted |= {"rows": kind or "transitions", "text": (text or "").strip()}
-        if all(getattr(selection, name) == value for name, value in wanted.items()):
+        return moved(replace(selection, rows=kind or "transitions", page=1, **wanted))
+
+    def look_for(selection: Selection, text: str) -> list[Any]:
+        text = (text or "").strip()
+        if text == selection.text:
             return [gr.skip()] * (2 + len(shown))
-        seen = view(context.services.reader, context.services.retriever, replace(selection, page=1, **wanted))
+        return moved(replace(selection, text=text, page=1))
+
+    def moved(selection: Selection) -> list[Any]:
+        seen = view(context.services.reader, context.services.retriever, selection)
         return [seen.selection, to_query(seen.selection), *_content(seen)]
 
+    quiet: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
+    place = [context.selection, context.address]
+    triggers = [rows.input, *(box.input for box in filters)]
+    gr.on(triggers, narrow, [context.selection, rows, *filters], [*place, *shown], **quiet)
     # A Textbox has its `input` from key presses alone: not from pasting, nor from Backspace. Its `change` has all, and
-    # the lab's own writing too, which narrows nothing.
-    gr.on(
-        [rows.input, search.change, *(box.input for box in filters)],
-        narrow,
-        [context.selection, rows, search, *filters],
-        [context.selection, context.address, *shown],
-        trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    # the lab's own writing too, which looks for what is selected already.
+    search.change(look_for, [context.selection, search], [*place, *shown], **quiet)
     return TabHandles(render, [rows, search, *filters, *shown])
 
 

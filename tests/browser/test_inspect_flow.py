@@ -96,11 +96,22 @@ def test_search_and_filters_narrow_the_list_and_stand_in_the_address(url: str, p
     expect(page.locator("#dg-filter-world input")).to_have_value("Dream")
 
 
+def test_an_address_keeps_its_filters_when_the_page_has_settled(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&q=pan&world=real&order=oldest")
+    foot = page.locator("#dg-list .dg-foot")
+    expect(foot).to_contain_text(f"of {5 * NUM_WALKS}")
+    page.wait_for_timeout(1500)
+    expect(foot).to_contain_text(f"of {5 * NUM_WALKS}")
+    expect(page.locator("#dg-filter-world input")).to_have_value("Real")
+    address_has(page, "world=real")
+    address_has(page, "order=oldest")
+
+
 def test_pasting_and_erasing_narrow_the_list_too(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect")
     foot = page.locator("#dg-list .dg-foot")
     expect(foot).to_contain_text("of ")
-    everything = foot.inner_text()
+    everything = foot.text_content()
     field = page.locator("#dg-search input")
     field.fill("heat potato")
     expect(foot).to_contain_text("1–2 of 2")
