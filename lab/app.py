@@ -16,7 +16,7 @@ from dreamgym.errors import DreamGymError
 from lab.components.address import address, links
 from lab.components.base import ASSETS, script, styles
 from lab.components.header import header
-from lab.context import Context, TabHandles
+from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
 from lab.tabs import compare, dream, home, inspect
@@ -80,13 +80,19 @@ class Frame:
     def wire(self, lab: gr.Blocks, link: gr.HTML) -> None:
         """Join the events to the handlers."""
         inputs = [block for tab in self.handles.values() for block in tab.inputs]
-        outputs = [self.selection, self.line, *(block for tab in self.handles.values() for block in tab.outputs)]
+        outputs = self._outputs
         model = [self.head, self.timer]
         home = self.handles["home"]
         lab.load(self.load, inputs, [*model, self.tabs, *outputs], **QUIET)
-        link.go(self.go, [link, self.selection, *inputs], [self.tabs, *outputs], trigger_mode="always_last", **QUIET)
-        self.tabs.select(self.switch, [self.selection, *inputs], outputs, trigger_mode="multiple", **QUIET)
+        place: dict[str, Any] = {**QUIET, **ONE_BY_ONE}
+        link.go(self.go, [link, self.selection, *inputs], [self.tabs, *outputs], trigger_mode="always_last", **place)
+        self.tabs.select(self.switch, [self.selection, *inputs], outputs, trigger_mode="multiple", **place)
         self.timer.tick(self.look, [self.selection, *home.inputs], [*model, *home.outputs], **QUIET)
+
+    @property
+    def _outputs(self) -> list[Any]:
+        """What showing a tab may change."""
+        return [self.selection, self.line, *(block for tab in self.handles.values() for block in tab.outputs)]
 
     def load(self, request: gr.Request, *values: Any) -> list[Any]:
         """Open the address that the page was called with."""
@@ -99,8 +105,11 @@ class Frame:
         return [gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
     def switch(self, event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
-        """Show the tab that was opened by hand."""
-        return self._show(replace(chosen, tab=str(event.value).lower()), values)
+        """Show the tab that was opened by hand; one that a link has opened reports the same, and is shown already."""
+        opened = str(event.value).lower()
+        if opened == chosen.tab:
+            return [gr.skip() for _ in self._outputs]
+        return self._show(replace(chosen, tab=opened), values)
 
     def look(self, chosen: Selection, *values: Any) -> list[Any]:
         """See whether the model's process is ready; when it is, nobody looks any more."""

@@ -13,6 +13,10 @@ Render = Callable[..., tuple[Selection, Sequence[Any]]]
 """(selection, *values of `inputs`) -> (selection as resolved, one value for each of `outputs`)."""
 
 
+ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "selection", "concurrency_limit": 1}
+"""For handlers that write the selection while a person may go elsewhere: the later one reads what the earlier wrote."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Given to `build` of every tab."""

@@ -42,6 +42,8 @@ def build(context: Context) -> TabHandles:
 
     def follow(request: gr.Request, selection: Selection, job: tuple[str, str]) -> Iterator[list[Any]]:
         number, notice = job
+        if not number:  # a page that opens on a finished comparison reports its first state as a change
+            return
         # The selection is resolved by now, so that only the job still knows why the address could not be followed.
         chosen = replace(page.choose(selection), notice=notice)
         for progress in page.follow(str(request.session_hash), number, chosen):

@@ -9,7 +9,7 @@ import gradio as gr
 from dreamgym.errors import DreamGymError
 from lab.components.dream import action_chips, dream_side, dream_stage, dream_steps, model_status
 from lab.components.settings import dream_settings, read_settings
-from lab.context import Context, TabHandles
+from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.dream_page import DreamPage, Frame
 from lab.navigation import Selection, to_query
 from lab.viewmodels.dream_controls import task_choices
@@ -101,8 +101,10 @@ def build(context: Context) -> TabHandles:
     # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
     # what is selected then. The model's process may have died in the step, and is started again.
     settled: tuple[Any, ...] = (after_step, [context.selection, live], [*place, model, timer])
-    gr.on([go.click, action.submit], step, [live, action, *settings], [*drawn, action], **many).then(*settled, **quiet)
-    chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet)
+    gr.on([go.click, action.submit], step, [live, action, *settings], [*drawn, action], **many).then(
+        *settled, **quiet, **ONE_BY_ONE
+    )
+    chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet, **ONE_BY_ONE)
     steps.undo(undo, [context.selection, live], [*drawn, *place], **quiet)
     steps.restart(restart, [context.selection, live], [*drawn, *place], **quiet)
     steps.look(look, live, drawn, trigger_mode="always_last", **quiet)
