@@ -81,7 +81,7 @@ def evaluate(
         "split": split,
         "num_trajectories": len(trajectories),
         "switches": {
-            name: getattr(switches, name) for name in ("history", "reasoning", "retrieval", "k", "temperature")
+            name: getattr(switches, name) for name in ("history", "reasoning", "retrieval", "k", "temperature", "guard")
         },
         "seconds_per_step_in_batches": seconds / max(len(scored), 1),
         "seconds": time.perf_counter() - start,

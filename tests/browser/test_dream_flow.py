@@ -67,6 +67,24 @@ def test_a_chosen_action_streams_its_reasoning_and_then_the_state(url: str, page
     expect(page).to_have_url(re.compile(r"d=tr-[0-9a-f]{12}"))
 
 
+def test_the_guard_refuses_a_lie_and_shows_what_was_claimed(url: str, page: Any) -> None:
+    page.goto(url + START)
+    dream(page, "win")
+    stage = page.locator("#dg-dream-stage")
+    expect(stage).to_contain_text("yes, solved")
+    page.keyboard.press("Escape")
+    page.locator("#dg-dream-side").click()
+    page.keyboard.press("u")
+    expect(page.locator(".dg-node")).to_have_count(1)
+    page.locator("#dg-dream-guard input").check()
+    dream(page, "win")
+    expect(stage).to_contain_text("refused by the guard works, although that is not a command of this world")
+    expect(stage).to_contain_text("The reply says: You win. Reward 1.")
+    expect(stage).not_to_contain_text("yes, solved")
+    expect(page.locator(".dg-node").last).to_contain_text("refused")
+    expect(page.locator("#dg-dream-steps")).to_contain_text("1 step, 1 refused")
+
+
 def test_steps_can_be_looked_back_at_undone_and_restarted(url: str, page: Any) -> None:
     page.goto(url + START)
     dream(page, "go to fridge 1")

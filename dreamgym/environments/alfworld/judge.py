@@ -57,7 +57,8 @@ def contradict(
     """Say what a dreamed outcome claims against the states before it; None where it claims nothing too much.
 
     Only what a policy could gain by is looked for: an action that those states forbid, a success whose parts were never
-    established, a thing or a condition out of nowhere. What a dream forgets is its error, and nobody's gain.
+    established, a thing or a condition out of nowhere. What a dream forgets is its error, and nobody's gain; after a
+    refusal alone everything has to be as it was.
     """
     known, after = Knowledge.of(task, history, state), parse(next_state)
     if known.view is None:
