@@ -145,9 +145,8 @@ def _generate(payload: Mapping[str, str | int]) -> Game:
     if (goal := parse_goal(text)) is None:
         raise TaskError(f"no template of the goal library says {text[:80]!r}")
     kinds = {thing.kind.lower(): thing.kind for thing in (*game.objects, *game.receptacles)}
-    destination = goal.lamp or goal.place or ""
-    names = (kinds.get(name, name) for name in (goal.object, destination))
-    varied = with_goal(game, goal.task_type, *names, text)
+    target, destination = (kinds.get(name, name) for name in (goal.object, goal.lamp or goal.place or ""))
+    varied = with_goal(game, goal.task_type, target, destination, text)
     if isinstance(varied, str):
         raise TaskError(f"{text!r} cannot be done in room {scene}: {varied}")
     return varied

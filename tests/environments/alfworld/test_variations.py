@@ -35,8 +35,8 @@ def others(task: Task) -> Sequence[Task]:
 def test_other_goals_of_a_world_are_solved_by_the_real_engine(train_tasks: list[Task]) -> None:
     rng = random.Random(0)
     by_type = {name: [v for task in train_tasks for v in others(task) if v.task_type == name] for name in TASK_TYPES}
-    chosen = [task for found in by_type.values() for task in rng.sample(found, 3)]
-    assert disprove("alfworld", chosen, workers=1) == [None] * 18
+    chosen = [task for found in by_type.values() for task in rng.sample(found, 2)]
+    assert disprove("alfworld", chosen, workers=1) == [None] * 12
 
 
 def test_two_may_be_wanted_where_one_lies_already(train_tasks: list[Task]) -> None:
@@ -108,8 +108,8 @@ def test_what_is_refused_by_sight_is_refused_by_the_maker_of_the_world(train_tas
         ("put a desklamp in countertop", "cannot be carried"),
         ("put a applesliced in countertop", "nothing is sliced"),
         ("look at mug under the moon", "has a moon"),
-        ("put a kettle in countertop", "nowhere but in the countertop"),
-        ("put two kettle in countertop", "nowhere but in the countertop"),
+        ("put a book in countertop", "nowhere but in the countertop"),
+        ("put two book in countertop", "nowhere but in the countertop"),
     ],
 )
 def test_what_can_be_seen_forbids_with_a_reason(text: str, reason: str) -> None:
