@@ -176,7 +176,8 @@ def test_a_minute_model_learns_to_vary(tmp_path: Path) -> None:
     tokenizer = nano.build_tokenizer(["".join(text for text, _ in row) for row in rows], min_count=1, min_name_count=2)
     model = nano.build_model(tokenizer, nano.NanoShape(64, 2, 2, 1, 128), seed=0)
     dataset = encode_rows(rows, tokenizer, 512)
-    result = fit(model, tokenizer, dataset, FitSettings(steps=120, batch_size=12, learning_rate=8e-3, threads=1), tmp_path / "model")
+    training = FitSettings(steps=120, batch_size=12, learning_rate=8e-3, threads=1)
+    result = fit(model, tokenizer, dataset, training, tmp_path / "model")
     assert result.loss < 1.0, "untrained: 6"
     engine = TransformersEngine(tmp_path / "model", device="cpu", num_threads=1)
     settings = VariationSettings(m=2, num_candidates=8, num_chosen=2)
