@@ -4,14 +4,13 @@
 
 A variation is another instruction for the world of one of the seeds: it keeps that seed's first state. Nothing here
 looks behind closed doors. Whether a variation can be done is judged by what the first state and the rules of such
-worlds say, and how realistic it is by the model's own likelihood of its text: the model has learned from instructions
-that could be done what mostly can.
+worlds say, and how realistic it is by the model's own likelihood of its text: it has learned from instructions that
+could be done, and so which things mostly are where.
 
 Departure from the paper: there the selector is a prompted LLM that gives a reason; here each criterion is a number or a
 rule, so that every dropped candidate keeps the reason for it.
 """
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,8 +44,10 @@ class VariationSettings:
     """At most this many of them are chosen."""
     temperature: float = 1.0
     """Of the candidates; at 0.0 they would all be the same."""
-    min_likelihood: float = 0.2
-    """Candidates whose tokens had a lower probability, geometric mean, are dropped as unlikely; in [0, 1]."""
+    min_log_likelihood: float = -12.0
+    """Candidates that the model finds less likely than this are dropped; in nats, at most 0."""
+    difference_weight: float = 3.0
+    """What a wholly different task is worth, in nats of log-likelihood: at 3.0, being 20 times as likely."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,10 +57,10 @@ class VariationSettings:
                 "m must be at least 1, and of 1 to 1000 candidates at least 1 can be chosen; got "
                 f"m={self.m}, num_candidates={self.num_candidates}, num_chosen={self.num_chosen}"
             )
-        if not 0 < self.temperature <= 2 or not 0 <= self.min_likelihood <= 1:
+        if not 0 < self.temperature <= 2 or not self.min_log_likelihood <= 0 <= self.difference_weight:
             raise ConfigError(
-                "temperature goes from above 0 to 2 and min_likelihood from 0 to 1; "
-                f"got {self.temperature} and {self.min_likelihood}"
+                "temperature goes from above 0 to 2, min_log_likelihood up to 0, difference_weight from 0; "
+                f"got {self.temperature}, {self.min_log_likelihood} and {self.difference_weight}"
             )
 
 
@@ -71,14 +72,14 @@ class Candidate:
     """Task ids of the seeds in the prompt; the world of the last is kept."""
     text: str
     """The instruction; as generated, where it cannot be read."""
-    likelihood: float
-    """Geometric mean of its tokens' probabilities at the settings' temperature, in (0, 1]."""
+    log_likelihood: float
+    """Of the reply at the settings' temperature, in nats: the sum over its tokens."""
     task: Task | None = None
     """The variation; None where it is malformed, a duplicate or infeasible."""
     score: float | None = None
-    """likelihood x difference, in [0, 1]; None where it was not in the choice."""
+    """log_likelihood + difference_weight x difference; None where it was not in the choice."""
     difference: float | None = None
-    """Share of its parts that the most similar seed, known task or chosen variation does not have, in [0, 1]."""
+    """Share of its parts in which it differs from the most similar seed, known task or chosen variation, in [0, 1]."""
     dropped: Dropped | None = None
     """None: it is chosen."""
     reason: str = ""
@@ -166,7 +167,8 @@ def select(
     """Choose among the candidates of one prompt: feasible, different, realistic.
 
     Candidates that are malformed, duplicates, infeasible or unlikely are dropped. Of the others the one with the
-    highest score (likelihood x difference) is chosen; then again, with that one among those to be different from.
+    highest score (log-likelihood, and a bonus for the difference) is chosen; then again, with that one among those to
+    be different from.
 
     Args:
         candidates: From `generate`, all of the same prompt.
@@ -183,18 +185,26 @@ def select(
     asked = [parts for task in others if (parts := parts_of(task.text)) is not None]
     judged, seen = list[Candidate](), list(asked)
     for candidate in candidates:
-        judged.append(_judge(candidate, seeds[-1], seen, settings.min_likelihood))
+        judged.append(_judge(candidate, seeds[-1], seen, settings.min_log_likelihood))
         if judged[-1].dropped is None:
             seen.append(parts_of(candidate.text) or {})
     waiting = {n: parts_of(one.text) or {} for n, one in enumerate(judged) if one.dropped is None}
-    for turn in range(len(waiting)):
-        scored = {n: _score(judged[n], parts, asked) for n, parts in waiting.items()}
-        best = max(scored, key=lambda n: scored[n].score or 0.0)
-        judged[best], parts = scored[best], waiting.pop(best)
-        if turn < settings.num_chosen:
-            asked.append(parts)
-        else:
-            judged[best] = replace(scored[best], dropped="not chosen", reason="others have higher scores")
+    differences = {
+        n: min((part_difference(parts, other) for other in asked), default=1.0) for n, parts in waiting.items()
+    }
+
+    def score(n: int) -> float:
+        return judged[n].log_likelihood + settings.difference_weight * differences[n]
+
+    for _ in range(min(settings.num_chosen, len(waiting))):
+        best = max(waiting, key=score)
+        judged[best] = replace(judged[best], score=score(best), difference=differences[best])
+        chosen = waiting.pop(best)
+        for n, parts in waiting.items():
+            differences[n] = min(differences[n], part_difference(parts, chosen))
+    for n in waiting:
+        reason = "others have higher scores"
+        judged[n] = replace(judged[n], score=score(n), difference=differences[n], dropped="not chosen", reason=reason)
     return judged
 
 
@@ -208,15 +218,15 @@ def _seeds_of(kept: Task, seeds: Sequence[Task], settings: VariationSettings) ->
 
 def _read(seeds: Sequence[Task], reply: Reply) -> Candidate:
     raw = whole(reply.text)
-    likelihood = math.exp(sum(reply.logprobs) / max(len(reply.logprobs), 1))
+    log_likelihood = sum(reply.logprobs)
     ids = tuple(task.task_id for task in seeds)
     parsed = prompts.parse_variation(raw)
     if isinstance(parsed, str):
-        return Candidate(ids, raw, likelihood, dropped="malformed", reason=parsed)
-    return Candidate(ids, parsed.text, likelihood)
+        return Candidate(ids, raw, log_likelihood, dropped="malformed", reason=parsed)
+    return Candidate(ids, parsed.text, log_likelihood)
 
 
-def _judge(candidate: Candidate, kept: Task, seen: Sequence[Mapping[str, str]], min_likelihood: float) -> Candidate:
+def _judge(candidate: Candidate, kept: Task, seen: Sequence[Mapping[str, str]], min_log_likelihood: float) -> Candidate:
     """Make a task of it, or say why not."""
     if candidate.dropped is not None:
         return candidate
@@ -229,15 +239,10 @@ def _judge(candidate: Candidate, kept: Task, seen: Sequence[Mapping[str, str]], 
     varied = module.vary(kept, candidate.text)
     if isinstance(varied, str):
         return replace(candidate, dropped="infeasible", reason=varied)
-    if candidate.likelihood < min_likelihood:
-        reason = f"likelihood {candidate.likelihood:.3g} is below {min_likelihood:g}"
+    if candidate.log_likelihood < min_log_likelihood:
+        reason = f"its log-likelihood of {candidate.log_likelihood:.1f} nats is below {min_log_likelihood:g}"
         return replace(candidate, task=varied, dropped="unlikely", reason=reason)
     return replace(candidate, task=varied)
-
-
-def _score(candidate: Candidate, parts: Mapping[str, str], asked: Sequence[Mapping[str, str]]) -> Candidate:
-    difference = min((part_difference(parts, other) for other in asked), default=1.0)
-    return replace(candidate, difference=difference, score=candidate.likelihood * difference)
 
 
 def part_difference(parts: Mapping[str, str], other: Mapping[str, str]) -> float:

@@ -18,6 +18,7 @@ from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import alfworld
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano
+from dreamgym.experience_model.prompts import TAGS, VARIATION_TAGS
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit
 from dreamgym.types import Task
 from tests.experience_model.kitchen import make_task
@@ -29,8 +30,8 @@ OTHER = replace(make_task(1, "potato"), first_state=STATE, text="put a cool pota
 SETTINGS = VariationSettings(num_candidates=8, num_chosen=2)
 
 
-def written(text: str, likelihood: float = 0.9) -> Candidate:
-    return Candidate((OTHER.task_id, KITCHEN.task_id), text, likelihood)
+def written(text: str, log_likelihood: float = -5.0) -> Candidate:
+    return Candidate((OTHER.task_id, KITCHEN.task_id), text, log_likelihood)
 
 
 def chosen(candidates: Sequence[Candidate]) -> list[str]:
@@ -50,14 +51,14 @@ def test_each_drop_has_its_reason() -> None:
     ]
     raw = [written(text) for text in texts]
     raw[0] = replace(raw[0], dropped="malformed", reason="no </variation> in the reply")
-    raw[7] = replace(raw[7], likelihood=0.01)
+    raw[7] = replace(raw[7], log_likelihood=-20.0)
     judged = select(raw, [OTHER, KITCHEN], SETTINGS)
     assert [one.dropped for one in judged] == [
         *("malformed", "malformed", "duplicate", "duplicate", "infeasible", None, "duplicate", "unlikely"),
     ]
     assert all(one.reason for one in judged if one.dropped) and not judged[5].reason
     assert judged[4].reason == "there is no fridge in this room"
-    assert judged[7].reason == "likelihood 0.01 is below 0.2"
+    assert judged[7].reason == "its log-likelihood of -20.0 nats is below -12"
     assert [one.task is None for one in judged] == [True, True, True, True, True, False, True, False]
     assert [one.text for one in judged] == texts
 
@@ -80,21 +81,24 @@ def test_what_is_known_of_the_same_world_is_a_duplicate_and_of_another_is_not() 
 def test_the_likeliest_and_most_different_are_chosen_one_after_the_other() -> None:
     """Seed: heat, egg, sinkbasin. The first choice makes the second, its neighbour, less different."""
     raw = [
-        written("put a mug in countertop", 0.60),  # all parts differ: 0.60
-        written("put a pan in countertop", 0.58),  # then only the object differs: 0.58 / 3
-        written("clean some egg and put it in countertop", 0.50),  # 2/3 from the seed and from the first: 0.333
-        written("put a clean egg in sinkbasin", 0.90),  # 1/3 from the seed: 0.30
+        written("put a mug in countertop", -5.0),  # all parts differ: -5 + 3
+        written("put a pan in countertop", -5.3),  # then only the object differs: -5.3 + 1
+        written("clean some egg and put it in countertop", -6.0),  # 2/3 from the seed and from the first: -6 + 2
+        written("put a clean egg in sinkbasin", -4.5),  # 1/3 from the seed: -4.5 + 1
     ]
     judged = select(raw, [KITCHEN], SETTINGS)
-    assert chosen(judged) == [raw[0].text, raw[2].text]
-    assert [one.score for one in judged] == pytest.approx([0.6, 0.58 / 3, 1 / 3, 0.3])
-    assert [one.dropped for one in judged] == [None, "not chosen", None, "not chosen"]
+    assert chosen(judged) == [raw[0].text, raw[3].text]
+    assert [one.score for one in judged] == pytest.approx([-2.0, -4.3, -5.0, -3.5])
+    assert [one.difference for one in judged] == pytest.approx([1.0, 1 / 3, 1 / 3, 1 / 3])
+    assert [one.dropped for one in judged] == [None, "not chosen", "not chosen", None]
+    bold = select(raw, [KITCHEN], replace(SETTINGS, difference_weight=9.0))
+    assert chosen(bold) == [raw[0].text, raw[2].text], "-6 + 6 beats -4.5 + 3"
     assert chosen(select(raw, [KITCHEN], replace(SETTINGS, num_chosen=1))) == [raw[0].text]
     assert len(chosen(select(raw, [KITCHEN], replace(SETTINGS, num_chosen=8)))) == 4
 
 
 def test_a_better_wording_gets_its_chance_after_an_unlikely_one() -> None:
-    raw = [written("put a mug in countertop", 0.1), written("put some mug on countertop", 0.5)]
+    raw = [written("put a mug in countertop", -13.0), written("put some mug on countertop", -11.0)]
     assert chosen(select(raw, [KITCHEN], SETTINGS)) == [raw[1].text]
 
 
@@ -139,10 +143,10 @@ def test_more_candidates_than_fit_side_by_side_are_written_in_turns() -> None:
     assert len(found) == 200 and len(chosen(found)) == 1
 
 
-def test_likelihood_is_the_geometric_mean_of_the_tokens() -> None:
+def test_the_log_likelihood_is_that_of_the_whole_reply() -> None:
     engine = ScriptedEngine(["put a mug in sinkbasin</variation>"], logprob=-0.5)
     (found,) = generate(engine, [[KITCHEN]])
-    assert found.likelihood == pytest.approx(0.60653, abs=1e-5)
+    assert found.log_likelihood == pytest.approx(-2.5), "five words"
     assert found.dropped is None and found.task is None, "nothing is judged yet"
 
 
@@ -156,7 +160,8 @@ def test_likelihood_is_the_geometric_mean_of_the_tokens() -> None:
         {"num_candidates": 1001},
         {"temperature": 0.0},
         {"temperature": float("nan")},
-        {"min_likelihood": 1.1},
+        {"min_log_likelihood": 0.1},
+        {"difference_weight": -1.0},
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(settings: dict[str, float]) -> None:
@@ -164,9 +169,16 @@ def test_a_setting_that_cannot_be_is_refused(settings: dict[str, float]) -> None
         VariationSettings(**settings)  # type: ignore[arg-type]
 
 
-def test_a_model_that_never_learned_it_is_refused_with_what_to_do(tiny_model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tiny.* has not learned to vary tasks.*make nano"):
-        vary_tasks(TransformersEngine(tiny_model, device="cpu"), [KITCHEN], [])
+def test_a_model_that_never_learned_it_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nano from before the tags."""
+    monkeypatch.setattr(nano, "TAGS", tuple(tag for tag in TAGS if tag not in VARIATION_TAGS))
+    tokenizer = nano.build_tokenizer([KITCHEN.text])
+    nano.build_model(tokenizer, nano.NanoShape(16, 1, 2, 1, 32), seed=0).save_pretrained(tmp_path / "old")
+    tokenizer.save_pretrained(tmp_path / "old")
+    with pytest.raises(ConfigError, match=r"old.* has not learned to vary tasks.*make nano"):
+        vary_tasks(TransformersEngine(tmp_path / "old", device="cpu"), [KITCHEN], [])
 
 
 def test_a_minute_model_learns_to_vary(tmp_path: Path) -> None:
