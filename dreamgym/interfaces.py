@@ -190,9 +190,10 @@ class EnvironmentModule(Protocol):
         """(thought, action) of the scripted expert here: targets for a policy warm start."""
 
     def instruction_parts(self, text: str) -> Mapping[str, str] | None:
-        """What an instruction asks for, part by part, always the same parts; None for what is none of this world's.
+        """What an instruction asks for, part by part; None for what is no instruction of this environment.
 
-        Two instructions with the same parts ask for the same.
+        Always the same parts, among them "object", the thing that it is about. Two instructions with equal parts ask
+        for the same.
         """
 
     def vary(self, task: Task, text: str) -> Task | str:

@@ -25,7 +25,7 @@ class VariationRowSettings:
     """How rows are varied."""
 
     max_m: int = 4
-    """At most this many seed tasks in a prompt; each number from 1 on comes as often. The paper leaves m open."""
+    """At most this many seed tasks in a prompt; numbers are drawn evenly from 1 on. The paper leaves m open."""
     same_room_share: float = 0.5
     """Share of the further seeds that come from the room of the one whose world is kept, where there are any."""
     seed: int = 0

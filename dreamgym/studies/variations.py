@@ -18,6 +18,7 @@ from typing import Any
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variations import Candidate, VariationSettings, part_difference, vary_tasks
 from dreamgym.environments import environment_module
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.fidelity import share, with_interval
 from dreamgym.interfaces import Engine
 from dreamgym.types import Task
@@ -56,7 +57,15 @@ def run(
 
     Returns:
         One row per way; shares with their 95 % Wilson interval.
+
+    Raises:
+        ConfigError: The model has not learned to vary tasks, or the games are official ones.
     """
+    if any(task.source == "official" for task in tasks):
+        raise ConfigError(
+            "what is in an official game nobody knows here, so nothing proves its variations; "
+            "unset ALFWORLD_DATA to measure on generated games"
+        )
     settings = settings or VariationSettings()
     by_id = {task.task_id: task for task in tasks}
     candidates = vary_tasks(engine, tasks, tasks, settings)

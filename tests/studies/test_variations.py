@@ -1,6 +1,7 @@
 """The study of task variations, with instructions whose fate is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from dreamgym.cli import main
 from dreamgym.curriculum.variations import VariationSettings
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.environments import alfworld
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.prompts import variation_prompt
 from dreamgym.studies import variations
@@ -80,6 +82,12 @@ def test_four_ways_are_compared_in_the_same_worlds(alfworld_tasks: list[Task], t
     assert "ruled out by what can be seen" not in rows["train instruction, checked"]["why_not"]
     assert figures["candidates"]["generated"] == 12 and figures["candidates"]["chosen"] == 4
     assert figures["num_worlds"] == 2 and figures["settings"]["m"] == 2
+
+
+def test_official_games_are_refused(alfworld_tasks: list[Task], train: list[Task]) -> None:
+    official = [replace(task, source="official") for task in alfworld_tasks]
+    with pytest.raises(ConfigError, match="unset ALFWORLD_DATA"):
+        variations.run(ScriptedEngine([]), official, train)
 
 
 def test_the_command_writes_figures_and_where_they_come_from(
