@@ -160,6 +160,17 @@ def _add_studies(commands: "Commands") -> None:
     )
     scaling.add_argument("--output", type=Path, help="default: the standard output")
     scaling.set_defaults(run=_scaling)
+    variations = studies.add_parser("variations", help="the model's task variations: possible, new, diverse? (Eq. 6)")
+    variations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    variations.add_argument("--tasks", type=int, default=60, help="test tasks whose worlds get variations")
+    variations.add_argument("--train-tasks", type=int, default=720, help="train tasks whose instructions are compared")
+    variations.add_argument("--m", type=int, default=4, help="seed tasks in a prompt")
+    variations.add_argument("--candidates", type=int, default=8, help="for each world")
+    variations.add_argument("--chosen", type=int, default=2, help="of the candidates")
+    variations.add_argument("--temperature", type=float, default=1.0)
+    variations.add_argument("--seed", type=int, default=0)
+    variations.add_argument("--output", type=Path, help="default: the standard output")
+    variations.set_defaults(run=_variations)
     recorded = studies.add_parser("evaluation-set", help="record anew the episodes that fidelity is measured on")
     recorded.add_argument(
         "--policy", default=str(ROOT / "assets/models/nano-policy"), help="the trained policy's folder"
@@ -296,6 +307,24 @@ def _ablations(options: argparse.Namespace) -> None:
     trajectories = evaluation_set("alfworld", "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
     publish({"split": "test", **figures}, f"dreamgym study ablations --episodes {options.episodes}", options.output)
+
+
+def _variations(options: argparse.Namespace) -> None:
+    from dreamgym.curriculum.variations import VariationSettings  # noqa: PLC0415
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.studies import variations  # noqa: PLC0415
+
+    settings = VariationSettings(
+        m=options.m,
+        num_candidates=options.candidates,
+        num_chosen=options.chosen,
+        temperature=options.temperature,
+        seed=options.seed,
+    )
+    engine = TransformersEngine(model_path(options.model))
+    module = environment_module("alfworld")
+    tasks, train = module.load_tasks("test", options.tasks), module.load_tasks("train", options.train_tasks)
+    publish(variations.run(engine, tasks, train, settings), _command(), options.output)
 
 
 def _evaluation_set(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """The Protocols that the parts meet at; no base classes."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -80,6 +80,9 @@ class Engine(Protocol):
 
     def open(self, batch: int) -> Session:
         """Start `batch` empty conversations."""
+
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """Is each of these texts one token of the vocabulary?"""
 
     def close(self) -> None:
         """Unload the model; safe to call twice."""
@@ -185,6 +188,28 @@ class EnvironmentModule(Protocol):
 
     def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
         """(thought, action) of the scripted expert here: targets for a policy warm start."""
+
+    def instruction_parts(self, text: str) -> Mapping[str, str] | None:
+        """What an instruction asks for, part by part; None for what is no instruction of this environment.
+
+        Always the same parts, among them "object", the thing that it is about. Two instructions with equal parts ask
+        for the same.
+        """
+
+    def vary(self, task: Task, text: str) -> Task | str:
+        """Ask for `text` in the world of `task`: a task with source "variation", or why it cannot be done there.
+
+        Judged by the first state and the rules of such worlds alone, not by what is hidden in this one.
+        """
+
+    def other_tasks(self, task: Task) -> tuple[Task, ...] | None:
+        """Variations for every other goal that the maker of the task's world knows to be possible; None: nobody knows.
+
+        For training rows and measurements, never to make variations in use.
+        """
+
+    def solution(self, task: Task) -> tuple[str, ...] | None:
+        """Actions that should solve the task, for measurements; None: unknown. TaskError: it cannot be done."""
 
 
 class EnvironmentBatch(Protocol):

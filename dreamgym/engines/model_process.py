@@ -55,6 +55,8 @@ def _answer(
 ) -> object:
     if method == "name":
         return engine.name
+    if method == "has_tokens":
+        return engine.has_tokens(*arguments)
     if method == "open":
         session = max(sessions, default=0) + 1
         sessions[session] = engine.open(*arguments)

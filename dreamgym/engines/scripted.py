@@ -30,6 +30,10 @@ class ScriptedEngine:
         """Start `batch` empty conversations."""
         return ScriptedSession(self._reply, self.logprob, batch)
 
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """A script reads every text."""
+        return True
+
     def close(self) -> None:
         """Nothing to free."""
 

@@ -76,6 +76,10 @@ class TransformersEngine:
             raise EngineError(f"{self._label} was closed; make a new engine")
         return TransformersSession(self, batch)
 
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """Is each of these texts one token of the vocabulary?"""
+        return all(len(ids) == 1 for ids in self.encode(texts, [False] * len(texts)))
+
     def close(self) -> None:
         """Unload the model; safe to call twice."""
         self.model = None

@@ -81,6 +81,10 @@ class WorkerEngine:
         """Start `batch` empty conversations; waits for nothing."""
         return WorkerSession(self, batch)
 
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """Is each of these texts one token of the vocabulary? Waits for the model to be loaded."""
+        return bool(self.run(lambda process: process.ask("has_tokens", list(texts))))
+
     def run(self, request: "Callable[[_ModelProcess], _T]") -> _T:
         """Let `request` talk to the running process, after the requests before it.
 

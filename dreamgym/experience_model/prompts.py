@@ -12,6 +12,12 @@ and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`)
 
 The action stands last: when demonstrations stood behind it, nano took theirs for its own. Reasoning and demonstrations
 of past steps are left out, so that a real history and a dreamed one read alike.
+
+The same weights vary tasks (Eq. 6). The seed whose world is kept stands last, before its first state:
+
+    <task>…</task><task>…</task><state>first state</state><variation>
+
+and the reply is the instruction of another task in that world, up to `</variation>`.
 """
 
 import re
@@ -24,13 +30,18 @@ from dreamgym.types import Task, Transition
 TAGS = (
     *("<task>", "</task>", "<state>", "</state>", "<action>", "</action>", "<demo>", "</demo>"),
     *("<think>", "</think>", "<no_think>", "<no_history>", "<reward>", "</reward>", "<done>", "</done>"),
+    *("<variation>", "</variation>"),
 )
 STOP = "</done>"
+VARIATION_TAGS = (VARIATION_OPENING, VARIATION_STOP) = ("<variation>", "</variation>")
 
 LONGEST_REPLY = 50_000
 """Characters; a longer reply is no state of a text world, and everything that reads states may take its time."""
 
-_TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done)>")
+LONGEST_INSTRUCTION = 300
+"""Characters; no environment here says a task at such length."""
+
+_TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done|variation)>")
 _HALF_TAG = re.compile(r"</?[a-z_]*$")
 _REPLY = re.compile(
     r"^(?:<think>(?P<reasoning>.*?)</think>|<no_think>)\s*<state>(?P<state>.*?)</state>\s*"
@@ -49,6 +60,13 @@ class ParsedReply:
     reward: float
     """In [0, 1]."""
     done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedVariation:
+    """A complete instruction; whether it can be done is another question."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,40 @@ def parse(raw: str) -> ParsedReply | str:
     return ParsedReply(
         reasoning.strip() if reasoning is not None else None, state, reward, found["done"].strip() == "1"
     )
+
+
+def variation_prompt(seeds: Sequence[Task]) -> str:
+    """What the model reads before it varies a task (Eq. 6).
+
+    Args:
+        seeds: m seed tasks, at least one; the variation is to be done in the world of the last.
+    """
+    *others, kept = seeds
+    shown = "".join(f"<task>{neutral(task.text)}</task>" for task in others)
+    return shown + start_text(kept, kept.first_state) + VARIATION_OPENING
+
+
+def variation_reply(task: Task) -> str:
+    """The reply that a variation stands for: the training target."""
+    return neutral(task.text) + VARIATION_STOP
+
+
+def parse_variation(raw: str) -> ParsedVariation | str:
+    """Read the reply to `variation_prompt`; a str is the reason why it is no instruction."""
+    text, stop, rest = raw.partition(VARIATION_STOP)
+    text = text.strip()
+    if not stop:
+        return f"no {VARIATION_STOP} in the reply"
+    if rest.strip():
+        return f"text stands behind {VARIATION_STOP}"
+    if not text:
+        return "the instruction is empty"
+    if len(text) > LONGEST_INSTRUCTION:
+        return f"the instruction has {len(text)} characters, more than {LONGEST_INSTRUCTION}"
+    if _TAG.search(text):
+        return "a tag stands inside the instruction"
+    # Line breaks and what cannot be seen would pass for something else in a prompt or on a page.
+    return ParsedVariation(text) if text.isprintable() else "the instruction is not one line of readable text"
 
 
 def _quoted(text: str) -> str:

@@ -1,6 +1,7 @@
 """`make nano`: the bundled models from nothing, on a CPU.
 
-    collect real episodes  ->  tokenizer  ->  experience model (SFT, Eq. 5): single steps, then whole episodes
+    collect real episodes, prove variations  ->  tokenizer
+    ->  experience model (SFT, Eq. 5 and 6): single steps, then whole episodes; variations of tasks among both
     ->  policy (SFT from those weights)
     ->  fidelity on unseen rooms, success of the policy on unseen rooms  ->  model cards
 
@@ -10,14 +11,18 @@ Every stage leaves its result in the work folder, so that a stopped run goes on 
 import itertools
 import json
 import logging
+import random
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.collect import collect, play
+from dreamgym.curriculum.proof import disprove
+from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
@@ -53,6 +58,10 @@ class NanoRecipe:
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
     """Single steps from each episode, for the first stage."""
+    num_variations: int = 2
+    """Other goals of each train task's world; each pair of a world's tasks is a row of the first stage."""
+    variations_share: float = 0.05
+    """Rows of the second stage that are variations, as a share of the others."""
     shape: nano.NanoShape = nano.NanoShape()
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
@@ -75,6 +84,7 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     work.mkdir(parents=True, exist_ok=True)
     trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
     retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
+    families = variations_stage(recipe, trajectories, work / "variations.json")
     origin = {
         **results_origin(command),
         "data": {
@@ -82,9 +92,11 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
             "num_trajectories": len(trajectories),
             "num_transitions": sum(len(t.transitions) for t in trajectories),
             "by_policy": dict(Counter(t.provenance.policy for t in trajectories)),
+            "num_variations": sum(len(family) - 1 for family in families),
+            "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
         },
     }
-    trained = experience_model_stage(recipe, trajectories, retriever, work / EXPERIENCE_MODEL)
+    trained = experience_model_stage(recipe, trajectories, retriever, work / EXPERIENCE_MODEL, families)
     warmed = policy_stage(recipe, trajectories, work / EXPERIENCE_MODEL, work / POLICY)
     fidelity = {**fidelity_stage(recipe, work / EXPERIENCE_MODEL, retriever), **origin}
     success = {**success_stage(recipe, work / POLICY), **origin}
@@ -113,8 +125,38 @@ def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory
     return itertools.chain(sorted(stored, key=lambda trajectory: trajectory.trajectory_id))
 
 
+def variations_stage(recipe: NanoRecipe, trajectories: Sequence[Trajectory], path: Path) -> list[Family]:
+    """Other goals of the train worlds, each proved in the real engine, unless the file has them already.
+
+    What is in an official game nobody knows here: its variations stay unproved.
+    """
+    tasks = {trajectory.task.task_id: trajectory.task for trajectory in trajectories}
+    families = choose_families([tasks[name] for name in sorted(tasks)], recipe.num_variations, seed=recipe.seed)
+    if not path.exists():
+        log.info("proving variations of %d train tasks", len(families))
+        chosen = [task for family in families if family[0].source == "generated" for task in family[1:]]
+        reasons = disprove(ENVIRONMENT, chosen)
+        proved = [task for task, reason in zip(chosen, reasons, strict=True) if reason is None]
+        solution = environment_module(ENVIRONMENT).solution
+        account = {
+            "proved": [task.task_id for task in proved],
+            "dropped": dict(Counter(filter(None, reasons))),
+            "num_transitions": sum(len(solution(task) or ()) for task in proved),
+        }
+        _write_json(path, account)
+    kept = set(_read_json(path)["proved"])
+    return [
+        family if family[0].source == "official" else (family[0], *(t for t in family[1:] if t.task_id in kept))
+        for family in families
+    ]
+
+
 def experience_model_stage(
-    recipe: NanoRecipe, trajectories: list[Trajectory], retriever: Retriever, folder: Path
+    recipe: NanoRecipe,
+    trajectories: list[Trajectory],
+    retriever: Retriever,
+    folder: Path,
+    families: Sequence[Family] = (),
 ) -> list[dict[str, Any]]:
     """Train the experience model on single steps, then on episodes, unless the folders hold the results already."""
     first = folder.with_name(f"{folder.name}-single-steps")
@@ -122,9 +164,12 @@ def experience_model_stage(
         log.info("writing rows with reasoning for %d trajectories", len(trajectories))
         settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
         rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
+        varied = list(variation_rows(families, VariationRowSettings(seed=recipe.seed)))
+        num_varied = min(len(varied), round(recipe.variations_share * len(rows)))
+        rows += random.Random(recipe.seed).sample(varied, num_varied)
         if not (first / "fit.json").exists():
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
-            short_rows = list(episode_rows(trajectories, retriever, alone))
+            short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows + short_rows)
             model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
             _fit(model, tokenizer, short_rows, recipe.single_steps, first)
@@ -229,6 +274,8 @@ def _card(name: str, what: str, trained: list[dict[str, Any]], origin: dict[str,
         f"- Data: {data['num_trajectories']:,} trajectories, {data['num_transitions']:,} transitions;",
         f"  {data['environment']}.",
         *(f"  - {policy}: {num:,} trajectories" for policy, num in sorted(data["by_policy"].items())),
+        f"  - {data['num_variations']:,} variations of the train tasks, proved by solving them in the real engine:",
+        f"    {data['num_transitions_of_proofs']:,} more transitions, of which only the instructions are learned.",
         *(line for stage in trained for line in _stage_lines(stage)),
         "- Licence: Apache-2.0. Seeds, settings and commit: `recipe.json`.",
         "",

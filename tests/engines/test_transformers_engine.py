@@ -238,3 +238,8 @@ def test_closing_twice_is_fine_and_a_closed_engine_says_so(tiny_model: Path) -> 
     engine.close()
     with pytest.raises(EngineError, match="was closed"):
         engine.open(1)
+
+
+def test_single_tokens_are_told_from_spelled_text(engine: TransformersEngine) -> None:
+    assert engine.has_tokens(["<end>", "a"]) and engine.has_tokens([])
+    assert not engine.has_tokens(["<end>", "<variation>"]) and not engine.has_tokens([""])

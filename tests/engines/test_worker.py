@@ -70,6 +70,10 @@ def test_replies_equal_those_of_the_engine_in_process(engine: WorkerEngine, tiny
         assert streamed == sessions[1].generate("<end>", 5)
 
 
+def test_the_process_knows_its_vocabulary(engine: WorkerEngine) -> None:
+    assert engine.has_tokens(["<end>"]) and not engine.has_tokens(["<end>", "<variation>"])
+
+
 def test_several_threads_get_their_own_replies(engine: WorkerEngine) -> None:
     def write(prompt: str) -> str:
         session = engine.open(1)

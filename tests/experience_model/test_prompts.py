@@ -5,14 +5,19 @@ import pytest
 from dreamgym.experience_model.prompts import (
     STOP,
     TAGS,
+    VARIATION_TAGS,
     ParsedReply,
+    ParsedVariation,
     PartialReply,
     demonstration_text,
     neutral,
     parse,
     parse_partial,
+    parse_variation,
     prompt_text,
     reply_text,
+    variation_prompt,
+    variation_reply,
 )
 from dreamgym.replay_buffer.retrieval import Demonstration
 from tests.experience_model.kitchen import FIRST, make_task, solved
@@ -160,3 +165,47 @@ def test_demonstrations_stand_before_the_action() -> None:
 
 def test_the_reply_ends_with_the_stop_text() -> None:
     assert all(reply_text(step, None).endswith(STOP) for step in EPISODE.transitions)
+
+
+def test_seeds_stand_before_the_world_that_is_kept() -> None:
+    other = replace(make_task(1), text="put a mug in <state>shelf</state>")
+    assert variation_prompt([other, make_task()]) == (
+        "<task>put a mug in ‹state›shelf‹/state›</task>"
+        f"<task>put a hot egg in sinkbasin.</task><state>{FIRST}</state><variation>"
+    )
+    assert set(VARIATION_TAGS) < set(TAGS)
+
+
+def test_an_instruction_reads_back_as_it_was_written() -> None:
+    assert parse_variation(variation_reply(make_task())) == ParsedVariation("put a hot egg in sinkbasin.")
+    assert parse_variation("  put a mug in shelf </variation>\n") == ParsedVariation("put a mug in shelf")
+    assert parse_variation("легко</variation>") == ParsedVariation("легко"), "what can be done is another question"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("", "no </variation> in the reply"),
+        ("put a mug in shelf", "no </variation> in the reply"),
+        ("</variation>", "the instruction is empty"),
+        (" \n\t </variation>", "the instruction is empty"),
+        ("a</variation> and more", "text stands behind </variation>"),
+        ("a</variation></variation>", "text stands behind </variation>"),
+        ("<variation>a</variation>", "a tag stands inside the instruction"),
+        ("put a <task>mug</task> in shelf</variation>", "a tag stands inside the instruction"),
+        ("put a mug<done>1</done></variation>", "a tag stands inside the instruction"),
+        ("put a mug\nat: shelf 1</variation>", "the instruction is not one line of readable text"),
+        ("put a mug\r\x00</variation>", "the instruction is not one line of readable text"),
+        ("put a \u202egum</variation>", "the instruction is not one line of readable text"),
+        ("put a \ud800</variation>", "the instruction is not one line of readable text"),
+        ("x" * 100_000 + "</variation>", "the instruction has 100000 characters, more than 300"),
+        ("<task>" * 100_000 + "</variation>", "the instruction has 600000 characters, more than 300"),
+    ],
+)
+def test_what_is_no_instruction_has_a_reason(raw: str, reason: str) -> None:
+    assert parse_variation(raw) == reason
+
+
+def test_a_step_cannot_hide_a_variation() -> None:
+    assert parse(GOOD.replace("You open it.", "<variation>win</variation>")) == "a tag stands inside another part"
+    assert neutral("<variation>win</variation>") == "‹variation›win‹/variation›"

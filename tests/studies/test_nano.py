@@ -41,6 +41,10 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     assert success["num_tasks"] == 1 and success["success"] == 0.0
     assert fidelity["data"]["num_trajectories"] == len(nano.MIX) * RECIPE.num_tasks
 
+    proved = json.loads((work / "variations.json").read_text())
+    assert len(proved["proved"]) == fidelity["data"]["num_variations"] == 4 and proved["dropped"] == {}
+    assert fidelity["data"]["num_transitions_of_proofs"] == proved["num_transitions"] >= 3 * 4
+
     for name in (nano.EXPERIENCE_MODEL, nano.POLICY):
         card = (models / name / "README.md").read_text()
         assert "`make nano`" in card and "10 trajectories" in card
@@ -54,6 +58,7 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
         raise AssertionError("the second run must use what the first one left")
 
     monkeypatch.setattr(nano, "collect", never)
+    monkeypatch.setattr(nano, "disprove", never)
     monkeypatch.setattr(nano, "fit", never)
     before = (models / nano.POLICY / "model.safetensors").read_bytes()
     nano.run(RECIPE, work, models, results, "make nano")

@@ -23,6 +23,7 @@ from dreamgym.environments.alfworld.judge import (
 from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
 from dreamgym.environments.alfworld.state_text import facts
+from dreamgym.environments.alfworld.variations import instruction_parts, other_tasks, solution, vary
 from dreamgym.interfaces import Availability
 from dreamgym.types import Task, Transition
 
@@ -36,13 +37,17 @@ __all__ = [
     "expect",
     "expert_decision",
     "facts",
+    "instruction_parts",
     "is_determined",
     "is_refusal",
     "load_tasks",
     "make",
     "make_policy",
+    "other_tasks",
     "possible_actions",
     "rule_guess",
+    "solution",
+    "vary",
     "version_text",
     "weigh",
     "write_reasoning",

@@ -22,11 +22,14 @@ from dreamgym.environments.alfworld.generator import (
     GENERATOR_VERSION,
     SIZES,
     TASK_TYPES,
+    Game,
     Proof,
     can_host,
     generate,
     prove,
 )
+from dreamgym.environments.alfworld.goal import parse_goal
+from dreamgym.environments.alfworld.other_goals import with_goal
 from dreamgym.environments.alfworld.rooms import scenes
 from dreamgym.errors import ConfigError, DreamGymError, EnvironmentUnavailableError, TaskError
 from dreamgym.types import SPLITS, Split, Task
@@ -85,29 +88,68 @@ def load_games(split: Split, num: int, seed: int = 0, size: str = "small") -> Ga
 def game_path(payload: Mapping[str, str | int]) -> Path:
     """The game file a task names, generated on first use; TaskError when it does not exist and cannot be made."""
     if "path" in payload:
-        root = official_data()
-        if root is None:
-            raise TaskError(
-                f"the task plays the official game {payload['path']}; set ALFWORLD_DATA to the games' folder"
-            )
-        if not (path := root / str(payload["path"])).is_file():
-            raise TaskError(f"there is no game {path}; is ALFWORLD_DATA the folder the task was made from?")
-        return path
+        return _official_path(payload)
+    task_type, size, scene, seed = _settings(payload)
+    path = _cache() / size / task_type / f"{scene}-{seed}" / GAME_FILE
+    variation = payload.get("variation")
+    if variation is not None:
+        digest = hashlib.sha256(str(variation).encode()).hexdigest()[:16]
+        path = path.parent / "variations" / digest / GAME_FILE
+    if not path.is_file():
+        _write(path, json.dumps(_generate(payload).to_json()))
+    return path
+
+
+def read_game(payload: Mapping[str, str | int]) -> Mapping[str, object]:
+    """Content of the game file a task names; TaskError as for `game_path`."""
+    content: dict[str, object] = json.loads(game_path(payload).read_text())
+    return content
+
+
+def generated_world(payload: Mapping[str, str | int]) -> Game | None:
+    """What the generator made for a task, whatever is asked for in it; None for an official game."""
+    return None if "path" in payload else _generate({k: v for k, v in payload.items() if k != "variation"})
+
+
+def _official_path(payload: Mapping[str, str | int]) -> Path:
+    root = official_data()
+    if root is None:
+        raise TaskError(f"the task plays the official game {payload['path']}; set ALFWORLD_DATA to the games' folder")
+    if not (path := root / str(payload["path"])).is_file():
+        raise TaskError(f"there is no game {path}; is ALFWORLD_DATA the folder the task was made from?")
+    if "variation" in payload:
+        raise TaskError("a variation of an official game can only be dreamed: what lies where in it is not known here")
+    return path
+
+
+def _settings(payload: Mapping[str, str | int]) -> tuple[str, str, int, int]:
+    """Task type, size, room and seed of a generated world."""
     try:
-        task_type, size = str(payload["task_type"]), str(payload["size"])
-        scene, seed = int(payload["scene"]), int(payload["seed"])
+        return str(payload["task_type"]), str(payload["size"]), int(payload["scene"]), int(payload["seed"])
     except (KeyError, ValueError) as error:
         raise TaskError(f"expected a task with task_type, scene, seed and size, got {dict(payload)}") from error
-    path = _cache() / size / task_type / f"{scene}-{seed}" / GAME_FILE
-    if not path.is_file():
-        try:
-            game = generate(task_type, scene, seed, size)
-        except ConfigError as error:
-            raise TaskError(str(error)) from error
-        if game is None:
-            raise TaskError(f"room {scene} cannot host the task type {task_type}")
-        _write(path, json.dumps(game.to_json()))
-    return path
+
+
+def _generate(payload: Mapping[str, str | int]) -> Game:
+    """Lay out the world, with the variation's goal where the payload has one."""
+    task_type, size, scene, seed = _settings(payload)
+    try:
+        game = generate(task_type, scene, seed, size)
+    except ConfigError as error:
+        raise TaskError(str(error)) from error
+    if game is None:
+        raise TaskError(f"room {scene} cannot host the task type {task_type}")
+    if "variation" not in payload:
+        return game
+    text = str(payload["variation"])
+    if (goal := parse_goal(text)) is None:
+        raise TaskError(f"no template of the goal library says {text[:80]!r}")
+    kinds = {thing.kind.lower(): thing.kind for thing in (*game.objects, *game.receptacles)}
+    target, destination = (kinds.get(name, name) for name in (goal.object, goal.lamp or goal.place or ""))
+    varied = with_goal(game, goal.task_type, target, destination, text)
+    if isinstance(varied, str):
+        raise TaskError(f"{text!r} cannot be done in room {scene}: {varied}")
+    return varied
 
 
 def _cache() -> Path:

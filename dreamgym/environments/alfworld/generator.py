@@ -120,13 +120,17 @@ def generate(task_type: str, scene: int, seed: int, size: str = "small") -> Game
     rng, room, profile = random.Random(f"{size}/{task_type}/{scene}/{seed}"), read_room(scene), SIZES[size]
     target = rng.choice(sorted(goals))
     destination = rng.choice(goals[target])
-    template = rng.choice(rules().goals[task_type]["templates"])
-    text = template.format(obj=target.lower(), recep=destination.lower(), toggle=destination.lower())
-    goal = Goal(target, destination, text)
+    goal = Goal(target, destination, instruction(task_type, target, destination, rng))
     receptacles = _choose_receptacles(room, task_type, goal, profile, rng)
     objects = _place_objects(room, task_type, goal, receptacles, profile, rng)
-    walkthrough = _walkthrough(task_type, goal, receptacles, objects)
+    walkthrough = make_walkthrough(task_type, goal, receptacles, objects)
     return Game(task_type, scene, seed, size, goal, receptacles, objects, walkthrough)
+
+
+def instruction(task_type: str, target: str, destination: str, rng: random.Random) -> str:
+    """The goal in one of the wordings of alfworld's goal library."""
+    template: str = rng.choice(rules().goals[task_type]["templates"])
+    return template.format(obj=target.lower(), recep=destination.lower(), toggle=destination.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,9 @@ def _names(things: Sequence[Thing]) -> dict[Thing, str]:
     return names
 
 
-def _walkthrough(task_type: str, goal: Goal, receptacles: Sequence[Thing], objects: Sequence[Thing]) -> tuple[str, ...]:
+def make_walkthrough(
+    task_type: str, goal: Goal, receptacles: Sequence[Thing], objects: Sequence[Thing]
+) -> tuple[str, ...]:
     """A plan from the generator's own knowledge; Fast Downward needs up to 17 s for a full room."""
     names, plan = _names([*receptacles, *objects]), list[str]()
     openable, opened, here = rules().openable, set[Thing](), None
@@ -267,8 +273,13 @@ def _walkthrough(task_type: str, goal: Goal, receptacles: Sequence[Thing], objec
         return names[place]
 
     verb, tool, _ = TOOLS.get(task_type, ("", "", ""))
+    num_needed = 2 if task_type == "pick_two_obj_and_place" else 1
     targets = [thing for thing in objects if thing.kind == goal.target]
-    for target in targets[: 2 if task_type == "pick_two_obj_and_place" else 1]:
+    destination = _destination(goal, receptacles, () if tool else targets)
+    if not tool and destination is not None:  # one that lies there already is as good as brought
+        waiting = [thing for thing in targets if receptacles[thing.place] != destination]
+        targets, num_needed = waiting, num_needed - (len(targets) - len(waiting))
+    for target in targets[:num_needed]:
         source = visit(receptacles[target.place])
         plan.append(f"take {names[target]} from {source}")
         if task_type == "look_at_obj_in_light":
@@ -279,9 +290,16 @@ def _walkthrough(task_type: str, goal: Goal, receptacles: Sequence[Thing], objec
         if tool:
             appliance = visit(next(thing for thing in receptacles if thing.kind == tool), enter=False)
             plan.append(f"{verb} {names[target]} with {appliance}")
-        destination = visit(next(thing for thing in receptacles if thing.kind == goal.destination))
-        plan.append(f"move {names[target]} to {destination}")
+        assert destination is not None, "only a lamp is no receptacle"
+        plan.append(f"move {names[target]} to {visit(destination)}")
     return tuple(plan)
+
+
+def _destination(goal: Goal, receptacles: Sequence[Thing], targets: Sequence[Thing]) -> Thing | None:
+    """The receptacle where most of `targets` lie, the first of equals; None where the goal names a lamp."""
+    inside = Counter(receptacles[thing.place] for thing in targets)
+    places = [thing for thing in receptacles if thing.kind == goal.destination]
+    return max(places, key=lambda place: inside[place], default=None)
 
 
 def _problem(game: Game) -> str:

@@ -17,6 +17,13 @@ _PATTERNS = tuple(
     )
 )
 _CONDITION_OF_VERB = {"clean": "clean", "heat": "hot", "cool": "cool"}
+_TASK_TYPES = {
+    None: "pick_and_place_simple",
+    "clean": "pick_clean_then_place_in_recep",
+    "hot": "pick_heat_then_place_in_recep",
+    "cool": "pick_cool_then_place_in_recep",
+}
+"""Condition of the one object to the task type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,13 @@ class Goal:
     place: str | None = None
     """Kind of receptacle; None for a lamp goal."""
     lamp: str | None = None
+
+    @property
+    def task_type(self) -> str:
+        """The family of tasks that it belongs to."""
+        if self.lamp:
+            return "look_at_obj_in_light"
+        return "pick_two_obj_and_place" if self.count == 2 else _TASK_TYPES[self.condition]
 
     def __str__(self) -> str:
         if self.lamp:

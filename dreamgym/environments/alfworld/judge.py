@@ -155,6 +155,18 @@ def can_hold(place: str, thing: str) -> bool:
     return thing in _homes().get(place, ())
 
 
+def can_become(condition: str, thing: str) -> bool:
+    """May a thing of this kind be made "hot", "cool" or "clean"?"""
+    return thing in _changeable()[condition]
+
+
+@functools.cache
+def _changeable() -> dict[str, frozenset[str]]:
+    groups = _rules().constants.VAL_ACTION_OBJECTS
+    names = {"hot": "Heatable", "cool": "Coolable", "clean": "Cleanable"}
+    return {condition: frozenset(kind.lower() for kind in groups[name]) for condition, name in names.items()}
+
+
 @functools.cache
 def doors() -> frozenset[str]:
     """Kinds of places with a door."""
