@@ -181,10 +181,21 @@ class EnvironmentModule(Protocol):
     def is_refusal(self, state: str) -> bool:
         """Did the environment reject the action that led to this state?"""
 
+    def recall(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
+        """What the states so far said of what `action` brings into view; None where they said nothing of it."""
+
     def write_reasoning(
-        self, task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random
+        self,
+        task: Task,
+        history: Sequence[Transition],
+        transition: Transition,
+        rng: random.Random,
+        recalled: str | None,
     ) -> str:
-        """R* by rules: facts first, then the verdict; uses only task, history and this step's outcome."""
+        """R* by rules: facts first, then the verdict; uses only task, history and this step's outcome.
+
+        `recalled`: what the prompt shows of `recall`.
+        """
 
     def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
         """(thought, action) of the scripted expert here: targets for a policy warm start."""

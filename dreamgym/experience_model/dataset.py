@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
@@ -41,6 +42,10 @@ class RowSettings:
     """Share of episodes that become single steps without history instead."""
     num_alone: int = 4
     """Steps taken from such an episode."""
+    alone_recall_share: float = 0.5
+    """Share of such steps that are shown what can be recalled of the episode, as they would with history."""
+    unknowable_share: float = 0.5
+    """Share of the undetermined steps whose next state is a target: what nobody could know is noise to the gradient."""
     long_episode: int = 18
     """Episodes with more steps take the smallest reasoning share, so that their last steps fit into the row."""
     max_steps: int = 36
@@ -59,14 +64,20 @@ def episode_rows(
             continue
         rng = random.Random(f"{settings.seed}/{trajectory.trajectory_id}")
         rarity = [1 / math.sqrt(num_of_kind[kind]) for kind in kinds[trajectory.trajectory_id]]
+        determined = [kind.determined for kind in kinds[trajectory.trajectory_id]]
         if rng.random() < settings.no_history_share:
-            yield from _single_steps(trajectory, retriever, settings, rarity, rng)
+            yield from _single_steps(trajectory, retriever, settings, rarity, determined, rng)
         else:
-            yield _episode(trajectory, retriever, settings, rarity, rng)
+            yield _episode(trajectory, retriever, settings, rarity, determined, rng)
 
 
 def _episode(
-    trajectory: Trajectory, retriever: Retriever, settings: RowSettings, rarity: Sequence[float], rng: random.Random
+    trajectory: Trajectory,
+    retriever: Retriever,
+    settings: RowSettings,
+    rarity: Sequence[float],
+    determined: Sequence[bool],
+    rng: random.Random,
 ) -> list[Segment]:
     module = environment_module(trajectory.task.environment)
     steps = trajectory.transitions[: settings.max_steps]
@@ -76,10 +87,12 @@ def _episode(
     shown = _demonstrations(retriever, trajectory, range(len(steps)), settings, rng)
     segments: list[Segment] = [(prompts.start_text(trajectory.task, steps[0].state), False)]
     for index, step in enumerate(steps):
+        recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
         reasoning = None
         if index in reasoned:
-            reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng)
-        segments += _step(step, shown.get(index, []), reasoning)
+            reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng, recalled)
+        learned = determined[index] or rng.random() < settings.unknowable_share
+        segments += _step(step, shown.get(index, []), recalled, reasoning, learned)
     return segments
 
 
@@ -88,6 +101,7 @@ def _single_steps(
     retriever: Retriever,
     settings: RowSettings,
     rarity: Sequence[float],
+    determined: Sequence[bool],
     rng: random.Random,
 ) -> Iterator[list[Segment]]:
     """Some steps of an episode, each alone with its present state; rare kinds of steps are taken more often."""
@@ -97,11 +111,17 @@ def _single_steps(
     shown = _demonstrations(retriever, trajectory, chosen, settings, rng)
     for index in chosen:
         step = steps[index]
+        recalled = None
+        if rng.random() < settings.alone_recall_share:
+            recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
         # Without history the trace may not use it either, nor the first state: only the present one is in the prompt.
         task = replace(trajectory.task, first_state=step.state)
-        reasoning = module.write_reasoning(task, (), step, rng) if rng.random() < ALONE_REASONING else None
+        reasoning = None
+        if rng.random() < ALONE_REASONING:
+            reasoning = module.write_reasoning(task, (), step, rng, recalled)
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
-        yield [(head, False), *_step(step, shown.get(index, []), reasoning)]
+        learned = determined[index] or rng.random() < settings.unknowable_share
+        yield [(head, False), *_step(step, shown.get(index, []), recalled, reasoning, learned)]
 
 
 def _draw(weights: Sequence[float], num: int, rng: random.Random) -> list[int]:
@@ -110,12 +130,18 @@ def _draw(weights: Sequence[float], num: int, rng: random.Random) -> list[int]:
     return sorted(range(len(weights)), key=keys.__getitem__, reverse=True)[:num]
 
 
-def _kinds(trajectory: Trajectory) -> list[tuple[str, bool, bool]]:
-    """Of each step: action type, whether anything changed, whether its outcome followed from what had been seen."""
+class _Kind(NamedTuple):
+    action_type: str
+    changes: bool
+    determined: bool
+    """Its outcome follows from what had been seen."""
+
+
+def _kinds(trajectory: Trajectory) -> list[_Kind]:
     module = environment_module(trajectory.task.environment)
     steps = trajectory.transitions
     return [
-        (
+        _Kind(
             module.action_type(step.action),
             module.facts(step.state) != module.facts(step.next_state),
             module.is_determined(trajectory.task, steps[:index], step.state, step.action),
@@ -136,7 +162,15 @@ def _demonstrations(
     return {index: near[:k] for (index, k), near in zip(asked.items(), found, strict=True)}
 
 
-def _step(step: Transition, demonstrations: Sequence[Demonstration], reasoning: str | None) -> list[Segment]:
-    question = prompts.question_text(step.action, demonstrations, use_reasoning=reasoning is not None)
+def _step(
+    step: Transition,
+    demonstrations: Sequence[Demonstration],
+    recalled: str | None,
+    reasoning: str | None,
+    learned: bool,
+) -> list[Segment]:
+    """Question and reply; a next state that is not `learned` carries no loss."""
+    question = prompts.question_text(step.action, demonstrations, recalled, use_reasoning=reasoning is not None)
     opening = "<think>" if reasoning is not None else "<no_think>"
-    return [(question, False), (prompts.reply_text(step, reasoning).removeprefix(opening), True)]
+    thought, state, rest = prompts.reply_parts(step, reasoning)
+    return [(question, False), (thought.removeprefix(opening), True), (state, learned), (rest, True)]

@@ -28,7 +28,7 @@ class Switches:
     """What the model may use for a step, and how it decodes."""
 
     history: bool = True
-    """Off: it sees the present state only."""
+    """Off: it sees the present state only, and nothing is recalled of earlier ones."""
     reasoning: bool = True
     """Off: it answers without thinking first."""
     retrieval: bool = True
@@ -208,7 +208,8 @@ def _question(query: Query | None, switches: Switches) -> str:
     if query is None:
         return ""
     shown = query.demonstrations[: switches.k] if switches.retrieval else ()
-    return prompts.question_text(query.action, shown, use_reasoning=switches.reasoning)
+    recalled = prompts.recall(query.task, query.history, query.state, query.action, use_history=switches.history)
+    return prompts.question_text(query.action, shown, recalled, use_reasoning=switches.reasoning)
 
 
 def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | MalformedPrediction:

@@ -4,14 +4,16 @@ Compact form, in which every tag is one token of nano's vocabulary:
 
     <task>…</task><state>first state</state>
     <action>…</action><no_think><state>…</state><reward>0.0</reward><done>0</done>        each past step
-    <demo>…</demo><demo>…</demo><action>…</action><think>                                  the step to dream
+    <demo>…</demo><recall>…</recall><action>…</action><think>                              the step to dream
 
 and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`):
 
     …</think><state>…</state><reward>0.0</reward><done>0</done>
 
-The action stands last: when demonstrations stood behind it, nano took theirs for its own. Reasoning and demonstrations
-of past steps are left out, so that a real history and a dreamed one read alike.
+The action stands last: when demonstrations stood behind it, nano took theirs for its own. Before it stands what the
+episode's own earlier states said of what the action brings into view (`EnvironmentModule.recall`): nano did not find
+that in a long history by itself. Reasoning, demonstrations and what was recalled for past steps are left out, so that a
+real history and a dreamed one read alike.
 
 The same weights vary tasks (Eq. 6). The seed whose world is kept stands last, before its first state:
 
@@ -24,13 +26,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dreamgym.environments import environment_module
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Task, Transition
 
 TAGS = (
     *("<task>", "</task>", "<state>", "</state>", "<action>", "</action>", "<demo>", "</demo>"),
     *("<think>", "</think>", "<no_think>", "<no_history>", "<reward>", "</reward>", "<done>", "</done>"),
-    *("<variation>", "</variation>"),
+    *("<recall>", "</recall>", "<variation>", "</variation>"),
 )
 STOP = "</done>"
 VARIATION_TAGS = (VARIATION_OPENING, VARIATION_STOP) = ("<variation>", "</variation>")
@@ -41,7 +44,7 @@ LONGEST_REPLY = 50_000
 LONGEST_INSTRUCTION = 300
 """Characters; no environment here says a task at such length."""
 
-_TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done|variation)>")
+_TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done|recall|variation)>")
 _HALF_TAG = re.compile(r"</?[a-z_]*$")
 _REPLY = re.compile(
     r"^(?:<think>(?P<reasoning>.*?)</think>|<no_think>)\s*<state>(?P<state>.*?)</state>\s*"
@@ -96,11 +99,14 @@ def action_text(action: str) -> str:
 
 def reply_text(transition: Transition, reasoning: str | None) -> str:
     """The reply that a transition stands for: training target, or a past step when `reasoning` is None."""
-    head = "<no_think>" if reasoning is None else f"<think>{neutral(reasoning)}</think>"
-    state = neutral(transition.next_state)
-    return (
-        f"{head}<state>{state}</state><reward>{transition.reward:.1f}</reward><done>{int(transition.terminated)}</done>"
-    )
+    return "".join(reply_parts(transition, reasoning))
+
+
+def reply_parts(transition: Transition, reasoning: str | None) -> tuple[str, str, str]:
+    """Return the reply's reasoning, its state, and the rest."""
+    thought = "<no_think>" if reasoning is None else f"<think>{neutral(reasoning)}</think>"
+    state = f"<state>{neutral(transition.next_state)}</state>"
+    return thought, state, f"<reward>{transition.reward:.1f}</reward><done>{int(transition.terminated)}</done>"
 
 
 def demonstration_text(demonstration: Demonstration) -> str:
@@ -128,10 +134,20 @@ def head_text(task: Task, history: Sequence[Transition], state: str, *, use_hist
     return start_text(task, first) + "".join(action_text(step.action) + reply_text(step, None) for step in history)
 
 
-def question_text(action: str, demonstrations: Sequence[Demonstration], *, use_reasoning: bool = True) -> str:
-    """What a prompt says last: the neighbours (closest first), the action, and how the reply begins."""
+def recall(
+    task: Task, history: Sequence[Transition], state: str, action: str, *, use_history: bool = True
+) -> str | None:
+    """What a prompt recalls of the episode; None where there is nothing, or history is off."""
+    return environment_module(task.environment).recall(task, history, state, action) if use_history else None
+
+
+def question_text(
+    action: str, demonstrations: Sequence[Demonstration], recalled: str | None, *, use_reasoning: bool = True
+) -> str:
+    """What a prompt says last: the neighbours (closest first), what is recalled, the action, how the reply begins."""
     shown = "".join(demonstration_text(d) for d in demonstrations)
-    return shown + action_text(action) + ("<think>" if use_reasoning else "<no_think>")
+    memory = "" if recalled is None else f"<recall>{neutral(recalled)}</recall>"
+    return shown + memory + action_text(action) + ("<think>" if use_reasoning else "<no_think>")
 
 
 def prompt_text(
@@ -146,7 +162,8 @@ def prompt_text(
 ) -> str:
     """The whole prompt of one step (Eq. 4: history, k demonstrations, task); it ends where the reply begins."""
     head = head_text(task, history, state, use_history=use_history)
-    return head + question_text(action, demonstrations, use_reasoning=use_reasoning)
+    recalled = recall(task, history, state, action, use_history=use_history)
+    return head + question_text(action, demonstrations, recalled, use_reasoning=use_reasoning)
 
 
 def parse(raw: str) -> ParsedReply | str:

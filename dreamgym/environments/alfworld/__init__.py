@@ -45,6 +45,7 @@ __all__ = [
     "make_policy",
     "other_tasks",
     "possible_actions",
+    "recall",
     "rule_guess",
     "solution",
     "vary",
@@ -92,9 +93,16 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
     return Knowledge.of(task, history, state).possible_actions()
 
 
-def write_reasoning(task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random) -> str:
+def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
+    """What earlier states said of what the action brings into view: a place, or the condition of a thing."""
+    return Knowledge.of(task, history, state).recall(action)
+
+
+def write_reasoning(
+    task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random, recalled: str | None
+) -> str:
     """R* by rules: facts first, then the verdict."""
-    return reasoning.write(Knowledge.of(task, history, transition.state), transition, rng)
+    return reasoning.write(Knowledge.of(task, history, transition.state), transition, rng, recalled)
 
 
 def expert_decision(task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ PARTS = ("feedback", "place", "is_open", "holding", "conditions", "here")
 _WORKS = re.compile(r"\b(?:So it works|So it is possible|That works here)\.")
 _FAILS = re.compile(r"\b(?:So it fails|So nothing happens|That does not work here)\b")
 _UNEXPLAINED = "That does not work here"
-_GOAL = re.compile(r"Goal: (?P<parts>[^:]*): (?P<end>all met, success|not yet)\.")
+_GOAL = re.compile(r"Goal: (?P<parts>.*): (?P<end>all met, success|not yet)\.")
 
 
 def expect(task: Task, history: Sequence[Transition], state: str, action: str) -> Expected | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dreamgym.environments.alfworld.goal import Goal, goal_parts, parse_goal
-from dreamgym.environments.alfworld.state_text import CONDITIONS, MIDDLE, REJECTED, View, kind, natural, parse
+from dreamgym.environments.alfworld.state_text import CONDITIONS, MIDDLE, REJECTED, View, describe, kind, natural, parse
 from dreamgym.types import Task, Transition
 
 APPLIANCES = {"heat": ("microwave", "hot"), "clean": ("sinkbasin", "clean"), "cool": ("fridge", "cool")}
@@ -61,6 +61,7 @@ class Knowledge:
 
     def __init__(self, task: Task, first_state: str | None = None) -> None:
         """Start from the task's first state, or from another one (then the room's places may be unknown)."""
+        self.task_text = task.text
         self.goal: Goal | None = parse_goal(task.text)
         first = parse(task.first_state)
         self.places: tuple[str, ...] = first.places if first else ()
@@ -126,6 +127,17 @@ class Knowledge:
         if command.verb == "slice" and worked:  # it lies there: no later state says so until it is taken
             now = {*self.conditions.get(command.thing, ()), "sliced"}
             self.conditions[command.thing] = tuple(c for c in CONDITIONS if c in now)
+
+    def recall(self, action: str) -> str | None:
+        """What earlier states said of what `action` brings into view; None where they said nothing."""
+        match parse_action(action):
+            case Command("go", _, place) if place in self.last_seen:
+                return describe(self.last_seen[place])
+            case Command("open", _, place) if place in self.last_open:
+                return describe(self.last_open[place])
+            case Command("take", thing) if self.conditions.get(thing):
+                return f"{thing} ({', '.join(self.conditions[thing])})"
+        return None
 
     def verdict(self, action: str) -> Verdict:
         """What follows for `action` from what was seen."""

@@ -162,7 +162,7 @@ def lie(known: Knowledge, rng: random.Random) -> str:
         f"move {wanted} to {target}",
         f"move {rng.choice(seen or [wanted])} to {rng.choice([place, elsewhere])}",
         f"go to {ghost}",
-        f"go to {place}",
+        *[f"{way} {place}" for way in ("go to", "go to", "open", "close")],
         f"open {rng.choice([place, elsewhere, ghost])}",
         f"close {rng.choice([place, elsewhere])}",
         f"{verb} {wanted} with {next((p for p in places if kind(p) == appliance), place)}",

@@ -7,18 +7,23 @@ action.
 
 import random
 
+from dreamgym.environments.alfworld.goal import Goal
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, KNIVES, Command, Knowledge, parse_action
-from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse, quote
+from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse
 from dreamgym.types import Transition
 
+Check = tuple[str, bool]
+"""What is laid side by side, and whether it is as it should be."""
 
-def write(known: Knowledge, transition: Transition, rng: random.Random) -> str:
+
+def write(known: Knowledge, transition: Transition, rng: random.Random, recalled: str | None) -> str:
     """Reasoning for one step.
 
     Args:
         known: What was seen before the step.
         transition: The step; only its own outcome is used.
         rng: Varies the wording.
+        recalled: What the prompt recalls of earlier states.
 
     Returns:
         A few short sentences.
@@ -34,8 +39,8 @@ def write(known: Knowledge, transition: Transition, rng: random.Random) -> str:
         _verdict(known, transition.action, worked, rng),
     ]
     if worked:
-        sentences += [*_memory(known, command), *_goal(known, transition.action, command, after, rng)]
-    return " ".join(sentences).replace("\n ", "\n")
+        sentences += [*_memory(command, recalled), *_goal(known, transition, command, after, rng)]
+    return " ".join(sentences)
 
 
 def _situation(view: View, rng: random.Random) -> str:
@@ -51,45 +56,62 @@ def _situation(view: View, rng: random.Random) -> str:
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
     """What the action needs, one thing at a time against what is seen, up to the first that is missing.
 
-    Each check names what is there, then the one name that is looked for and its mark, so that a mark is a match of two
-    names side by side, and the verdict after the marks has nothing left to find out. A small model learns such matches,
-    and no others.
+    Each check names what is there, then what is looked for, whether the two are the same, and its mark: a match of two
+    names side by side, the same everywhere, after which the verdict has nothing left to find out. A small model learns
+    such matches, and no others.
     """
     if command is None:
         return ["A command of this world ✗."]
-    marked = []
-    for text, met in _needs(known, view, command):
-        marked.append(f"{text} {'✓' if met else '✗'}")
-        if not met:
-            break
+    marked = _up_to_first_missing(_needs(known, view, command))
     return [f"Needs {', '.join(marked)}."] if marked else []
 
 
-def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bool]]:
+def _up_to_first_missing(checks: list[Check]) -> list[str]:
+    missing = next((number for number, (_, met) in enumerate(checks) if not met), len(checks))
+    return [f"{text} {'✓' if met else '✗'}" for text, met in checks[: missing + 1]]
+
+
+def _side_by_side(there: str, wanted: str) -> str:
+    return f"{there}: {wanted} {'same' if there == wanted else 'other'}"
+
+
+def _pair(label: str, there: str, wanted: str) -> Check:
+    return f"{label} {_side_by_side(there, wanted)}", there == wanted
+
+
+def _among(view: View, thing: str) -> Check:
+    """A name beside each of those that are here."""
+    if view.here is None:
+        return "among not visible", True
+    pairs = ", ".join(_side_by_side(name, thing) for name in view.objects_here)
+    return f"among {pairs or 'nothing'}", thing in view.objects_here
+
+
+def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
     """Conditions in the order of `Knowledge.verdict`."""
     thing, place = command.thing, command.place
-    at = (f"at {view.place}: {place}", view.place == place)
-    holding = (f"holding {view.holding or 'nothing'}: {thing}", view.holding == thing)
-    is_open = [(f"open {place}", bool(view.is_open))] if view.is_open is not None else []
-    here = "not visible" if view.here is None else _list(view.here)
-    among = (f"among {here}: {thing}", view.here is None or thing in view.objects_here)
+    held = view.holding or "nothing"
+    door = {None: "none", True: "open", False: "closed"}[view.is_open]
+    at, holding = _pair("at", view.place, place), _pair("holding", held, thing)
+    is_open = [_pair("door", door, "open")] if view.is_open is not None else []
+    among = _among(view, thing)
     match command.verb:
         case "go":
             in_room = [(f"in this room {place}", place in known.places)] if known.places else []
-            return [*in_room, (f"other than {view.place}: {place}", view.place != place)]
+            text, same = _pair("away from", view.place, place)
+            return [*in_room, (text, not same)]
         case "open" | "close" as verb:
-            now = ("closed" if verb == "open" else "open", view.is_open == (verb == "close"))
-            return [at, (f"a door on {place}", view.is_open is not None), (f"{now[0]} {place}", now[1])]
+            return [at, _pair("door", door, "closed" if verb == "open" else "open")]
         case "take":
             lamp = kind(thing).endswith("lamp")
-            free = ("hand free", view.holding is None)
+            free = _pair("holding", held, "nothing")
             return [at, *is_open, among, free, *([(f"to be carried {thing}", False)] if lamp else [])]
         case "move":
             return [holding, at, *is_open]
         case "heat" | "clean" | "cool" as verb:
             return [holding, at, (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])]
         case "slice":
-            knife = (f"holding {view.holding or 'nothing'}: {place}", view.holding == place)
+            knife = _pair("holding", held, place)
             return [knife, (f"a knife {place}", kind(place) in KNIVES), among]
         case "use":
             return [(f"a switch on {thing}", kind(thing).endswith("lamp")), among]
@@ -99,17 +121,12 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[tuple[str, bo
     return []
 
 
-def _memory(known: Knowledge, command: Command | None) -> list[str]:
-    """What was last seen of a place that comes into view, quoted as the states wrote it.
-
-    A quotation goes on as the text that it repeats went on, which is what a small model does best.
-    """
+def _memory(command: Command | None, recalled: str | None) -> list[str]:
+    """Whether what comes into view was seen before."""
     if command is None or command.verb not in ("go", "open"):
         return []
-    opened = command.verb == "open"
-    seen = (known.last_open if opened else known.last_seen).get(command.place)
-    asked = f"Seen{' open' * opened} {command.place}"
-    return [f"{asked} ✗." if seen is None else f"{asked} ✓:\n{quote(seen)}\n"]
+    opened = " open" * (command.verb == "open")
+    return [f"Seen{opened} {command.place} {'✗' if recalled is None else '✓'}."]
 
 
 def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) -> str:
@@ -122,18 +139,33 @@ def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) ->
     return rng.choice((f"So it fails: {verdict.because}.", f"So nothing happens: {verdict.because}."))
 
 
-def _goal(known: Knowledge, action: str, command: Command | None, after: View, rng: random.Random) -> list[str]:
-    """Each part of the goal against what is seen after the step, when the step could decide it."""
+def _goal(
+    known: Knowledge, transition: Transition, command: Command | None, after: View, rng: random.Random
+) -> list[str]:
+    """The goal in its own words, and each part against what is seen after the step, when the step could decide it.
+
+    In its own words, because nano took the place where it stood for the one that was asked for.
+    """
     goal = known.goal
     if goal is None or command is None:
         return []
     if command.verb not in (("use", "take", "go") if goal.lamp else ("move",)):
         return [rng.choice(("The goal stays open.", "Goal: not yet."))]
-    parts = known.goal_parts(after)
-    checked = ", ".join(f"{part} {'✓' if ok else '✗'}" for part, ok in parts)
-    end = "all met, success." if known.solved_by(action, after) else "not yet."
-    return [f"Goal: {checked}: {end}"]
+    checked = ", ".join(_up_to_first_missing(_goal_checks(known, goal, command, after)))
+    end = "all met, success." if known.solved_by(transition.action, after) else "not yet."
+    return [f"Goal: {known.task_text}: {checked}: {end}"]
 
 
-def _list(items: tuple[str, ...]) -> str:
-    return ", ".join(items) or "nothing"
+def _goal_checks(known: Knowledge, goal: Goal, command: Command, after: View) -> list[Check]:
+    if goal.lamp:
+        lit = next((kind(item.removesuffix(" (on)")) for item in after.here or () if item.endswith(" (on)")), "nothing")
+        return [_pair("holding", kind(after.holding or "nothing"), goal.object), _pair("lit", lit, goal.lamp)]
+    checks = [_pair("place", kind(after.place), goal.place or ""), _pair("thing", kind(command.thing), goal.object)]
+    if goal.condition:
+        conditions = known.conditions_after(after).get(command.thing, ())
+        now = goal.condition if goal.condition in conditions else "".join(conditions[:1]) or "nothing"
+        return [*checks, _pair("made", now, goal.condition)]
+    if goal.count == 1:
+        return checks
+    found = [name for name in after.objects_here if kind(name) == goal.object]
+    return [*checks, (f"here {', '.join(found)}: {len(found)} of {goal.count}", len(found) >= goal.count)]

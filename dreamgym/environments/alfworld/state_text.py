@@ -77,17 +77,18 @@ def short_feedback(text: str, action: str) -> str:
 
 def render(view: View) -> str:
     """View to state text."""
-    lines = [view.feedback, quote(view)]
+    held = view.holding or "nothing"
+    notes = f" ({', '.join(view.conditions)})" if view.conditions else ""
+    at, here = describe(view).split("\n")
+    lines = [view.feedback, at, f"holding: {held}{notes}", here]
     return "\n".join([*lines, f"places: {', '.join(view.places)}"] if view.places else lines)
 
 
-def quote(view: View) -> str:
-    """The lines that say what is so: place, hand, visible things."""
+def describe(view: View) -> str:
+    """The two lines that say what a place is like."""
     door = {None: "", True: " (open)", False: " (closed)"}[view.is_open]
-    held = view.holding or "nothing"
-    notes = f" ({', '.join(view.conditions)})" if view.conditions else ""
     here = "not visible" if view.here is None else ", ".join(view.here) or "nothing"
-    return f"at: {view.place}{door}\nholding: {held}{notes}\nhere: {here}"
+    return f"at: {view.place}{door}\nhere: {here}"
 
 
 def parse(text: str) -> View | None:
