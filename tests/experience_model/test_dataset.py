@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from dreamgym.environments import alfworld
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.prompts import demonstration_text, parse, prompt_text, reply_text
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -32,10 +33,12 @@ def rows(retriever: Retriever, settings: RowSettings, episodes: Sequence[Traject
 
 @pytest.mark.parametrize("settings", [RowSettings(), ALL, SINGLE, replace(ALL, reasoning_shares=(0.0,))])
 def test_the_loss_falls_on_whole_replies_and_on_nothing_else(retriever: Retriever, settings: RowSettings) -> None:
+    settings = replace(settings, unknowable_share=1.0)
     for row in rows(retriever, settings):
         assert not row[0][1]
-        for (before, asked), (reply, is_target) in zip(row[1::2], row[2::2], strict=True):
-            assert not asked and is_target
+        for (before, asked), *parts in zip(*(row[number::4] for number in range(1, 5)), strict=True):
+            assert not asked and all(is_target for _, is_target in parts)
+            reply = "".join(text for text, _ in parts)
             opening = "<think>" if before.endswith("<think>") else "<no_think>"
             assert before.endswith(opening) and not isinstance(parse(opening + reply), str)
 
@@ -47,8 +50,21 @@ def test_a_row_is_the_prompt_that_the_model_reads_in_use(retriever: Retriever) -
         for index, step in enumerate(episode.transitions):
             past = episode.transitions[:index]
             prompt = prompt_text(episode.task, past, step.state, step.action, [], use_reasoning=False)
-            assert "".join(text for text, _ in row[: 2 * index + 2]) == prompt
-            assert row[2 * index + 2] == (reply_text(step, None).removeprefix("<no_think>"), True)
+            assert "".join(text for text, _ in row[: 4 * index + 2]) == prompt
+            reply = "".join(text for text, _ in row[4 * index + 2 : 4 * index + 5])
+            assert reply == reply_text(step, None).removeprefix("<no_think>")
+
+
+def test_what_nobody_could_know_is_a_target_by_its_share_only(retriever: Retriever) -> None:
+    settings = replace(ALL, unknowable_share=0.0)
+    num_left_out = 0
+    for episode, row in zip(EPISODES, rows(retriever, settings), strict=True):
+        for index, step in enumerate(episode.transitions):
+            known = alfworld.is_determined(episode.task, episode.transitions[:index], step.state, step.action)
+            (_, thought), (_, state), (_, rest) = row[4 * index + 2 : 4 * index + 5]
+            assert thought and rest and state is known
+            num_left_out += not known
+    assert num_left_out > 5
 
 
 def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) -> None:
@@ -65,7 +81,7 @@ def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) 
 
 
 def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> None:
-    nums = {text.count("<demo>") for row in rows(retriever, ALL) for text, target in row[1:] if not target}
+    nums = {text.count("<demo>") for row in rows(retriever, ALL) for text, _ in row[1::4]}
     assert nums == {1, 2}
     none = rows(retriever, replace(ALL, demonstrations_share=0.0))
     assert not any("<demo>" in text for row in none for text, _ in row)
@@ -76,7 +92,7 @@ def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> Non
 def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:
     """Two episodes that differ in all but one step give the same rows for that step."""
     episode = EPISODES[0]
-    settings = replace(SINGLE, demonstrations_share=0.0, max_k=0)
+    settings = replace(SINGLE, demonstrations_share=0.0, max_k=0, alone_recall_share=0.0)
     found = 0
     for row in rows(retriever, settings, [episode]):
         text = "".join(part for part, _ in row)
@@ -92,6 +108,25 @@ def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:
     assert found == 4
 
 
+def test_rows_without_history_may_recall_what_history_would_say(retriever: Retriever) -> None:
+    settings = replace(SINGLE, demonstrations_share=0.0, alone_recall_share=1.0, num_alone=99)
+    there = EPISODES[0].transitions[0]
+    away = replace(
+        there,
+        state=there.next_state,
+        action="go to sinkbasin 1",
+        next_state="You arrive at sinkbasin 1.\nat: sinkbasin 1\nholding: nothing\nhere: nothing",
+    )
+    back = replace(there, state=away.next_state)
+    num_recalled = 0
+    for row in rows(retriever, settings, [replace(EPISODES[0], transitions=(there, away, back))] * 9):
+        text = "".join(part for part, _ in row)
+        seen = re.search(r"Seen (?:open )?[a-z]+ \d+ (✓|✗)", text)
+        assert seen is None or (seen[1] == "✓") is ("<recall>" in text)
+        num_recalled += "<recall>" in text
+    assert num_recalled == 9
+
+
 def test_past_steps_keep_no_reasoning_that_use_would_not_show(retriever: Retriever) -> None:
     """Reasoning of a step is its own target only; a later step of the row may follow it, as `<think>` stands there."""
     quiet = rows(retriever, replace(ALL, reasoning_shares=(0.0,)))
@@ -103,7 +138,7 @@ def test_past_steps_keep_no_reasoning_that_use_would_not_show(retriever: Retriev
 def test_long_episodes_think_least_and_are_cut(retriever: Retriever) -> None:
     settings = replace(ALL, reasoning_shares=(0.0, 1.0), long_episode=6, max_steps=5)
     mixed = [row for seed in range(4) for row in rows(retriever, replace(settings, seed=seed))]
-    assert {len(row) for row in mixed} == {1 + 2 * 5}
+    assert {len(row) for row in mixed} == {1 + 4 * 5}
     longer = rows(retriever, replace(settings, max_steps=7))
     assert not any("<think>" in text for row in longer for text, _ in row)
 
