@@ -36,6 +36,12 @@ class NanoShape:
     feed_forward: int = 512
 
 
+def frequent_names(texts: Iterable[str], min_count: int = 50) -> list[str]:
+    """Names with a number that stand at least `min_count` times in the texts, sorted."""
+    names = Counter(name for text in texts for name in re.findall(NAME, text))
+    return sorted(name for name, num in names.items() if num >= min_count and not name.startswith("of "))
+
+
 def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: int = 50) -> "PreTrainedTokenizerFast":
     """Make the tokenizer from texts of the worlds.
 
@@ -51,9 +57,8 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: in
     from transformers import PreTrainedTokenizerFast
 
     written = list(texts)
-    names = Counter(name for text in written for name in re.findall(NAME, text))
     numbers: dict[str, list[str]] = {}
-    for name in sorted(name for name, num in names.items() if num >= min_name_count):
+    for name in frequent_names(written, min_name_count):
         kind, _, number = name.partition(" ")
         numbers.setdefault(kind, []).append(number)
     one_token = [rf" ?{kind} (?:{'|'.join(each)})(?!\d)" for kind, each in numbers.items()]

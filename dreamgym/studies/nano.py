@@ -1,7 +1,7 @@
 """`make nano`: the bundled models from nothing, on a CPU.
 
     collect real episodes, prove variations  ->  tokenizer
-    ->  experience model (SFT, Eq. 5 and 6): single steps, then whole episodes; variations of tasks among both
+    ->  experience model (SFT, Eq. 5 and 6): drills, single steps, then whole episodes; variations of tasks among both
     ->  policy (SFT from those weights)
     ->  fidelity on unseen rooms, success of the policy on unseen rooms  ->  model cards
 
@@ -63,6 +63,10 @@ class NanoRecipe:
     variations_share: float = 0.05
     """Rows of the second stage that are variations, as a share of the others."""
     shape: nano.NanoShape = nano.NanoShape()
+    drills: FitSettings = FitSettings(steps=300, batch_size=32, learning_rate=4e-3, max_length=256)
+    """Comparing and copying names, and nothing else, until it can do that."""
+    drills_share: float = 0.05
+    """Rows of the next stage that are drills still, as a share of the others."""
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
     episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
@@ -158,8 +162,8 @@ def experience_model_stage(
     folder: Path,
     families: Sequence[Family] = (),
 ) -> list[dict[str, Any]]:
-    """Train the experience model on single steps, then on episodes, unless the folders hold the results already."""
-    first = folder.with_name(f"{folder.name}-single-steps")
+    """Train the experience model on drills, single steps and episodes, unless the folders hold the results already."""
+    drilled, first = (folder.with_name(f"{folder.name}-{stage}") for stage in ("drills", "single-steps"))
     if not (folder / "fit.json").exists():
         log.info("writing rows with reasoning for %d trajectories", len(trajectories))
         settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
@@ -170,11 +174,20 @@ def experience_model_stage(
         if not (first / "fit.json").exists():
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
-            tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows + short_rows)
-            model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
-            _fit(model, tokenizer, short_rows, recipe.single_steps, first)
+            texts = ["".join(text for text, _ in row) for row in rows + short_rows]
+            drills = _drills(recipe, nano.frequent_names(texts))
+            if not (drilled / "fit.json").exists():
+                tokenizer = nano.build_tokenizer(texts)
+                _fit(nano.build_model(tokenizer, recipe.shape, recipe.seed), tokenizer, drills, recipe.drills, drilled)
+            short_rows += drills[: round(recipe.drills_share * len(short_rows))]
+            _fit(*nano.load(drilled), short_rows, recipe.single_steps, first)
         _fit(*nano.load(first), rows, recipe.episodes, folder)
-    return [_read_json(each / "fit.json") for each in (first, folder)]
+    return [_read_json(each / "fit.json") for each in (drilled, first, folder)]
+
+
+def _drills(recipe: NanoRecipe, names: Sequence[str]) -> list[list[Segment]]:
+    rng, drill = random.Random(recipe.seed), environment_module(ENVIRONMENT).drill
+    return [drill(names, rng) for _ in range(recipe.drills.steps * recipe.drills.batch_size)]
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:

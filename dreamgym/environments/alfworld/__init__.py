@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from dreamgym.environments.alfworld import reasoning
+from dreamgym.environments.alfworld.drills import drill
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.games import data_source, load_tasks
 from dreamgym.environments.alfworld.habits import rule_guess
@@ -34,6 +35,7 @@ __all__ = [
     "check_reasoning",
     "contradict",
     "differing_parts",
+    "drill",
     "expect",
     "expert_decision",
     "facts",

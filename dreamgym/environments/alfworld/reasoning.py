@@ -6,6 +6,7 @@ action.
 """
 
 import random
+from collections.abc import Sequence
 
 from dreamgym.environments.alfworld.goal import Goal
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, KNIVES, Command, Knowledge, parse_action
@@ -71,20 +72,19 @@ def _up_to_first_missing(checks: list[Check]) -> list[str]:
     return [f"{text} {'✓' if met else '✗'}" for text, met in checks[: missing + 1]]
 
 
-def _side_by_side(there: str, wanted: str) -> str:
+def side_by_side(there: str, wanted: str) -> str:
+    """Two names, and whether they are the same."""
     return f"{there}: {wanted} {'same' if there == wanted else 'other'}"
 
 
 def _pair(label: str, there: str, wanted: str) -> Check:
-    return f"{label} {_side_by_side(there, wanted)}", there == wanted
+    return f"{label} {side_by_side(there, wanted)}", there == wanted
 
 
-def _among(view: View, thing: str) -> Check:
+def among(here: Sequence[str], thing: str) -> Check:
     """A name beside each of those that are here."""
-    if view.here is None:
-        return "among not visible", True
-    pairs = ", ".join(_side_by_side(name, thing) for name in view.objects_here)
-    return f"among {pairs or 'nothing'}", thing in view.objects_here
+    pairs = ", ".join(side_by_side(name, thing) for name in here)
+    return f"among {pairs or 'nothing'}", thing in here
 
 
 def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
@@ -94,7 +94,7 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
     door = {None: "none", True: "open", False: "closed"}[view.is_open]
     at, holding = _pair("at", view.place, place), _pair("holding", held, thing)
     is_open = [_pair("door", door, "open")] if view.is_open is not None else []
-    among = _among(view, thing)
+    here = ("among not visible", True) if view.here is None else among(view.objects_here, thing)
     match command.verb:
         case "go":
             in_room = [(f"in this room {place}", place in known.places)] if known.places else []
@@ -105,16 +105,16 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
         case "take":
             lamp = kind(thing).endswith("lamp")
             free = _pair("holding", held, "nothing")
-            return [at, *is_open, among, free, *([(f"to be carried {thing}", False)] if lamp else [])]
+            return [at, *is_open, here, free, *([(f"to be carried {thing}", False)] if lamp else [])]
         case "move":
             return [holding, at, *is_open]
         case "heat" | "clean" | "cool" as verb:
             return [holding, at, (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])]
         case "slice":
             knife = _pair("holding", held, place)
-            return [knife, (f"a knife {place}", kind(place) in KNIVES), among]
+            return [knife, (f"a knife {place}", kind(place) in KNIVES), here]
         case "use":
-            return [(f"a switch on {thing}", kind(thing).endswith("lamp")), among]
+            return [(f"a switch on {thing}", kind(thing).endswith("lamp")), here]
         case "examine":
             at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
             return [(f"at hand {thing}", at_hand)]
