@@ -175,7 +175,7 @@ def experience_model_stage(
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             texts = ["".join(text for text, _ in row) for row in rows + short_rows]
-            drills = _drills(recipe, nano.frequent_names(texts))
+            drills = _drills(recipe, nano.frequent_names(texts, min_count=3))
             if not (drilled / "fit.json").exists():
                 tokenizer = nano.build_tokenizer(texts)
                 _fit(nano.build_model(tokenizer, recipe.shape, recipe.seed), tokenizer, drills, recipe.drills, drilled)

@@ -23,7 +23,7 @@ def drill(names: Sequence[str], rng: random.Random) -> list[Piece]:
     """One row of exercises, at most about 200 of nano's tokens.
 
     Args:
-        names: Things and places with their numbers, at least MAX_ITEMS + 1.
+        names: Different things and places with their numbers, at least two.
         rng: Chooses names and exercises.
     """
     if rng.random() < 0.5:
@@ -84,7 +84,7 @@ def _other(name: str, names: Sequence[str], rng: random.Random) -> str:
 
 
 def _list(names: Sequence[str], rng: random.Random) -> list[str]:
-    return sorted(rng.sample(names, rng.randint(0, MAX_ITEMS)), key=natural)
+    return sorted(rng.sample(names, rng.randint(0, min(MAX_ITEMS, len(names) - 1))), key=natural)
 
 
 def _line(here: Sequence[str]) -> str:

@@ -1,0 +1,64 @@
+"""Drills teach comparing and copying: every target follows from the text before it, and nothing else is one."""
+
+import random
+import re
+
+import pytest
+
+from dreamgym.environments.alfworld.drills import drill
+from dreamgym.environments.alfworld.state_text import natural
+
+NAMES = ["bowl 1", "cabinet 2", "cabinet 10", "cart 1", "desk 1", "egg 2", "mug 1", "mug 2", "pen 1", "safe 1"]
+ROWS = [drill(NAMES, random.Random(seed)) for seed in range(300)]
+
+
+def test_every_pair_is_marked_for_what_it_is() -> None:
+    marks = {"same": 0, "other": 0}
+    for row in ROWS:
+        for there, wanted, mark in re.findall(r"([a-z]+(?: \d+)?): ([a-z]+(?: \d+)?) (same|other)", text_of(row)):
+            assert (there == wanted) is (mark == "same")
+            marks[mark] += 1
+    assert 0.4 < marks["same"] / sum(marks.values()) < 0.6, "a guess must not pay"
+
+
+def test_lists_lose_and_gain_one_name_in_order() -> None:
+    num = 0
+    for row in ROWS:
+        for before, verb, thing, after in re.findall(
+            r"here: (.*)\n(take|move) (.*)\nholding: .*\nhere: (.*)\n", text_of(row)
+        ):
+            old, new = (() if line == "nothing" else tuple(line.split(", ")) for line in (before, after))
+            longer, shorter = (old, new) if verb == "take" else (new, old)
+            assert tuple(name for name in longer if name != thing) == shorter and thing in longer
+            assert list(new) == sorted(new, key=natural)
+            num += 1
+    assert num > 100
+
+
+def test_what_is_looked_for_is_found_where_it_is() -> None:
+    found = set()
+    for row in ROWS:
+        for here, thing, mark in re.findall(r"here: (.*)\ntake (.*)\namong .* (✓|✗)\.", text_of(row)):
+            assert (thing in here.split(", ")) is (mark == "✓")
+            found.add(mark)
+    assert found == {"✓", "✗"}
+
+
+def test_names_that_come_out_of_nowhere_are_no_targets() -> None:
+    for row in ROWS:
+        for number, (piece, is_target) in enumerate(row):
+            if is_target:
+                known = "".join(text for text, _ in row[:number])
+                assert all(name in known for name in re.findall(r"[a-z]+ \d+", piece))
+    assert all(any(is_target for _, is_target in row) for row in ROWS)
+
+
+@pytest.mark.parametrize("names", [NAMES[:2], NAMES])
+def test_a_seed_gives_one_row(names: list[str]) -> None:
+    rows = [drill(names, random.Random(seed)) for seed in range(50)]
+    assert rows == [drill(names, random.Random(seed)) for seed in range(50)]
+    assert len({text_of(row) for row in rows}) > 40
+
+
+def text_of(row: list[tuple[str, bool]]) -> str:
+    return "".join(text for text, _ in row)
