@@ -28,7 +28,7 @@ def drill(names: Sequence[str], rng: random.Random) -> list[Piece]:
     """
     if rng.random() < 0.5:
         return _pairs(names, rng)
-    exercises = (_find, _remove, _insert, _repeat)
+    exercises = (_find, _is_in_room, _remove, _insert, _repeat)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(names, rng)]
 
 
@@ -50,6 +50,13 @@ def _find(names: Sequence[str], rng: random.Random) -> list[Piece]:
     thing = rng.choice(here) if here and rng.random() < 0.5 else _other(rng.choice(here or names), names, rng)
     text, found = among(here, thing)
     return [(f"{_line(here)}take {thing}\n", False), (f"{text} {'✓' if found else '✗'}.\n", True)]
+
+
+def _is_in_room(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    places = _list(names, rng) or [rng.choice(names)]
+    place = rng.choice(places) if rng.random() < 0.5 else _other(rng.choice(places), names, rng)
+    asked = f"places: {', '.join(places)}\ngo to {place}\n"
+    return [(asked, False), (f"in this room {place} {'✓' if place in places else '✗'}.\n", True)]
 
 
 def _remove(names: Sequence[str], rng: random.Random) -> list[Piece]:
