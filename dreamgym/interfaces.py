@@ -197,8 +197,11 @@ class EnvironmentModule(Protocol):
         `recalled`: what the prompt shows of `recall`.
         """
 
-    def drill(self, names: Sequence[str], rng: random.Random) -> list[tuple[str, bool]]:
-        """Write one row of exercises in comparing and copying `names`: (text, is it a target) pieces, of no world."""
+    def drill(self, names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[tuple[str, bool]]:
+        """Write one row of exercises in comparing and copying `names`: (text, is it a target) pieces, of no world.
+
+        `pairs_only`: the first of them, comparing two names.
+        """
 
     def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
         """(thought, action) of the scripted expert here: targets for a policy warm start."""

@@ -63,8 +63,10 @@ class NanoRecipe:
     variations_share: float = 0.05
     """Rows of the second stage that are variations, as a share of the others."""
     shape: nano.NanoShape = nano.NanoShape()
-    drills: FitSettings = FitSettings(steps=300, batch_size=32, learning_rate=4e-3, max_length=256)
-    """Comparing and copying names, and nothing else, until it can do that."""
+    pairs: FitSettings = FitSettings(steps=200, batch_size=32, learning_rate=4e-3, max_length=256)
+    """Comparing two names, and nothing else, until it can do that."""
+    drills: FitSettings = FitSettings(steps=450, batch_size=32, learning_rate=4e-3, max_length=256)
+    """Then finding and copying them as well."""
     drills_share: float = 0.05
     """Rows of the next stage that are drills still, as a share of the others."""
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
@@ -163,7 +165,8 @@ def experience_model_stage(
     families: Sequence[Family] = (),
 ) -> list[dict[str, Any]]:
     """Train the experience model on drills, single steps and episodes, unless the folders hold the results already."""
-    drilled, first = (folder.with_name(f"{folder.name}-{stage}") for stage in ("drills", "single-steps"))
+    stages = [folder.with_name(f"{folder.name}-{stage}") for stage in ("pairs", "drills", "single-steps")]
+    paired, drilled, first = stages
     if not (folder / "fit.json").exists():
         log.info("writing rows with reasoning for %d trajectories", len(trajectories))
         settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
@@ -175,19 +178,24 @@ def experience_model_stage(
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             texts = ["".join(text for text, _ in row) for row in rows + short_rows]
-            drills = _drills(recipe, nano.frequent_names(texts, min_count=3))
-            if not (drilled / "fit.json").exists():
+            names = nano.frequent_names(texts, min_count=3)
+            if not (paired / "fit.json").exists():
                 tokenizer = nano.build_tokenizer(texts)
-                _fit(nano.build_model(tokenizer, recipe.shape, recipe.seed), tokenizer, drills, recipe.drills, drilled)
+                model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
+                _fit(model, tokenizer, _drills(recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
+            drills = _drills(recipe.drills, names)
+            if not (drilled / "fit.json").exists():
+                _fit(*nano.load(paired), drills, recipe.drills, drilled)
             short_rows += drills[: round(recipe.drills_share * len(short_rows))]
             _fit(*nano.load(drilled), short_rows, recipe.single_steps, first)
         _fit(*nano.load(first), rows, recipe.episodes, folder)
-    return [_read_json(each / "fit.json") for each in (drilled, first, folder)]
+    return [_read_json(each / "fit.json") for each in (*stages, folder)]
 
 
-def _drills(recipe: NanoRecipe, names: Sequence[str]) -> list[list[Segment]]:
-    rng, drill = random.Random(recipe.seed), environment_module(ENVIRONMENT).drill
-    return [drill(names, rng) for _ in range(recipe.drills.steps * recipe.drills.batch_size)]
+def _drills(settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False) -> list[list[Segment]]:
+    """As many rows as the stage reads, all different."""
+    rng, drill = random.Random(settings.seed), environment_module(ENVIRONMENT).drill
+    return [drill(names, rng, pairs_only=pairs_only) for _ in range(settings.steps * settings.batch_size)]
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:

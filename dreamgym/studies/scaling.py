@@ -38,7 +38,6 @@ class Scaling:
     recipe: NanoRecipe = field(
         default_factory=lambda: NanoRecipe(
             num_passes=1,
-            drills=FitSettings(steps=250, batch_size=32, learning_rate=4e-3, max_length=256),
             single_steps=FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=512),
             episodes=FitSettings(steps=250, batch_size=8, learning_rate=2e-3, max_length=2048),
         )

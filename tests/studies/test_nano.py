@@ -18,6 +18,7 @@ RECIPE = nano.NanoRecipe(
     num_passes=1,
     num_alone=2,
     shape=NanoShape(16, 1, 2, 1, 32),
+    pairs=replace(SHORT, seed=3),
     drills=replace(SHORT, seed=2),
     single_steps=SHORT,
     episodes=replace(SHORT, seed=1),
@@ -52,8 +53,8 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
         engine = TransformersEngine(str(models / name), device="cpu")
         assert ExperienceModel(engine).name.startswith(name)
     recipe = json.loads((models / nano.EXPERIENCE_MODEL / "recipe.json").read_text())
-    assert [stage["settings"]["seed"] for stage in recipe["trained"]] == [2, 0, 1], "drills, steps, episodes"
-    assert (models / nano.EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 3
+    assert [stage["settings"]["seed"] for stage in recipe["trained"]] == [3, 2, 0, 1], "pairs, drills, steps, episodes"
+    assert (models / nano.EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 4
 
     def never(*_: object) -> None:
         raise AssertionError("the second run must use what the first one left")

@@ -18,7 +18,9 @@ SHORT = FitSettings(steps=2, batch_size=2, max_length=256, threads=1)
 CELLS = Scaling(
     transitions=(2 * STEPS, 4 * STEPS),
     shapes=(NanoShape(16, 1, 2, 1, 32), NanoShape(32, 1, 2, 1, 32)),
-    recipe=NanoRecipe(num_passes=1, num_alone=2, drills=SHORT, single_steps=SHORT, episodes=replace(SHORT, seed=1)),
+    recipe=NanoRecipe(
+        num_passes=1, num_alone=2, pairs=SHORT, drills=SHORT, single_steps=SHORT, episodes=replace(SHORT, seed=1)
+    ),
 )
 
 

@@ -61,5 +61,11 @@ def test_a_seed_gives_one_row(names: list[str]) -> None:
     assert len({text_of(row) for row in rows}) > 40
 
 
+def test_pairs_alone_are_nothing_but_marks() -> None:
+    for seed in range(20):
+        row = drill(NAMES, random.Random(seed), pairs_only=True)
+        assert {text for text, is_target in row if is_target} <= {" same,", " other,"}
+
+
 def text_of(row: list[tuple[str, bool]]) -> str:
     return "".join(text for text, _ in row)
