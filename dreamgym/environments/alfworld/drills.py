@@ -30,7 +30,7 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     """
     if pairs_only or rng.random() < 0.5:
         return _pairs(names, rng)
-    exercises = (_find, _is_in_room, _remove, _insert, _repeat)
+    exercises = (_take, _move, _repeat)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(names, rng)]
 
 
@@ -47,30 +47,16 @@ def _pairs(names: Sequence[str], rng: random.Random) -> list[Piece]:
     return pieces
 
 
-def _find(names: Sequence[str], rng: random.Random) -> list[Piece]:
+def _take(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    """Find a name in a list, and say the list without it; or say that it is not there."""
     here = _list(names, rng)
     thing = rng.choice(here) if here and rng.random() < 0.5 else _other(rng.choice(here or names), names, rng)
     text, found = among(here, thing)
-    return [(f"{_line(here)}take {thing}\n", False), (f"{text} {'✓' if found else '✗'}.\n", True)]
+    after = f"holding: {thing}\n{_line([name for name in here if name != thing])}" if found else _line(here)
+    return [(f"{_line(here)}take {thing}\n", False), (f"{text} {'✓' if found else '✗'}.\n{after}", True)]
 
 
-def _is_in_room(names: Sequence[str], rng: random.Random) -> list[Piece]:
-    places = _list(names, rng) or [rng.choice(names)]
-    place = rng.choice(places) if rng.random() < 0.5 else _other(rng.choice(places), names, rng)
-    asked = f"places: {', '.join(places)}\ngo to {place}\n"
-    return [(asked, False), (f"in this room {place} {'✓' if place in places else '✗'}.\n", True)]
-
-
-def _remove(names: Sequence[str], rng: random.Random) -> list[Piece]:
-    here = _list(names, rng) or [rng.choice(names)]
-    thing = rng.choice(here)
-    return [
-        (f"{_line(here)}take {thing}\n", False),
-        (f"holding: {thing}\n{_line([name for name in here if name != thing])}", True),
-    ]
-
-
-def _insert(names: Sequence[str], rng: random.Random) -> list[Piece]:
+def _move(names: Sequence[str], rng: random.Random) -> list[Piece]:
     here = _list(names, rng)
     thing = rng.choice([name for name in names if name not in here])
     return [

@@ -16,6 +16,8 @@ from dreamgym.types import Task, Transition
 
 APPLIANCES = {"heat": ("microwave", "hot"), "clean": ("sinkbasin", "clean"), "cool": ("fridge", "cool")}
 KNIVES = ("knife", "butterknife")
+IN_ROOM = "in this room: "
+"""What is recalled of a place that was listed and not seen yet."""
 _COMMAND = re.compile(
     r"^(?:(?P<go>go) to (?P<r0>.+)|(?P<door>open|close) (?P<r1>.+)|(?P<take>take) (?P<o2>.+) from (?P<r2>.+)"
     r"|(?P<move>move) (?P<o3>.+) to (?P<r3>.+)|(?P<use>use|examine) (?P<o4>.+)"
@@ -133,6 +135,8 @@ class Knowledge:
         match parse_action(action):
             case Command("go", _, place) if place in self.last_seen:
                 return describe(self.last_seen[place])
+            case Command("go", _, place) if place in self.places:
+                return f"{IN_ROOM}{place}"
             case Command("open", _, place) if place in self.last_open:
                 return describe(self.last_open[place])
             case Command("take", thing) if self.conditions.get(thing):

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from dreamgym.environments.alfworld.goal import Goal
-from dreamgym.environments.alfworld.knowledge import APPLIANCES, KNIVES, Command, Knowledge, parse_action
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, IN_ROOM, KNIVES, Command, Knowledge, parse_action
 from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse
 from dreamgym.types import Transition
 
@@ -126,7 +126,7 @@ def _memory(command: Command | None, recalled: str | None) -> list[str]:
     if command is None or command.verb not in ("go", "open"):
         return []
     opened = " open" * (command.verb == "open")
-    return [f"Seen{opened} {command.place} {'✗' if recalled is None else '✓'}."]
+    return [f"Seen{opened} {command.place} {'✗' if recalled is None or recalled.startswith(IN_ROOM) else '✓'}."]
 
 
 def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) -> str:

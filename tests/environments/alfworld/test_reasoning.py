@@ -138,7 +138,7 @@ def test_a_place_seen_before_is_recalled_as_it_was_left() -> None:
     assert "Seen desk 1 ✓." in texts[3]
     assert "away from desk 1: desk 1 same ✗." in texts[4] and "Seen" not in texts[4]
     assert "Seen safe 1 ✓." in texts[5]
-    assert memories[:3] == [None] * 3
+    assert memories[:3] == ["in this room: safe 1", None, None]
     assert memories[3] == memories[4] == "at: desk 1\nhere: pen 1"
     assert memories[5] == "at: safe 1 (open)\nhere: nothing"
 
@@ -151,7 +151,9 @@ def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Epis
             recalled = alfworld.recall(episode.task, episode.steps[:index], step.state, step.action)
             if recalled is None or alfworld.is_refusal(step.next_state):
                 continue
-            if step.action.startswith("go "):
+            if recalled.startswith("in this room: "):
+                assert step.next_state.startswith(f"You arrive at {recalled.removeprefix('in this room: ')}.")
+            elif step.action.startswith("go "):
                 assert set(recalled.split("\n")) <= set(step.next_state.split("\n"))
             elif step.action.startswith("open "):
                 assert recalled.split("\n")[1] in step.next_state.split("\n")
