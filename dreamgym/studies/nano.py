@@ -65,9 +65,9 @@ class NanoRecipe:
     shape: nano.NanoShape = nano.NanoShape()
     pairs: FitSettings = FitSettings(steps=200, batch_size=32, learning_rate=4e-3, max_length=256)
     """Comparing two names, and nothing else, until it can do that."""
-    drills: FitSettings = FitSettings(steps=450, batch_size=32, learning_rate=4e-3, max_length=256)
+    drills: FitSettings = FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=256)
     """Then finding and copying them as well."""
-    drills_share: float = 0.05
+    drills_share: float = 0.1
     """Rows of the next stage that are drills still, as a share of the others."""
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
@@ -193,8 +193,10 @@ def experience_model_stage(
 
 
 def _drills(settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False) -> list[list[Segment]]:
-    """As many rows as the stage reads, all different."""
+    """As many rows as the stage reads, all different; a fifth of the names has a number that no room may have."""
     rng, drill = random.Random(settings.seed), environment_module(ENVIRONMENT).drill
+    made_up = {f"{name.rpartition(' ')[0]} {rng.randint(1, 20)}" for name in rng.sample(names, len(names) // 3)}
+    names = [*names, *sorted(made_up - set(names))]
     return [drill(names, rng, pairs_only=pairs_only) for _ in range(settings.steps * settings.batch_size)]
 
 

@@ -7,9 +7,12 @@ to compare two names in 150 steps.
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
-from dreamgym.environments.alfworld.reasoning import among, side_by_side
-from dreamgym.environments.alfworld.state_text import kind, natural
+from dreamgym.environments.alfworld.generator import TASK_TYPES, instruction
+from dreamgym.environments.alfworld.goal import parse_goal
+from dreamgym.environments.alfworld.reasoning import among, side_by_side, standing, up_to_first_missing, weigh
+from dreamgym.environments.alfworld.state_text import CONDITIONS, View, kind, natural, render
 
 Piece = tuple[str, bool]
 """Text, and whether it is a training target."""
@@ -20,7 +23,7 @@ MAX_ITEMS = 6
 
 
 def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[Piece]:
-    """One row of exercises, at most about 200 of nano's tokens.
+    """One row of exercises, at most about 300 of nano's tokens.
 
     Args:
         names: Different things and places with their numbers, at least two.
@@ -30,7 +33,7 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     """
     if pairs_only or rng.random() < 0.5:
         return _pairs(names, rng)
-    exercises = (_take, _move, _repeat)
+    exercises = (_take, _take, _move, _repeat, _stand, _weigh, _weigh)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(names, rng)]
 
 
@@ -65,6 +68,39 @@ def _move(names: Sequence[str], rng: random.Random) -> list[Piece]:
     ]
 
 
+def _stand(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    """What a move needs; half of the time the hand holds something else, or the agent is elsewhere."""
+    held, there = rng.sample(names, 2)
+    view = View("", there, None, held, (), ())
+    thing, place = (name if rng.random() < 0.7 else _other(name, names, rng) for name in (held, there))
+    needs = ", ".join(up_to_first_missing(standing(view, thing, place)))
+    return [(f"{_state(view)}\nmove {thing} to {place}\n", False), (f"Needs {needs}.\n", True)]
+
+
+def _weigh(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    """A step beside a goal that it need not serve."""
+    wanted, target = rng.sample(names, 2)
+    text = instruction(rng.choice(TASK_TYPES), kind(wanted), kind(target), rng)
+    goal = parse_goal(text)
+    if goal is None:
+        return []
+    held, there = (name if rng.random() < 0.7 else _other(name, names, rng) for name in (wanted, target))
+    conditions = [rng.choice((goal.condition, *CONDITIONS))] if goal.condition and rng.random() < 0.8 else []
+    here = [name for name in _list(names, rng) if name != held and kind(name) != goal.object]
+    if goal.count == 2 and rng.random() < 0.5:
+        here = sorted({*here, f"{kind(wanted)} {rng.randint(1, 3)}"} - {held}, key=natural)
+    if goal.lamp:
+        before = View("", rng.choice(names), None, held, (), tuple(sorted({*here, there}, key=natural)))
+        lit = tuple(f"{name} (on)" if name == there else name for name in before.here or ())
+        action, after = f"use {there}", replace(before, here=lit)
+    else:
+        before = View("", there, None, held, tuple(conditions), tuple(here))
+        laid = tuple(sorted([*here, held], key=natural))
+        action, after = f"move {held} to {there}", replace(before, holding=None, conditions=(), here=laid)
+    weighed = weigh(text, goal, held, conditions, after)
+    return [(f"{text}\n{_state(before)}\n{action}\n", False), (f"{weighed}\n", True)]
+
+
 def _repeat(names: Sequence[str], rng: random.Random) -> list[Piece]:
     """A sentence without sense, once more."""
     sentence = " ".join(kind(name) for name in rng.choices(names, k=rng.randint(4, 9)))
@@ -84,3 +120,7 @@ def _list(names: Sequence[str], rng: random.Random) -> list[str]:
 
 def _line(here: Sequence[str]) -> str:
     return f"here: {', '.join(here) or 'nothing'}\n"
+
+
+def _state(view: View) -> str:
+    return render(view).removeprefix("\n")

@@ -193,7 +193,7 @@ class Knowledge:
             case Command("use", thing):
                 if not kind(thing).endswith("lamp"):
                     return f"{thing} has no switch"
-                return None if view.here is None or thing in view.objects_here else f"{thing} is not here"
+                return None if thing in view.objects_here else f"{thing} is not here"
             case Command("examine", thing):
                 at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
                 return None if at_hand else f"{thing} is not here"
@@ -243,9 +243,7 @@ class Knowledge:
             case Command("heat" | "clean" | "cool" as verb, thing, place):
                 return self._change(verb, thing, place, view)
             case Command("use", thing):
-                if view.here is None:
-                    return Verdict(None, f"{view.place} is closed")
-                here = tuple(f"{thing} (on)" if item == thing else item for item in view.here)
+                here = tuple(f"{thing} (on)" if item == thing else item for item in view.here or ())
                 return Verdict(True, f"{thing} is here", replace(view, feedback=f"You turn on the {thing}.", here=here))
         return self._look(command, view)
 

@@ -6,6 +6,7 @@ action.
 """
 
 import random
+import re
 from collections.abc import Sequence
 
 from dreamgym.environments.alfworld.goal import Goal
@@ -15,6 +16,9 @@ from dreamgym.types import Transition
 
 Check = tuple[str, bool]
 """What is laid side by side, and whether it is as it should be."""
+
+MAX_FORM_WORDS = 5
+_NUMBERED = re.compile(r"\b[a-z]+ \d+\b")
 
 
 def write(known: Knowledge, transition: Transition, rng: random.Random, recalled: str | None) -> str:
@@ -36,6 +40,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random, recalled
     worked = after.feedback != REJECTED
     sentences = [
         _situation(view, rng),
+        _form(transition.action, command),
         *_checks(known, view, command),
         _verdict(known, transition.action, worked, rng),
     ]
@@ -54,20 +59,25 @@ def _situation(view: View, rng: random.Random) -> str:
     return rng.choice((f"The agent is {place} and holds {holding}.", f"Now {place}, holding {holding}."))
 
 
+def _form(action: str, command: Command | None) -> str:
+    """The action's words without its names, and whether that is a command: "take from" is one, "take" is none."""
+    words = _NUMBERED.sub("", action).split()[:MAX_FORM_WORDS]
+    return f"Command {' '.join(words)} {'✗' if command is None else '✓'}."
+
+
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
     """What the action needs, one thing at a time against what is seen, up to the first that is missing.
 
     Each check names what is there, then what is looked for, whether the two are the same, and its mark: a match of two
     names side by side, the same everywhere, after which the verdict has nothing left to find out. A small model learns
-    such matches, and no others.
+    such matches, and no others. "same" is always ✓ and "other" never, so that a mark cannot overrule its match.
     """
-    if command is None:
-        return ["A command of this world ✗."]
-    marked = _up_to_first_missing(_needs(known, view, command))
+    marked = up_to_first_missing(_needs(known, view, command)) if command is not None else []
     return [f"Needs {', '.join(marked)}."] if marked else []
 
 
-def _up_to_first_missing(checks: list[Check]) -> list[str]:
+def up_to_first_missing(checks: Sequence[Check]) -> list[str]:
+    """Checks with their marks; behind the first ✗ nothing matters."""
     missing = next((number for number, (_, met) in enumerate(checks) if not met), len(checks))
     return [f"{text} {'✓' if met else '✗'}" for text, met in checks[: missing + 1]]
 
@@ -82,9 +92,15 @@ def _pair(label: str, there: str, wanted: str) -> Check:
 
 
 def among(here: Sequence[str], thing: str) -> Check:
-    """A name beside each of those that are here."""
-    pairs = ", ".join(side_by_side(name, thing) for name in here)
+    """A name beside each of those that are here, up to itself."""
+    seen = here[: here.index(thing) + 1] if thing in here else here
+    pairs = ", ".join(side_by_side(name, thing) for name in seen)
     return f"among {pairs or 'nothing'}", thing in here
+
+
+def standing(view: View, thing: str, place: str) -> list[Check]:
+    """Whether the hand holds a thing, and whether the agent is at a place."""
+    return [_pair("holding", view.holding or "nothing", thing), _pair("at", view.place, place)]
 
 
 def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
@@ -92,14 +108,14 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
     thing, place = command.thing, command.place
     held = view.holding or "nothing"
     door = {None: "none", True: "open", False: "closed"}[view.is_open]
-    at, holding = _pair("at", view.place, place), _pair("holding", held, thing)
+    holding, at = standing(view, thing, place)
     is_open = [_pair("door", door, "open")] if view.is_open is not None else []
-    here = ("among not visible", True) if view.here is None else among(view.objects_here, thing)
+    here = ("among not visible", command.verb == "slice") if view.here is None else among(view.objects_here, thing)
     match command.verb:
         case "go":
             in_room = [(f"in this room {place}", place in known.places)] if known.places else []
-            text, same = _pair("away from", view.place, place)
-            return [*in_room, (text, not same)]
+            there = place == view.place
+            return [*in_room, (f"away from {view.place}: {place} {'there' if there else 'elsewhere'}", not there)]
         case "open" | "close" as verb:
             return [at, _pair("door", door, "closed" if verb == "open" else "open")]
         case "take":
@@ -151,21 +167,37 @@ def _goal(
         return []
     if command.verb not in (("use", "take", "go") if goal.lamp else ("move",)):
         return [rng.choice(("The goal stays open.", "Goal: not yet."))]
-    checked = ", ".join(_up_to_first_missing(_goal_checks(known, goal, command, after)))
-    end = "all met, success." if known.solved_by(transition.action, after) else "not yet."
-    return [f"Goal: {known.task_text}: {checked}: {end}"]
+    conditions = known.conditions_after(after).get(command.thing, ())
+    return [weigh(known.task_text, goal, command.thing, conditions, after)]
 
 
-def _goal_checks(known: Knowledge, goal: Goal, command: Command, after: View) -> list[Check]:
+def weigh(text: str, goal: Goal, thing: str, conditions: Sequence[str], after: View) -> str:
+    """The sentence about the goal.
+
+    Args:
+        text: The goal in its own words.
+        goal: What they ask for.
+        thing: What was moved; of no account for a goal with a lamp.
+        conditions: What is known of it.
+        after: The state after the step.
+    """
+    checks = _goal_checks(goal, thing, conditions, after)
+    end = "all met, success." if all(met for _, met in checks) else "not yet."
+    return f"Goal: {text}: {', '.join(up_to_first_missing(checks))}: {end}"
+
+
+def _goal_checks(goal: Goal, thing: str, conditions: Sequence[str], after: View) -> list[Check]:
     if goal.lamp:
-        lit = next((kind(item.removesuffix(" (on)")) for item in after.here or () if item.endswith(" (on)")), "nothing")
-        return [_pair("holding", kind(after.holding or "nothing"), goal.object), _pair("lit", lit, goal.lamp)]
-    checks = [_pair("place", kind(after.place), goal.place or ""), _pair("thing", kind(command.thing), goal.object)]
+        lit = [kind(item.removesuffix(" (on)")) for item in after.here or () if item.endswith(" (on)")]
+        best = goal.lamp if goal.lamp in lit else next(iter(lit), "nothing")
+        return [_pair("holding", kind(after.holding or "nothing"), goal.object), _pair("lit", best, goal.lamp)]
+    checks = [_pair("place", kind(after.place), goal.place or ""), _pair("thing", kind(thing), goal.object)]
     if goal.condition:
-        conditions = known.conditions_after(after).get(command.thing, ())
         now = goal.condition if goal.condition in conditions else "".join(conditions[:1]) or "nothing"
         return [*checks, _pair("made", now, goal.condition)]
     if goal.count == 1:
-        return checks
-    found = [name for name in after.objects_here if kind(name) == goal.object]
-    return [*checks, (f"here {', '.join(found)}: {len(found)} of {goal.count}", len(found) >= goal.count)]
+        return [*checks, ("made anything", True)]
+    kinds = [kind(name) for name in after.objects_here]
+    num = kinds.count(goal.object)
+    pairs = ", ".join(side_by_side(each, goal.object) for each in kinds)
+    return [*checks, (f"here {pairs}, {num} of {goal.count}", num >= goal.count)]

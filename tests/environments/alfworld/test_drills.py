@@ -6,10 +6,13 @@ import re
 import pytest
 
 from dreamgym.environments.alfworld.drills import drill
-from dreamgym.environments.alfworld.state_text import natural
+from dreamgym.environments.alfworld.goal import parse_goal
+from dreamgym.environments.alfworld.knowledge import Knowledge
+from dreamgym.environments.alfworld.state_text import REJECTED, natural
+from dreamgym.types import Task
 
 NAMES = ["bowl 1", "cabinet 2", "cabinet 10", "cart 1", "desk 1", "egg 2", "mug 1", "mug 2", "pen 1", "safe 1"]
-ROWS = [drill(NAMES, random.Random(seed)) for seed in range(300)]
+ROWS = [drill(NAMES, random.Random(seed)) for seed in range(1000)]
 
 
 def test_every_pair_is_marked_for_what_it_is() -> None:
@@ -43,12 +46,41 @@ def test_lists_gain_one_name_in_order() -> None:
     assert num > 100
 
 
+def test_a_move_needs_what_the_hand_and_the_place_are() -> None:
+    outcomes = {True: 0, False: 0}
+    pattern = r"at: (.*)\nholding: (.*)\nhere: nothing\nmove (.*) to (.*)\nNeeds (.*)\.\n"
+    for row in ROWS:
+        for at, holding, thing, place, needs in re.findall(pattern, text_of(row)):
+            assert (" ✗" not in needs) is ((at, holding) == (place, thing))
+            assert needs.startswith(f"holding {holding}: {thing} ")
+            outcomes["✗" in needs] += 1
+    assert min(outcomes.values()) > 50
+
+
+def test_goals_are_weighed_as_the_environment_does() -> None:
+    outcomes = {True: 0, False: 0}
+    pattern = (
+        r"(.*)\n(at: .*\nholding: .*\nhere: .*)\n((?:move|use) .*)\nGoal: (.*?): (.*): (all met, success|not yet)\.\n"
+    )
+    for row in ROWS:
+        for goal, state, action, quoted, _, end in re.findall(pattern, text_of(row)):
+            assert quoted == goal and parse_goal(goal) is not None
+            task = Task("t", "alfworld", goal, "train", "simple", "1", "", "generated")
+            known = Knowledge(task, f"You look around.\n{state}")
+            after = known.verdict(action).view
+            if after is None or after.feedback == REJECTED:
+                continue  # a thing that goes nowhere in the world, or a lamp that is none
+            assert known.solved_by(action, after) is (end == "all met, success"), (goal, state, action)
+            outcomes[end == "all met, success"] += 1
+    assert outcomes[True] > 20
+
+
 def test_names_that_come_out_of_nowhere_are_no_targets() -> None:
     for row in ROWS:
         for number, (piece, is_target) in enumerate(row):
             if is_target:
                 known = "".join(text for text, _ in row[:number])
-                assert all(name in known for name in re.findall(r"[a-z]+ \d+", piece))
+                assert all(name in known for name in re.findall(r"\b(?!of )[a-z]+ \d+", piece))
     assert all(any(is_target for _, is_target in row) for row in ROWS)
 
 

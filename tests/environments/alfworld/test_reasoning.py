@@ -10,6 +10,10 @@ from dreamgym.environments.alfworld.state_text import REJECTED
 from dreamgym.types import Task, Transition
 from tests.environments.alfworld.conftest import Episode
 
+COMMANDS = {"go", "open", "close", "take", "move", "heat", "clean", "cool", "slice", "use", "examine", "look"} | {
+    "inventory",
+    "help",
+}
 NAMED = re.compile(r"\b(?!of )[a-z]+ \d+")
 PAIR = re.compile(r"([a-z ]+ \d+|[a-z]+): ([a-z ]+ \d+|[a-z]+) (same|other)")
 
@@ -81,7 +85,44 @@ def test_names_side_by_side_are_marked_for_what_they_are(real_episodes: list[Epi
                 # the label stands before the first name
                 assert there.endswith(wanted) is (mark == "same"), (there, wanted, step.action)
                 marks[mark] += 1
+            assert not re.search(r"other ✓|same ✗", write(episode, index))
     assert min(marks["same"], marks["other"]) > 100
+
+
+def test_the_form_of_the_action_is_read_first(real_episodes: list[Episode]) -> None:
+    forms = Counter[tuple[str, str]]()
+    for episode in real_episodes:
+        for index, step in enumerate(episode.steps):
+            found = re.search(r"[.] Command (.*?) (✓|✗)[.]", write(episode, index))
+            assert found, step.action
+            assert (found[2] == "✓") is (alfworld.action_type(step.action) in COMMANDS), step.action
+            forms[found[1], found[2]] += 1
+    assert forms["go to", "✓"] > 50 and forms["take from", "✓"] > 20
+    assert sum(num for (_, mark), num in forms.items() if mark == "✗") > 5
+
+
+def test_the_form_has_no_names_and_an_end() -> None:
+    state = "You arrive at desk 1.\nat: desk 1\nholding: nothing\nhere: pen 1"
+    task = Task("t", "alfworld", "put some pen on bed.", "test", "simple", "1", state, "generated")
+    for action, form in [
+        ("take pen 1 from desk 1", "take from ✓"),
+        ("take pen 1", "take ✗"),
+        ("move pen 1 to desk 1", "move to ✓"),
+        ("look", "look ✓"),
+        ("win " * 50, "win win win win win ✗"),
+    ]:
+        step = Transition(state, action, state.replace("You arrive at desk 1.", REJECTED), 0.0, False)
+        assert f"Command {form}." in alfworld.write_reasoning(task, (), step, random.Random(0), None)
+
+
+def test_two_of_a_kind_are_counted_where_they_lie() -> None:
+    state = "You arrive at bed 1.\nat: bed 1\nholding: pen 2\nhere: cd 1, pen 1"
+    task = Task("t", "alfworld", "put two pen in bed.", "test", "two", "1", state, "generated")
+    done = "You move the pen 2 to the bed 1.\nat: bed 1\nholding: nothing\nhere: cd 1, pen 1, pen 2"
+    text = alfworld.write_reasoning(
+        task, (), Transition(state, "move pen 2 to bed 1", done, 1.0, True, success=True), random.Random(0), None
+    )
+    assert "here cd: pen other, pen: pen same, pen: pen same, 2 of 2 ✓: all met, success." in text
 
 
 def test_facts_come_before_the_verdict() -> None:
@@ -100,7 +141,7 @@ def test_facts_come_before_the_verdict() -> None:
     parts = (
         "desk 1",
         "Needs at desk 1: desk 1 same ✓,",
-        "among pen 1: pen 1 same, book 2: pen 1 other ✓,",
+        "among pen 1: pen 1 same ✓,",
         "holding nothing: nothing same ✓.",
         "So it",
     )
@@ -133,10 +174,10 @@ def test_a_place_seen_before_is_recalled_as_it_was_left() -> None:
         memories.append(alfworld.recall(task, steps, step.state, action))
         texts.append(alfworld.write_reasoning(task, steps, step, random.Random(0), memories[-1]))
         steps.append(step)
-    assert "away from desk 1: safe 1 other ✓. " in texts[0] and "Seen safe 1 ✗." in texts[0]
+    assert "away from desk 1: safe 1 elsewhere ✓. " in texts[0] and "Seen safe 1 ✗." in texts[0]
     assert "Seen open safe 1 ✗." in texts[1]
     assert "Seen desk 1 ✓." in texts[3]
-    assert "away from desk 1: desk 1 same ✗." in texts[4] and "Seen" not in texts[4]
+    assert "away from desk 1: desk 1 there ✗." in texts[4] and "Seen" not in texts[4]
     assert "Seen safe 1 ✓." in texts[5]
     assert memories[:3] == ["in this room: safe 1", None, None]
     assert memories[3] == memories[4] == "at: desk 1\nhere: pen 1"
