@@ -15,7 +15,7 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
-from dreamgym.results import publish
+from dreamgym.results import publish, publish_run
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _add_studies(commands: "Commands") -> None:
     honesty.add_argument("--per-kind", type=int, default=300)
     honesty.add_argument("--k", type=int, default=2)
     honesty.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
+    honesty.add_argument("--doubters", nargs="*", default=[], help="further models; the most sceptical is believed")
     honesty.add_argument("--output", type=Path, help="default: the standard output")
     honesty.set_defaults(run=_honesty)
 
@@ -127,10 +128,19 @@ def _add_studies(commands: "Commands") -> None:
     exploit.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     exploit.add_argument("--policy", default=str(ROOT / "assets/models/nano-policy"), help="the warm start's folder")
     exploit.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
-    exploit.add_argument("--remedies", nargs="*", default=[], choices=["guard", "brakes"])
+    exploit.add_argument(
+        "--remedies",
+        nargs="*",
+        default=["reasoning", "hard-negatives"],
+        choices=["reasoning", "hard-negatives", "guard", "hardening", "doubt", "brakes"],
+        help="hard-negatives and hardening say how the model was trained; default: as the bundled one",
+    )
+    exploit.add_argument("--doubters", nargs="*", default=[], help="further models, for the remedy doubt")
+    exploit.add_argument("--tasks", type=int, default=60, help="test tasks in whose episodes the suite's lies are told")
+    exploit.add_argument("--per-kind", type=int, default=300, help="lies of each kind")
     exploit.add_argument("--iterations", type=int, default=15)
     exploit.add_argument("--seed", type=int, default=0)
-    exploit.add_argument("--output", type=Path, help="default: the standard output")
+    exploit.add_argument("--output", type=Path, help="a file that keeps one run per remedies and seed; default: stdout")
     exploit.set_defaults(run=_exploit)
     harden = studies.add_parser("harden", help="train the experience model on what is real where it was caught lying")
     harden.add_argument("--model", default=BUNDLED_MODEL, help="bundled name or folder")
@@ -241,8 +251,8 @@ def _honesty(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
     from dreamgym.studies import honesty  # noqa: PLC0415
 
-    model = ExperienceModel(TransformersEngine(model_path(options.model)))
-    retriever = _retriever(options.buffer)
+    engine, *doubters = [TransformersEngine(model_path(name)) for name in (options.model, *options.doubters)]
+    model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     figures = honesty.measure(model, suite, retriever, Switches(k=options.k, guard=options.guard))
     publish({"model": model.name, "split": "test", **figures}, _command(), options.output)
@@ -250,14 +260,23 @@ def _honesty(options: argparse.Namespace) -> None:
 
 def _exploit(options: argparse.Namespace) -> None:
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
-    from dreamgym.studies import exploit  # noqa: PLC0415
+    from dreamgym.studies import exploit, honesty  # noqa: PLC0415
 
-    model = ExperienceModel(TransformersEngine(model_path(options.model), device="cpu"))
+    if ("doubt" in options.remedies) != bool(options.doubters):
+        raise ConfigError("the remedy doubt and --doubters belong together: name both or neither")
+    names = (options.model, *options.doubters)
+    engine, *doubters = [TransformersEngine(model_path(name), device="cpu") for name in names]
+    model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
+    suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
+    told = honesty.measure(model, suite, retriever, exploit.switches(options.remedies))
     policy = TransformersEngine(options.policy, device="cpu")
     optimiser = replace(exploit.Optimiser(), iterations=options.iterations)
-    figures = exploit.run(policy, model, _retriever(options.buffer), options.remedies, options.seed, optimiser)
-    publish(figures, _command(), options.output)
+    figures = exploit.run(policy, model, retriever, options.remedies, options.seed, optimiser)
+    same = {"lies_accepted": told["lies_accepted"], "false_success": told["false_success"]}
+    rows = [{**row, **same} for row in figures.pop("rows")]
+    publish_run({**figures, "suite": told}, rows, ("remedies", "seed"), _command(), options.output)
 
 
 def _harden(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.config import commit_id
+from dreamgym.errors import ConfigError
 
 PACKAGES = ("torch", "transformers", "trl", "numpy", "faiss-cpu", "alfworld", "textworld", "gradio")
 
@@ -42,6 +43,39 @@ def _version(package: str) -> str | None:
 def publish(figures: dict[str, Any], command: str, output: Path | None = None) -> None:
     """Write figures with their origin as JSON, to a file or to the standard output."""
     text = json.dumps({**figures, **origin(command)}, indent=2) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+
+
+def publish_run(
+    run: dict[str, Any], rows: list[dict[str, Any]], key: tuple[str, ...], command: str, output: Path | None = None
+) -> None:
+    """Write one run into a file of several, in place of the run whose rows have the same key.
+
+    Args:
+        run: Figures of the whole run.
+        rows: Its rows; the first one's key is the run's.
+        key: Names of the columns that tell runs apart.
+        command: What repeats this run.
+        output: {"runs": [...], "rows": [...]}, made when it is missing; None: the standard output.
+
+    Raises:
+        ConfigError: The file holds something else.
+    """
+    own = {name: rows[0][name] for name in key}
+    kept: dict[str, list[dict[str, Any]]] = {"runs": [], "rows": []}
+    if output is not None and output.exists():
+        try:
+            stored = json.loads(output.read_text(encoding="utf-8"))
+            kept = {part: [one for one in stored[part] if any(one[name] != own[name] for name in key)] for part in kept}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{output} is no file of runs; move it away, or name another with --output") from error
+    kept["runs"].append({**own, **run, **origin(command)})
+    kept["rows"] += rows
+    text = json.dumps(kept, indent=2) + "\n"
     if output is None:
         sys.stdout.write(text)
         return

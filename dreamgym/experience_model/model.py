@@ -78,7 +78,7 @@ class Prediction:
     seconds: float
     """Wall time of the batch that this step was part of."""
     contradiction: str | None = None
-    """Why the guard refused what `raw_reply` says; state and reward are then those of a refused action."""
+    """Why the guard or a second model did not believe `raw_reply`; state and reward are then what is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,21 @@ class MalformedPrediction:
 class ExperienceModel:
     """Plays an environment from text alone."""
 
-    def __init__(self, engine: Engine, max_tokens: int = MAX_REPLY_TOKENS) -> None:
-        """`max_tokens`: a longer reply is cut and counts as malformed."""
+    def __init__(self, engine: Engine, max_tokens: int = MAX_REPLY_TOKENS, doubters: Sequence[Engine] = ()) -> None:
+        """Make a model that dreams with `engine`.
+
+        Args:
+            engine: Loaded weights.
+            max_tokens: A longer reply is cut and counts as malformed.
+            doubters: Further models that dream every step too; the most sceptical of all is believed (`_doubted`).
+        """
         self.engine = engine
-        self._max_tokens = max_tokens
+        self._max_tokens, self._doubters = max_tokens, tuple(doubters)
 
     @property
     def name(self) -> str:
         """Name and checksum of the weights."""
-        return self.engine.name
+        return ", doubted by ".join(engine.name for engine in (self.engine, *self._doubters))
 
     def predict(
         self, queries: Sequence[Query], switches: Switches | None = None, on_text: OnText | None = None
@@ -133,7 +139,8 @@ class ExperienceModel:
 
     def open(self, batch: int) -> "DreamSession":
         """Start a session for `batch` episodes side by side."""
-        return DreamSession(self.engine.open(batch), batch, self._max_tokens)
+        doubters = [DreamSession(engine.open(batch), batch, self._max_tokens) for engine in self._doubters]
+        return DreamSession(self.engine.open(batch), batch, self._max_tokens, doubters)
 
 
 class DreamSession:
@@ -144,9 +151,9 @@ class DreamSession:
     no later prompt, so that the cache never holds anything that has to be masked.
     """
 
-    def __init__(self, session: Session, batch: int, max_tokens: int) -> None:
+    def __init__(self, session: Session, batch: int, max_tokens: int, doubters: "Sequence[DreamSession]" = ()) -> None:
         """Made by `ExperienceModel.open`."""
-        self._session, self._max_tokens = session, max_tokens
+        self._session, self._max_tokens, self._doubters = session, max_tokens, doubters
         self._heads = [""] * batch
         """What each row has read: all but the present question."""
 
@@ -176,14 +183,20 @@ class DreamSession:
             self._forget(range(len(queries)))
             raise
         seconds = time.perf_counter() - start
-        return [
+        answers = [
             None if query is None else _guarded(query, read_reply(opening, reply, seconds), switches)
             for query, reply in zip(queries, replies, strict=True)
         ]
+        for doubter in self._doubters:
+            others = doubter.predict(queries, replace(switches, guard=False))
+            answers = [_doubted(*each) for each in zip(queries, answers, others, strict=True)]
+        return answers
 
     def close(self) -> None:
         """Free the cache; safe to call twice."""
         self._session.close()
+        for doubter in self._doubters:
+            doubter.close()
 
     def _read(self, heads: Sequence[str]) -> None:
         known = zip(self._heads, heads, strict=True)
@@ -245,6 +258,26 @@ def _guarded(
     if found is None:
         return answer
     return replace(answer, next_state=found.state, reward=0.0, done=False, success=False, contradiction=found.reason)
+
+
+def _doubted(
+    query: Query | None, answer: Prediction | MalformedPrediction | None, other: Prediction | MalformedPrediction | None
+) -> Prediction | MalformedPrediction | None:
+    """The more sceptical of two dreamed steps: one that refuses beats one that does not, and the lower reward counts.
+
+    A reply that cannot be read objects to nothing.
+    """
+    if query is None or not isinstance(answer, Prediction) or not isinstance(other, Prediction):
+        return answer
+    module = environment_module(query.task.environment)
+    if module.is_refusal(other.next_state) and not module.is_refusal(answer.next_state):
+        reason, state = "a second model refuses this action", other.next_state
+    elif other.reward < answer.reward:
+        reason, state = f"a second model pays {other.reward:g}, not {answer.reward:g}", answer.next_state
+    else:
+        return answer
+    reward = min(answer.reward, other.reward)
+    return replace(answer, next_state=state, reward=reward, done=other.done, success=False, contradiction=reason)
 
 
 def to_transition(query: Query, prediction: Prediction) -> Transition:

@@ -69,7 +69,7 @@ def run(
         dreamer = ExperienceModel(TransformersEngine(model, device="cpu"))
         learner = TransformersEngine(policy, device="cpu")
         figures = exploit.run(
-            learner, dreamer, retriever, (), seed * 100 + number, chosen.optimiser, on_lie=found.append
+            learner, dreamer, retriever, ("reasoning",), seed * 100 + number, chosen.optimiser, on_lie=found.append
         )
         lies += found
         rows.append(

@@ -146,3 +146,37 @@ def test_the_guard_leaves_honest_and_unreadable_replies_alone() -> None:
             for guard in (False, True)
         )
         assert replace(plain, seconds=0.0) == replace(guarded, seconds=0.0)
+
+
+REFUSAL = (
+    "So it fails.</think><state>Nothing happens.\nat: middle of the room\nholding: nothing\nhere: nothing</state>"
+    "<reward>0.0</reward><done>0</done>"
+)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason", "state", "reward"),
+    [
+        (REFUSAL, "a second model refuses this action", "Nothing happens.", 0.0),
+        (LIE.replace("1.0", "0.0").replace("<done>1", "<done>0"), "a second model pays 0, not 1", "You pick up", 0.0),
+        (LIE, None, "You pick up", 1.0),
+        ("hm", None, "You pick up", 1.0),
+    ],
+)
+def test_of_two_models_the_more_sceptical_is_believed(
+    other: str, reason: str | None, state: str, reward: float
+) -> None:
+    model = ExperienceModel(ScriptedEngine([LIE], name="a"), doubters=[ScriptedEngine([other], name="b")])
+    (answer,) = model.predict([replace(QUERY, action="take egg 1 from fridge 1")])
+    assert model.name == "a, doubted by b"
+    assert isinstance(answer, Prediction) and LIE in answer.raw_reply
+    assert answer.contradiction == reason and answer.next_state.startswith(state)
+    assert (answer.reward, answer.success, answer.done) == (reward, reason is None, reason is None)
+
+
+def test_a_second_model_does_not_make_a_refused_action_work() -> None:
+    model = ExperienceModel(ScriptedEngine([REFUSAL, "hm"]), doubters=[ScriptedEngine([LIE, LIE])])
+    refused, malformed = model.predict([QUERY, QUERY])
+    assert isinstance(refused, Prediction) and not refused.success and refused.contradiction is None
+    assert refused.next_state.startswith("Nothing happens.")
+    assert isinstance(malformed, MalformedPrediction)
