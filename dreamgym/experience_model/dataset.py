@@ -114,13 +114,16 @@ def _single_steps(
         recalled = None
         if rng.random() < settings.alone_recall_share:
             recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
-        # Without history the trace may not use it either, nor the first state: only the present one is in the prompt.
+        # Without history the trace may use neither it nor the first state: only the present one, and what is recalled.
         task = replace(trajectory.task, first_state=step.state)
+        follows = module.is_determined(task, (), step.state, step.action) or (
+            recalled is not None and determined[index]
+        )
         reasoning = None
         if rng.random() < ALONE_REASONING:
             reasoning = module.write_reasoning(task, (), step, rng, recalled)
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
-        learned = determined[index] or rng.random() < settings.unknowable_share
+        learned = follows or rng.random() < settings.unknowable_share
         yield [(head, False), *_step(step, shown.get(index, []), recalled, reasoning, learned)]
 
 

@@ -174,7 +174,7 @@ def experience_model_stage(
         varied = list(variation_rows(families, VariationRowSettings(seed=recipe.seed)))
         num_varied = min(len(varied), round(recipe.variations_share * len(rows)))
         rows += random.Random(recipe.seed).sample(varied, num_varied)
-        if not (first / "fit.json").exists():
+        if not all((stage / "fit.json").exists() for stage in stages):
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             texts = ["".join(text for text, _ in row) for row in rows + short_rows]

@@ -43,6 +43,8 @@ def parse_action(action: str) -> Command | None:
     part = found.groupdict()
     verb = next(part[name] for name in ("go", "door", "take", "move", "use", "change", "plain") if part[name])
     thing = next((part[name] for name in ("o2", "o3", "o4", "o5") if part[name]), "")
+    if thing == "nothing":  # the word of a state for an empty hand, and no thing
+        return None
     return Command(verb, thing, next((part[name] for name in ("r0", "r1", "r2", "r3", "r5") if part[name]), ""))
 
 

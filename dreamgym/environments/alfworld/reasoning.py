@@ -123,9 +123,12 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
             free = _pair("holding", held, "nothing")
             return [at, *is_open, here, free, *([(f"to be carried {thing}", False)] if lamp else [])]
         case "move":
-            return [holding, at, *is_open]
+            refused = known.fits.get((kind(thing), kind(place))) is False
+            return [holding, at, *is_open, *([(f"{kind(thing)} to go in {kind(place)}", False)] if refused else [])]
         case "heat" | "clean" | "cool" as verb:
-            return [holding, at, (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])]
+            refused = known.can_change.get((verb, kind(thing))) is False
+            right = (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])
+            return [holding, at, right, *([(f"to {verb} {kind(thing)}", False)] if refused else [])]
         case "slice":
             knife = _pair("holding", held, place)
             return [knife, (f"a knife {place}", kind(place) in KNIVES), here]

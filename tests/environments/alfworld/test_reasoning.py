@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from dreamgym.environments import alfworld
+from dreamgym.environments.alfworld.knowledge import Knowledge
 from dreamgym.environments.alfworld.state_text import REJECTED
 from dreamgym.types import Task, Transition
 from tests.environments.alfworld.conftest import Episode
@@ -75,6 +76,30 @@ def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) 
                 assert not step.success
             num_solved += step.success
     assert num_solved >= 24 and num_weighed > num_solved
+
+
+def test_a_seen_fact_that_forbids_is_the_last_check(real_episodes: list[Episode]) -> None:
+    num_refused = 0
+    for episode in real_episodes:
+        for index, step in enumerate(episode.steps):
+            known = Knowledge.of(episode.task, episode.steps[:index], step.state)
+            text = write(episode, index)
+            if known.verdict(step.action).possible is False:
+                assert " ✗. So " in text, text
+                num_refused += 1
+    assert num_refused > 100
+
+
+def test_what_was_refused_before_is_a_missing_need() -> None:
+    start = "You arrive at desk 1.\nat: desk 1\nholding: mug 1\nhere: nothing\nplaces: desk 1, microwave 1"
+    task = Task("t", "alfworld", "put some pen in safe.", "test", "simple", "1", start, "generated")
+    state = f"{REJECTED}\nat: desk 1\nholding: mug 1\nhere: nothing"
+    once = Transition(start, "move mug 1 to desk 1", state, 0.0, False)
+    again = replace(once, state=state)
+    first = alfworld.write_reasoning(task, (), once, random.Random(0), None)
+    second = alfworld.write_reasoning(task, (once,), again, random.Random(0), None)
+    assert "at desk 1: desk 1 same ✓. That does not work here." in first
+    assert "at desk 1: desk 1 same ✓, mug to go in desk ✗. So " in second
 
 
 def test_names_side_by_side_are_marked_for_what_they_are(real_episodes: list[Episode]) -> None:
