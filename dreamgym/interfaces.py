@@ -123,7 +123,7 @@ class Availability:
 
 
 class EnvironmentModule(Protocol):
-    """A module of `environments.ENVIRONMENTS`; all but `make` and `availability` run without its package."""
+    """A module of `environments.ENVIRONMENTS`; all but `make` and `drill` run without its package."""
 
     POLICIES: tuple[str, ...]
 
@@ -201,6 +201,9 @@ class EnvironmentModule(Protocol):
         """Write one row of exercises in comparing and copying `names`: (text, is it a target) pieces, of no world.
 
         `pairs_only`: the first of them, comparing two names.
+
+        Raises:
+            EnvironmentUnavailableError: The environment's package is missing; goals are worded as it words them.
         """
 
     def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:

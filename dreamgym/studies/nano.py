@@ -57,11 +57,11 @@ class NanoRecipe:
     num_passes: int = 2
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
-    """Single steps from each episode, for the first stage."""
+    """Single steps from each episode, for the third stage."""
     num_variations: int = 2
-    """Other goals of each train task's world; each pair of a world's tasks is a row of the first stage."""
+    """Other goals of each train task's world; each pair of a world's tasks is a row of the third stage."""
     variations_share: float = 0.05
-    """Rows of the second stage that are variations, as a share of the others."""
+    """Rows of the last stage that are variations, as a share of the others."""
     shape: nano.NanoShape = nano.NanoShape()
     pairs: FitSettings = FitSettings(steps=200, batch_size=32, learning_rate=4e-3, max_length=256)
     """Comparing two names, and nothing else, until it can do that."""

@@ -1,6 +1,6 @@
 """ALFWorld: household tasks as text on the real TextWorld engine (optional extra `alfworld`).
 
-Everything but playing works without the package: reading states, judging steps, writing reasoning.
+Everything but playing and drills works without the package: reading states, judging steps, writing reasoning.
 """
 
 import random
@@ -96,7 +96,10 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
 
 
 def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
-    """What earlier states said of what the action brings into view: a place, or the condition of a thing."""
+    """What earlier states said of what the action brings into view.
+
+    A place as it was seen last, that a place is in the room, or the condition of a thing.
+    """
     return Knowledge.of(task, history, state).recall(action)
 
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from dreamgym.environments.alfworld.generator import LAMP_STANDS, LAMPS
 from dreamgym.environments.alfworld.knowledge import Command, Knowledge, parse_action
-from dreamgym.environments.alfworld.rooms import Rules, rules
+from dreamgym.environments.alfworld.rooms import rules
 from dreamgym.environments.alfworld.state_text import REJECTED, View, kind, natural, parse, render
 from dreamgym.environments.judgement import Agreement, Contradiction, Expected, Plausibility
-from dreamgym.errors import EnvironmentUnavailableError
 from dreamgym.types import Task, Transition
 
 PARTS = ("feedback", "place", "is_open", "holding", "conditions", "here")
@@ -162,7 +161,7 @@ def can_become(condition: str, thing: str) -> bool:
 
 @functools.cache
 def _changeable() -> dict[str, frozenset[str]]:
-    groups = _rules().constants.VAL_ACTION_OBJECTS
+    groups = rules().constants.VAL_ACTION_OBJECTS
     names = {"hot": "Heatable", "cool": "Coolable", "clean": "Cleanable"}
     return {condition: frozenset(kind.lower() for kind in groups[name]) for condition, name in names.items()}
 
@@ -170,7 +169,7 @@ def _changeable() -> dict[str, frozenset[str]]:
 @functools.cache
 def doors() -> frozenset[str]:
     """Kinds of places with a door."""
-    return frozenset(name.lower() for name in _rules().openable)
+    return frozenset(name.lower() for name in rules().openable)
 
 
 @functools.cache
@@ -178,20 +177,11 @@ def _homes() -> dict[str, frozenset[str]]:
 
     table = {
         place.lower(): {thing.lower() for thing in things}
-        for place, things in _rules().constants.VAL_RECEPTACLE_OBJECTS.items()
+        for place, things in rules().constants.VAL_RECEPTACLE_OBJECTS.items()
     }
     for place in LAMP_STANDS:
         table.setdefault(place.lower(), set()).update(lamp.lower() for lamp in LAMPS)
     return {place: frozenset(things) for place, things in table.items()}
-
-
-def _rules() -> Rules:
-    try:
-        return rules()
-    except ModuleNotFoundError as error:
-        raise EnvironmentUnavailableError(
-            'what fits where stands in the alfworld package; install it: pip install "dreamgym-lab[alfworld]"'
-        ) from error
 
 
 def differing_parts(real: str, dreamed: str) -> tuple[str, ...]:

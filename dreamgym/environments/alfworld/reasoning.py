@@ -68,9 +68,9 @@ def _form(action: str, command: Command | None) -> str:
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
     """What the action needs, one thing at a time against what is seen, up to the first that is missing.
 
-    Each check names what is there, then what is looked for, whether the two are the same, and its mark: a match of two
-    names side by side, the same everywhere, after which the verdict has nothing left to find out. A small model learns
-    such matches, and no others. "same" is always ✓ and "other" never, so that a mark cannot overrule its match.
+    Where two names are compared, the check says what is there, then what is looked for, whether the two are the same,
+    and its mark, the same way everywhere, after which the verdict has nothing left to find out. A small model learns
+    such matches, and no others. "other" is never followed by ✓, so that a mark cannot overrule its match.
     """
     marked = up_to_first_missing(_needs(known, view, command)) if command is not None else []
     return [f"Needs {', '.join(marked)}."] if marked else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.environments.alfworld.engine import import_alfworld
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, EnvironmentUnavailableError
 from dreamgym.types import Split
 
 if TYPE_CHECKING:
@@ -67,11 +67,21 @@ class Rules:
 
 @functools.cache
 def rules() -> Rules:
-    """Import the package, once; ModuleNotFoundError where it is not installed."""
-    import_alfworld()
-    import alfworld.info as info
-    from alfworld.gen import constants
-    from alfworld.gen.goal_library import gdict
+    """Import the package, once.
+
+    Raises:
+        EnvironmentUnavailableError: It is not installed.
+    """
+    try:
+        import_alfworld()
+        import alfworld.info as info
+        from alfworld.gen import constants
+        from alfworld.gen.goal_library import gdict
+    except ModuleNotFoundError as error:
+        raise EnvironmentUnavailableError(
+            "what fits where, and how goals are worded, stands in the alfworld package; install it: "
+            'pip install "dreamgym-lab[alfworld]"'
+        ) from error
 
     texts = (Path(info.ALFRED_PDDL_PATH).read_text(), Path(info.ALFRED_TWL2_PATH).read_text())
     return Rules(Path(info.__file__).parent, constants, gdict, texts)

@@ -11,7 +11,15 @@ def test_every_environment_has_the_whole_interface() -> None:
         module = environment_module(name)
         for part in ("availability", "version_text", "load_tasks", "make", "make_policy", "facts", "action_type"):
             assert callable(getattr(module, part))
-        for part in ("possible_actions", "is_determined", "recall", "write_reasoning", "expert_decision", "solution"):
+        for part in (
+            "possible_actions",
+            "is_determined",
+            "recall",
+            "write_reasoning",
+            "drill",
+            "expert_decision",
+            "solution",
+        ):
             assert callable(getattr(module, part))
         for part in ("instruction_parts", "vary", "other_tasks"):
             assert callable(getattr(module, part))
