@@ -16,6 +16,7 @@ from tests.experience_model.kitchen import kitchen_episodes, solved
 EPISODES = [*kitchen_episodes(6), solved(0, seed=1)]
 ALL = RowSettings(demonstrations_share=1.0, reasoning_shares=(1.0,), no_history_share=0.0)
 SINGLE = replace(ALL, no_history_share=1.0)
+AWAY = "You arrive at sinkbasin 1.\nat: sinkbasin 1\nholding: nothing\nhere: nothing"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,20 @@ def test_what_nobody_could_know_is_a_target_by_its_share_only(retriever: Retriev
     assert num_left_out > 5
 
 
+@pytest.mark.parametrize("recall_share", [0.0, 1.0])
+def test_a_single_step_learns_what_its_own_prompt_tells(retriever: Retriever, recall_share: float) -> None:
+    """A place seen earlier in the episode is known there, and not in a row that neither shows nor recalls it."""
+    settings = replace(SINGLE, demonstrations_share=0.0, unknowable_share=0.0, alone_recall_share=recall_share)
+    there = EPISODES[0].transitions[0]
+    away = replace(there, state=there.next_state, action="go to sinkbasin 1", next_state=AWAY)
+    back = replace(there, state=away.next_state)
+    episode = replace(EPISODES[0], transitions=(there, away, back))
+    found = [row for row in rows(retriever, settings, [episode]) if back.state in row[0][0]]
+    ((_, question, thought, state, rest),) = found
+    assert thought[1] and rest[1]
+    assert state[1] is bool(recall_share) is ("<recall>at: " in question[0])
+
+
 def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) -> None:
     own = {
         e.task.task_id: {s.state for s in e.transitions[1:]} | {s.next_state for s in e.transitions} for e in EPISODES
@@ -119,7 +134,7 @@ def test_rows_without_history_may_recall_what_history_would_say(retriever: Retri
         there,
         state=there.next_state,
         action="go to sinkbasin 1",
-        next_state="You arrive at sinkbasin 1.\nat: sinkbasin 1\nholding: nothing\nhere: nothing",
+        next_state=AWAY,
     )
     back = replace(there, state=away.next_state)
     num_recalled = 0
