@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dreamgym.environments.alfworld.generator import TASK_TYPES, instruction
 from dreamgym.environments.alfworld.goal import parse_goal
-from dreamgym.environments.alfworld.reasoning import among, side_by_side, standing, up_to_first_missing, weigh
+from dreamgym.environments.alfworld.reasoning import access, among, side_by_side, standing, up_to_first_missing, weigh
 from dreamgym.environments.alfworld.state_text import CONDITIONS, View, kind, natural, render
 
 Piece = tuple[str, bool]
@@ -69,11 +69,12 @@ def _move(names: Sequence[str], rng: random.Random) -> list[Piece]:
 
 
 def _stand(names: Sequence[str], rng: random.Random) -> list[Piece]:
-    """What a move needs; half of the time the hand holds something else, or the agent is elsewhere."""
+    """What a move needs; often the hand holds something else, the agent is elsewhere, or the place is closed."""
     held, there = rng.sample(names, 2)
-    view = View("", there, None, held, (), ())
+    view = View("", there, rng.choice((None, None, True, False)), held, (), ())
+    view = replace(view, here=None) if view.is_open is False else view
     thing, place = (name if rng.random() < 0.7 else _other(name, names, rng) for name in (held, there))
-    needs = ", ".join(up_to_first_missing(standing(view, thing, place)))
+    needs = ", ".join(up_to_first_missing([*standing(view, thing, place), *access(view)]))
     return [(f"{_state(view)}\nmove {thing} to {place}\n", False), (f"Needs {needs}.\n", True)]
 
 

@@ -103,13 +103,20 @@ def standing(view: View, thing: str, place: str) -> list[Check]:
     return [_pair("holding", view.holding or "nothing", thing), _pair("at", view.place, place)]
 
 
+def access(view: View) -> list[Check]:
+    """Whether the door is open, where there is one."""
+    return [] if view.is_open is None else [_door(view, "open")]
+
+
+def _door(view: View, wanted: str) -> Check:
+    return _pair("door", {None: "none", True: "open", False: "closed"}[view.is_open], wanted)
+
+
 def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
     """Conditions in the order of `Knowledge.verdict`."""
     thing, place = command.thing, command.place
     held = view.holding or "nothing"
-    door = {None: "none", True: "open", False: "closed"}[view.is_open]
     holding, at = standing(view, thing, place)
-    is_open = [_pair("door", door, "open")] if view.is_open is not None else []
     here = ("among not visible", command.verb == "slice") if view.here is None else among(view.objects_here, thing)
     match command.verb:
         case "go":
@@ -117,14 +124,15 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
             there = place == view.place
             return [*in_room, (f"away from {view.place}: {place} {'there' if there else 'elsewhere'}", not there)]
         case "open" | "close" as verb:
-            return [at, _pair("door", door, "closed" if verb == "open" else "open")]
+            return [at, _door(view, "closed" if verb == "open" else "open")]
         case "take":
             lamp = kind(thing).endswith("lamp")
             free = _pair("holding", held, "nothing")
-            return [at, *is_open, here, free, *([(f"to be carried {thing}", False)] if lamp else [])]
+            return [at, *access(view), here, free, *([(f"to be carried {thing}", False)] if lamp else [])]
         case "move":
             refused = known.fits.get((kind(thing), kind(place))) is False
-            return [holding, at, *is_open, *([(f"{kind(thing)} to go in {kind(place)}", False)] if refused else [])]
+            fits = [(f"{kind(thing)} to go in {kind(place)}", False)] if refused else []
+            return [holding, at, *access(view), *fits]
         case "heat" | "clean" | "cool" as verb:
             refused = known.can_change.get((verb, kind(thing))) is False
             right = (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])
@@ -200,7 +208,5 @@ def _goal_checks(goal: Goal, thing: str, conditions: Sequence[str], after: View)
         return [*checks, _pair("made", now, goal.condition)]
     if goal.count == 1:
         return [*checks, ("made anything", True)]
-    kinds = [kind(name) for name in after.objects_here]
-    num = kinds.count(goal.object)
-    pairs = ", ".join(side_by_side(each, goal.object) for each in kinds)
-    return [*checks, (f"here {pairs}, {num} of {goal.count}", num >= goal.count)]
+    others, another = among([kind(name) for name in after.objects_here if name != thing], goal.object)
+    return [*checks, (f"another {others}", another)]

@@ -140,14 +140,14 @@ def test_the_form_has_no_names_and_an_end() -> None:
         assert f"Command {form}." in alfworld.write_reasoning(task, (), step, random.Random(0), None)
 
 
-def test_two_of_a_kind_are_counted_where_they_lie() -> None:
+def test_another_of_the_kind_is_looked_for_where_one_is_put() -> None:
     state = "You arrive at bed 1.\nat: bed 1\nholding: pen 2\nhere: cd 1, pen 1"
     task = Task("t", "alfworld", "put two pen in bed.", "test", "two", "1", state, "generated")
     done = "You move the pen 2 to the bed 1.\nat: bed 1\nholding: nothing\nhere: cd 1, pen 1, pen 2"
     text = alfworld.write_reasoning(
         task, (), Transition(state, "move pen 2 to bed 1", done, 1.0, True, success=True), random.Random(0), None
     )
-    assert "here cd: pen other, pen: pen same, pen: pen same, 2 of 2 ✓: all met, success." in text
+    assert "another among cd: pen other, pen: pen same ✓: all met, success." in text
 
 
 def test_facts_come_before_the_verdict() -> None:
