@@ -20,7 +20,7 @@ from dreamgym.policy import LanguageModelPolicy
 from dreamgym.results import origin
 from dreamgym.types import Provenance, Split, Task, Trajectory, Transition
 
-SCRIPTED = (("expert", 0.1, 150, 30), ("expert", 0.25, 100, 40), ("lying", 0.2, 40, 30), ("random", 0.0, 20, 20))
+SCRIPTED = (("expert", 0.1, 180, 30), ("expert", 0.25, 100, 40), ("lying", 0.2, 40, 30), ("random", 0.0, 20, 20))
 """(policy, noise, tasks, step limit)."""
 TRAINED = (120, 25)
 """(tasks, step limit) of the trained policy."""

@@ -64,3 +64,12 @@ def test_what_is_recorded_can_be_replayed(
     assert sum(len(t.transitions) for t in played) == 4 + 4 + 3 + 2
     one = replace(played[0], provenance=played[0].provenance)
     assert one.trajectory_id == replay(path, "alfworld", "test")[0].trajectory_id
+
+
+def test_the_bundled_recording_is_large_enough_and_still_true(alfworld_games: Path) -> None:
+    path = evaluation_set.recording("alfworld", "test")
+    rows = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert sum(len(row["actions"]) for row in rows) >= 2000
+    assert sum(row["success"] for row in rows) >= 300
+    assert {row["policy"].split("(")[0].split("@")[0] for row in rows} >= {"expert", "lying", "nano-policy"}
+    assert len(replay(path, "alfworld", "test", num_tasks=2)) == sum(row["task"] < 2 for row in rows) >= 6
