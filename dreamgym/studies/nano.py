@@ -68,7 +68,8 @@ class NanoRecipe:
     drills: FitSettings = FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=256)
     """Then finding and copying them as well."""
     drills_share: float = 0.1
-    """Rows of the next stage that are drills still, as a share of the others."""
+    """Rows of the next stages that are drills still, as a share of the others: in episodes "made anything" is right of
+    nearly every thing that was not changed, and without drills nano forgets to look at the goal."""
     single_steps: FitSettings = FitSettings(steps=1600, batch_size=32, learning_rate=4e-3, max_length=512)
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
     episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
@@ -174,26 +175,27 @@ def experience_model_stage(
         varied = list(variation_rows(families, VariationRowSettings(seed=recipe.seed)))
         num_varied = min(len(varied), round(recipe.variations_share * len(rows)))
         rows += random.Random(recipe.seed).sample(varied, num_varied)
+        texts = ["".join(text for text, _ in row) for row in rows]
+        names = nano.frequent_names(texts, min_count=3)
+        drills = _drills(recipe.drills, names)
         if not all((stage / "fit.json").exists() for stage in stages):
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
-            texts = ["".join(text for text, _ in row) for row in rows + short_rows]
-            names = nano.frequent_names(texts, min_count=3)
             if not (paired / "fit.json").exists():
-                tokenizer = nano.build_tokenizer(texts)
+                tokenizer = nano.build_tokenizer(texts + ["".join(text for text, _ in row) for row in short_rows])
                 model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
                 _fit(model, tokenizer, _drills(recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
-            drills = _drills(recipe.drills, names)
             if not (drilled / "fit.json").exists():
                 _fit(*nano.load(paired), drills, recipe.drills, drilled)
             short_rows += drills[: round(recipe.drills_share * len(short_rows))]
             _fit(*nano.load(drilled), short_rows, recipe.single_steps, first)
+        rows += drills[: round(recipe.drills_share * len(rows))]
         _fit(*nano.load(first), rows, recipe.episodes, folder)
     return [_read_json(each / "fit.json") for each in (*stages, folder)]
 
 
 def _drills(settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False) -> list[list[Segment]]:
-    """As many rows as the stage reads, all different; a fifth of the names has a number that no room may have."""
+    """As many rows as the stage reads, all different; some of the names have a number that no room may have."""
     rng, drill = random.Random(settings.seed), environment_module(ENVIRONMENT).drill
     made_up = {f"{name.rpartition(' ')[0]} {rng.randint(1, 20)}" for name in rng.sample(names, len(names) // 3)}
     names = [*names, *sorted(made_up - set(names))]

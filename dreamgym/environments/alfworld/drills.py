@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from dreamgym.environments.alfworld.generator import TASK_TYPES, instruction
 from dreamgym.environments.alfworld.goal import parse_goal
-from dreamgym.environments.alfworld.reasoning import access, among, side_by_side, standing, up_to_first_missing, weigh
+from dreamgym.environments.alfworld.reasoning import (
+    access,
+    among,
+    form,
+    side_by_side,
+    standing,
+    up_to_first_missing,
+    weigh,
+)
 from dreamgym.environments.alfworld.state_text import CONDITIONS, View, kind, natural, render
 
 Piece = tuple[str, bool]
@@ -20,6 +28,17 @@ Piece = tuple[str, bool]
 MAX_PAIRS = 36
 MAX_EXERCISES = 5
 MAX_ITEMS = 6
+_COMMANDS = (
+    *("go to {0}", "open {0}", "close {0}", "use {0}", "examine {0}", "take {0} from {1}", "move {0} to {1}"),
+    *("heat {0} with {1}", "clean {0} with {1}", "cool {0} with {1}", "slice {0} with {1}"),
+    *("look", "inventory", "help"),
+)
+_VERBS = (
+    *("go", "go to", "open", "close", "use", "examine", "take", "move", "heat", "clean", "cool", "slice", "look"),
+    *("put", "find", "arrive at", "turn on", "hold", "win"),
+)
+"""Of commands and of sentences; "pick up" is left out, so that the suite of lies has a form that no row shows."""
+_PREPOSITIONS = ("to", "from", "with", "in", "on")
 
 
 def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[Piece]:
@@ -33,7 +52,7 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     """
     if pairs_only or rng.random() < 0.5:
         return _pairs(names, rng)
-    exercises = (_take, _take, _move, _repeat, _stand, _weigh, _weigh)
+    exercises = (_take, _take, _move, _repeat, _stand, _weigh, _weigh, _command)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(names, rng)]
 
 
@@ -100,6 +119,18 @@ def _weigh(names: Sequence[str], rng: random.Random) -> list[Piece]:
         action, after = f"move {held} to {there}", replace(before, holding=None, conditions=(), here=laid)
     weighed = weigh(text, goal, held, conditions, after)
     return [(f"{text}\n{_state(before)}\n{action}\n", False), (f"{weighed}\n", True)]
+
+
+def _command(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    """A command, or words like those of one."""
+    first, *rest = rng.choice(_COMMANDS).split()
+    if rng.random() < 0.6:
+        changed = [rng.choice(_PREPOSITIONS) if word in _PREPOSITIONS else word for word in rest]
+        first, rest = rng.choice(
+            ((rng.choice(_VERBS), rest), (first, changed), (first, rest[1:]), (first, rest[:-1]))
+        )
+    action = " ".join([first, *rest]).format(*rng.sample(names, 2))
+    return [(f"{action}\n", False), (f"{form(action)}\n", True)]
 
 
 def _repeat(names: Sequence[str], rng: random.Random) -> list[Piece]:

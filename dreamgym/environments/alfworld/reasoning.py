@@ -40,7 +40,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random, recalled
     worked = after.feedback != REJECTED
     sentences = [
         _situation(view, rng),
-        _form(transition.action, command),
+        form(transition.action),
         *_checks(known, view, command),
         _verdict(known, transition.action, worked, rng),
     ]
@@ -59,10 +59,10 @@ def _situation(view: View, rng: random.Random) -> str:
     return rng.choice((f"The agent is {place} and holds {holding}.", f"Now {place}, holding {holding}."))
 
 
-def _form(action: str, command: Command | None) -> str:
+def form(action: str) -> str:
     """The action's words without its names, and whether that is a command: "take from" is one, "take" is none."""
     words = _NUMBERED.sub("", action).split()[:MAX_FORM_WORDS]
-    return f"Command {' '.join(words)} {'✗' if command is None else '✓'}."
+    return f"Command {' '.join(words)} {'✗' if parse_action(action) is None else '✓'}."
 
 
 def _checks(known: Knowledge, view: View, command: Command | None) -> list[str]:
@@ -135,7 +135,7 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
             return [holding, at, *access(view), *fits]
         case "heat" | "clean" | "cool" as verb:
             refused = known.can_change.get((verb, kind(thing))) is False
-            right = (f"to {verb} with {place}", kind(place) == APPLIANCES[verb][0])
+            right = _pair(f"to {verb} with", kind(place), APPLIANCES[verb][0])
             return [holding, at, right, *([(f"to {verb} {kind(thing)}", False)] if refused else [])]
         case "slice":
             knife = _pair("holding", held, place)
