@@ -126,9 +126,7 @@ def _command(names: Sequence[str], rng: random.Random) -> list[Piece]:
     first, *rest = rng.choice(_COMMANDS).split()
     if rng.random() < 0.6:
         changed = [rng.choice(_PREPOSITIONS) if word in _PREPOSITIONS else word for word in rest]
-        first, rest = rng.choice(
-            ((rng.choice(_VERBS), rest), (first, changed), (first, rest[1:]), (first, rest[:-1]))
-        )
+        first, rest = rng.choice(((rng.choice(_VERBS), rest), (first, changed), (first, rest[1:]), (first, rest[:-1])))
     action = " ".join([first, *rest]).format(*rng.sample(names, 2))
     return [(f"{action}\n", False), (f"{form(action)}\n", True)]
 
