@@ -86,6 +86,18 @@ def test_goals_are_weighed_as_the_environment_does(drilled: list[Row]) -> None:
         assert sum(num for (_, part), num in outcomes.items() if part == missing) > 5, missing
 
 
+def test_the_form_of_commands_is_told_from_words_like_theirs(drilled: list[Row]) -> None:
+    commands, others = Counter[str](), Counter[str]()
+    for row in drilled:
+        for action, words, mark in re.findall(r"(?:^|\n)(.*)\nCommand (.*) (✓|✗)\.\n", text_of(row)):
+            assert words == " ".join(re.sub(r"[a-z]+ \d+", "", action).split())
+            (commands if mark == "✓" else others)[words] += 1
+    assert {"go to", "take from", "heat with", "open", "look"} <= set(commands)
+    assert not {"go", "take", "take to", "put to", "turn on"} & set(commands)
+    assert 0.3 < sum(others.values()) / (sum(others.values()) + sum(commands.values())) < 0.7
+    assert not any("pick up" in words for words in others), "the suite of lies asks for a form that no row shows"
+
+
 def test_names_that_come_out_of_nowhere_are_no_targets(drilled: list[Row]) -> None:
     for row in drilled:
         for number, (piece, is_target) in enumerate(row):
