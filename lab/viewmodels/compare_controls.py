@@ -117,4 +117,6 @@ def _type_row(name: str, figures: Any) -> dict[str, Any] | None:
 
 
 def _percent(value: Any) -> str:
-    return f"{100 * float(value):.1f} %" if float(value) < 0.1 else f"{100 * float(value):.0f} %"
+    """Whole percents, but one more digit near either end: 0.996 is not 100 %."""
+    share = float(value)
+    return f"{100 * share:.1f} %" if share < 0.1 or 0.99 <= share < 1 else f"{100 * share:.0f} %"
