@@ -228,6 +228,13 @@ class EnvironmentModule(Protocol):
         For training rows and measurements, never to make variations in use.
         """
 
+    def relabel(self, trajectory: "Trajectory", rng: random.Random) -> "Trajectory | None":
+        """A real trajectory under another goal of its world, near what was done; rewards follow from the states.
+
+        It ends where that goal is met. Task id and steps stay, so that it counts as the same experience. For training
+        rows; None where no other goal is near, or nobody knows which there are.
+        """
+
     def solution(self, task: Task) -> tuple[str, ...] | None:
         """Actions that should solve the task, for measurements; None: unknown. TaskError: it cannot be done."""
 

@@ -38,6 +38,8 @@ class RowSettings:
     reasoning_shares: tuple[float, ...] = (0.35, 0.35, 0.7, 1.0)
     """One is drawn for each episode: the share of its steps that reason. Steps without reasoning stand in the same
     episode as in use, where past steps never show any."""
+    relabel_share: float = 0.35
+    """Share of episodes that are read under another goal of their world."""
     no_history_share: float = 0.1
     """Share of episodes that become single steps without history instead."""
     num_alone: int = 4
@@ -56,7 +58,8 @@ class RowSettings:
 def episode_rows(
     trajectories: Sequence[Trajectory], retriever: Retriever, settings: RowSettings
 ) -> Iterator[list[Segment]]:
-    """Rows for one pass over the trajectories; another seed varies reasoning, wording and demonstrations."""
+    """Rows for one pass over the trajectories; another seed varies goals, reasoning, wording and demonstrations."""
+    trajectories = [_relabelled(trajectory, settings) for trajectory in trajectories]
     kinds = {trajectory.trajectory_id: _kinds(trajectory) for trajectory in trajectories}
     num_of_kind = Counter(kind for each in kinds.values() for kind in each)
     for trajectory in trajectories:
@@ -69,6 +72,13 @@ def episode_rows(
             yield from _single_steps(trajectory, retriever, settings, rarity, determined, rng)
         else:
             yield _episode(trajectory, retriever, settings, rarity, determined, rng)
+
+
+def _relabelled(trajectory: Trajectory, settings: RowSettings) -> Trajectory:
+    rng = random.Random(f"{settings.seed}/goal/{trajectory.trajectory_id}")
+    if rng.random() >= settings.relabel_share:
+        return trajectory
+    return environment_module(trajectory.task.environment).relabel(trajectory, rng) or trajectory
 
 
 def _episode(

@@ -24,7 +24,7 @@ from dreamgym.environments.alfworld.judge import (
 from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
 from dreamgym.environments.alfworld.state_text import facts
-from dreamgym.environments.alfworld.variations import instruction_parts, other_tasks, solution, vary
+from dreamgym.environments.alfworld.variations import instruction_parts, other_tasks, relabel, solution, vary
 from dreamgym.interfaces import Availability
 from dreamgym.types import Task, Transition
 
@@ -48,6 +48,7 @@ __all__ = [
     "other_tasks",
     "possible_actions",
     "recall",
+    "relabel",
     "rule_guess",
     "solution",
     "vary",
@@ -98,7 +99,8 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
 def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
     """What earlier states said of what the action brings into view.
 
-    A place as it was seen last, that a place is in the room, or the condition of a thing.
+    A place as it was seen last, that a place is in the room, the condition of a thing, or that a kind of thing was
+    refused before.
     """
     return Knowledge.of(task, history, state).recall(action)
 

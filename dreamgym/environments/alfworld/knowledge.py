@@ -18,6 +18,8 @@ APPLIANCES = {"heat": ("microwave", "hot"), "clean": ("sinkbasin", "clean"), "co
 KNIVES = ("knife", "butterknife")
 IN_ROOM = "in this room: "
 """What is recalled of a place that was listed and not seen yet."""
+REFUSED_BEFORE = "refused before: "
+"""What is recalled of a kind of thing that would not go somewhere, or would not be changed."""
 _COMMAND = re.compile(
     r"^(?:(?P<go>go) to (?P<r0>.+)|(?P<door>open|close) (?P<r1>.+)|(?P<take>take) (?P<o2>.+) from (?P<r2>.+)"
     r"|(?P<move>move) (?P<o3>.+) to (?P<r3>.+)|(?P<use>use|examine) (?P<o4>.+)"
@@ -124,13 +126,23 @@ class Knowledge:
             self.taken_from[command.thing] = command.place
         if self._obstacle(command, before) is not None:
             return
+        self._conclude(command, worked)
+        if command.verb == "slice" and worked:  # it lies there: no later state says so until it is taken
+            now = {*self.conditions.get(command.thing, ()), "sliced"}
+            self.conditions[command.thing] = tuple(c for c in CONDITIONS if c in now)
+
+    def _conclude(self, command: Command, worked: bool) -> None:
+        """What nothing else forbade says what can be done with things of the kind."""
         if command.verb == "move":
             self.fits[kind(command.thing), kind(command.place)] = worked
         elif command.verb in (*APPLIANCES, "slice"):
             self.can_change[command.verb, kind(command.thing)] = worked
-        if command.verb == "slice" and worked:  # it lies there: no later state says so until it is taken
-            now = {*self.conditions.get(command.thing, ()), "sliced"}
-            self.conditions[command.thing] = tuple(c for c in CONDITIONS if c in now)
+
+    def heed(self, action: str, recalled: str | None) -> None:
+        """Take in what is recalled of earlier states, where these are not known themselves."""
+        command = parse_action(action)
+        if command is not None and recalled is not None and recalled.startswith(REFUSED_BEFORE):
+            self._conclude(command, False)
 
     def recall(self, action: str) -> str | None:
         """What earlier states said of what `action` brings into view; None where they said nothing."""
@@ -143,6 +155,10 @@ class Knowledge:
                 return describe(self.last_open[place])
             case Command("take", thing) if self.conditions.get(thing):
                 return f"{thing} ({', '.join(self.conditions[thing])})"
+            case Command("move", thing, place) if self.fits.get((kind(thing), kind(place))) is False:
+                return f"{REFUSED_BEFORE}{kind(thing)} in {kind(place)}"
+            case Command(verb, thing) if self.can_change.get((verb, kind(thing))) is False:
+                return f"{REFUSED_BEFORE}{verb} {kind(thing)}"
         return None
 
     def verdict(self, action: str) -> Verdict:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge
+from dreamgym.environments.alfworld.policies import ghost_place
 from dreamgym.environments.alfworld.state_text import MIDDLE, View, kind
 
 KINDS = ("absent object", "not held", "closed", "wrong place", "ghost place", "malformed verb", "unmet goal")
@@ -21,8 +22,6 @@ MALFORMED = (
     "go {1}",
     "take {}",
 )
-GHOSTS = range(5, 20)
-"""Numbers of places that may not exist."""
 
 
 def lies(known: Knowledge, rng: random.Random) -> dict[str, list[str]]:
@@ -64,7 +63,7 @@ def _candidates(known: Knowledge, view: View, rng: random.Random) -> Iterator[tu
     seen = sorted({item.removesuffix(" (on)") for items in known.contents.values() for item in items})
     wanted = [f"{goal.object} {number}" for number in (1, 2)]
     things = wanted + rng.sample(seen, min(2, len(seen)))
-    ghosts = [f"{kind(place)} {rng.choice(GHOSTS)}" for place in rng.sample(known.places, min(2, len(known.places)))]
+    ghosts = [ghost_place(known.places, rng) for _ in range(2)]
     targets = [place for place in known.places if kind(place) == goal.place]
     for thing in things:
         if view.here is not None and thing not in view.objects_here:
@@ -85,8 +84,6 @@ def _candidates(known: Knowledge, view: View, rng: random.Random) -> Iterator[tu
         if held:
             yield "wrong place", f"move {held} to {place}"
     for ghost in ghosts:
-        if ghost in known.places:
-            continue
         yield from (("ghost place", f"{verb} {ghost}") for verb in ("go to", "open"))
         yield "ghost place", f"take {wanted[0]} from {ghost}"
         if held:

@@ -9,10 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge
-from dreamgym.environments.alfworld.state_text import MIDDLE, kind, natural
+from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, kind, natural
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task, Transition
 
+PLACES = (
+    *("cabinet", "drawer", "shelf", "countertop", "sinkbasin", "fridge", "microwave", "stoveburner", "desk", "toilet"),
+    *("bed", "sidetable", "dresser", "sofa", "armchair", "coffeetable", "diningtable", "garbagecan", "cart"),
+)
+"""Kinds of places that people expect in a home."""
+STUBBORNNESS = 0.15
+"""Share of lies that only repeat an action that was refused just now: a policy that is stuck does nothing else."""
 _APPLIANCE_OF = {condition: (verb, place) for verb, (place, condition) in APPLIANCES.items()}
 
 
@@ -154,7 +161,7 @@ def lie(known: Knowledge, rng: random.Random) -> str:
     wanted = f"{goal.object} {rng.randint(1, 2)}" if goal else rng.choice(seen or ["mug 1"])
     target = next((p for p in places if goal and kind(p) == goal.place), rng.choice(places))
     verb, (appliance, _) = rng.choice(list(APPLIANCES.items()))
-    ghost = f"{kind(rng.choice(places))} {rng.randint(5, 19)}"
+    ghost = ghost_place(places, rng)
     elsewhere = rng.choice([p for p in places if p != place] or [place])
     options = [
         f"take {wanted} from {place}",
@@ -175,6 +182,17 @@ def lie(known: Knowledge, rng: random.Random) -> str:
     ]
     rng.shuffle(options)
     return next((action for action in options if known.verdict(action).possible is False), "open the task")
+
+
+def ghost_place(places: Sequence[str], rng: random.Random) -> str:
+    """A place that the room lacks: mostly the next number of a kind that it has, else any number of any kind."""
+    own = kind(rng.choice(places))
+    following = 1 + max(int(name.rpartition(" ")[2]) for name in places if kind(name) == own)
+    near = f"{own} {following}"
+    other = f"{rng.choice(PLACES)} {rng.randint(1, 3)}"
+    far = f"{own} {rng.randint(following, following + 15)}"
+    drawn = rng.choice((near, near, other, far))
+    return near if drawn in places else drawn
 
 
 class ScriptedPolicy:
@@ -202,6 +220,9 @@ class ScriptedPolicy:
         self._num_seen = len(history)
         draw = self._rng.random()
         if draw < self._lies:
+            refused = history[-1] if history and history[-1].next_state.startswith(REJECTED) else None
+            if refused is not None and self._rng.random() < STUBBORNNESS:
+                return refused.action
             return lie(self._known, self._rng)
         if self._random_only or draw < self._lies + self._noise:
             return self._random(admissible or self._known.possible_actions())

@@ -37,6 +37,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random, recalled
     if view is None or after is None:
         return "The state cannot be read."
     command = parse_action(transition.action)
+    known.heed(transition.action, recalled)
     worked = after.feedback != REJECTED
     sentences = [
         _situation(view, rng),

@@ -14,10 +14,10 @@ from dreamgym.environments.alfworld.games import generated_world, read_game
 from dreamgym.environments.alfworld.generator import LAMPS, instruction
 from dreamgym.environments.alfworld.goal import Goal, parse_goal
 from dreamgym.environments.alfworld.judge import can_become, can_hold
-from dreamgym.environments.alfworld.knowledge import APPLIANCES
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge, parse_action
 from dreamgym.environments.alfworld.other_goals import goals_of
-from dreamgym.environments.alfworld.state_text import kind, parse
-from dreamgym.types import Task
+from dreamgym.environments.alfworld.state_text import REJECTED, kind, parse
+from dreamgym.types import Task, Trajectory, Transition
 
 _LAMPS = frozenset(name.lower() for name in LAMPS)
 _APPLIANCE_OF = {condition: appliance for appliance, condition in APPLIANCES.values()}
@@ -60,6 +60,42 @@ def other_tasks(task: Task) -> tuple[Task, ...] | None:
         if goal is not None and instruction_parts(text) != own:
             found.append(_variation(task, text, goal))
     return tuple(found)
+
+
+def relabel(trajectory: Trajectory, rng: random.Random) -> Trajectory | None:
+    """The same steps under another goal of the world, most likely one that a step comes near to.
+
+    In episodes the hand nearly always holds what the goal asks for, and nano went on writing the goal's object for
+    whatever was moved. Source of the idea: hindsight experience replay, arXiv:1707.01495.
+    """
+    others = other_tasks(trajectory.task) if trajectory.task.payload else None  # else the maker of the world is unknown
+    done = [each for step in trajectory.transitions if (each := _brought(step)) is not None]
+    if not done or not others:
+        return None
+    thing, place = rng.choice(done)
+    asked = [instruction_parts(task.text) or {} for task in others]
+    near = [(parts.get("object") == thing) + (parts.get("place") == place) for parts in asked]
+    chosen = rng.choices(others, [8**num for num in near])[0]
+    task = replace(trajectory.task, text=chosen.text, task_type=chosen.task_type)
+    known, steps = Knowledge(task), []
+    for step in trajectory.transitions:
+        known.see(step.action, step.next_state)
+        solved = known.view is not None and bool(known.solved_by(step.action, known.view))
+        ended = solved or (step.terminated and not step.success)
+        steps.append(replace(step, reward=float(solved), terminated=ended, success=solved))
+        if solved:
+            break
+    return replace(trajectory, task=task, transitions=tuple(steps))
+
+
+def _brought(step: Transition) -> tuple[str, str] | None:
+    """Kinds of the thing and the place, or the lamp, of a step that could meet a goal."""
+    command, before = parse_action(step.action), parse(step.state)
+    if command is None or before is None or step.next_state.startswith(REJECTED):
+        return None
+    if command.verb == "use":
+        return kind(before.holding or "nothing"), kind(command.thing)
+    return (kind(command.thing), kind(command.place)) if command.verb == "move" else None
 
 
 def solution(task: Task) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from dreamgym.environments.alfworld.knowledge import Knowledge
-from dreamgym.environments.alfworld.policies import POLICIES, ScriptedPolicy, decide, lie, make_policy
+from dreamgym.environments.alfworld.policies import POLICIES, ScriptedPolicy, decide, ghost_place, lie, make_policy
 from dreamgym.environments.alfworld.state_text import REJECTED
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task
@@ -49,6 +49,25 @@ def test_the_lying_policy_lies_often_and_still_gets_somewhere(real_episodes: lis
     steps = [step for episode in real_episodes if episode.policy == "lying(noise=0.2)" for step in episode.steps]
     refused = sum(step.next_state.startswith(REJECTED) for step in steps) / len(steps)
     assert 0.25 < refused < 0.6
+
+
+def test_ghosts_are_places_that_the_room_lacks_and_mostly_next_door() -> None:
+    places, rng = ("cabinet 1", "cabinet 2", "cabinet 10", "fridge 1"), random.Random(0)
+    drawn = [ghost_place(places, rng) for _ in range(400)]
+    assert not set(drawn) & set(places)
+    assert drawn.count("cabinet 11") + drawn.count("fridge 2") > 150
+    assert len(set(drawn)) > 40
+
+
+def test_the_lying_policy_repeats_what_was_refused_now_and_then(real_episodes: list[Episode]) -> None:
+    repeated = [
+        one.action == two.action
+        for episode in real_episodes
+        if episode.policy == "lying(noise=0.2)"
+        for one, two in zip(episode.steps, episode.steps[1:], strict=False)
+        if one.next_state.startswith(REJECTED)
+    ]
+    assert 0.03 < sum(repeated) / len(repeated) < 0.2
 
 
 def test_the_same_seed_plays_the_same_episode(real_tasks: list[Task], play: Player) -> None:

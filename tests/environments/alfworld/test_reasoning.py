@@ -215,7 +215,10 @@ def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Epis
     for episode in real_episodes:
         for index, step in enumerate(episode.steps):
             recalled = alfworld.recall(episode.task, episode.steps[:index], step.state, step.action)
-            if recalled is None or alfworld.is_refusal(step.next_state):
+            refused = alfworld.is_refusal(step.next_state)
+            if recalled is not None and recalled.startswith("refused before: "):
+                assert refused, "what was refused for its kind is refused again"
+            if recalled is None or refused:
                 continue
             if recalled.startswith("in this room: "):
                 assert step.next_state.startswith(f"You arrive at {recalled.removeprefix('in this room: ')}.")
@@ -227,6 +230,23 @@ def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Epis
                 assert f"holding: {recalled}" in step.next_state.split("\n")
             num_recalled += 1
     assert num_recalled > 50
+
+
+def test_a_refusal_is_recalled_and_explains_the_next_one() -> None:
+    """As well where the trace knows the present state alone, and the rest by what is recalled."""
+    for place, action, recalled, check in (
+        ("safe 1 (open)", "move mug 1 to safe 1", "refused before: mug in safe", "mug to go in safe ✗"),
+        ("microwave 1 (open)", "heat mug 1 with microwave 1", "refused before: heat mug", "to heat mug ✗"),
+    ):
+        state = f"\nat: {place}\nholding: mug 1\nhere: nothing"
+        task = Task("t", "alfworld", "put a pen in desk", "train", "pick_and_place_simple", "1", state, "generated")
+        step = Transition(state, action, f"Nothing happens.{state}", 0.0, False)
+        assert alfworld.recall(task, (), state, action) is None
+        assert alfworld.recall(task, (step,), step.next_state, action) == recalled
+        told = alfworld.write_reasoning(task, (), step, random.Random(0), recalled)
+        assert check in told and ("So it fails: " in told or "So nothing happens: " in told)
+        untold = alfworld.write_reasoning(task, (), step, random.Random(0), None)
+        assert check not in untold and "That does not work here." in untold
 
 
 def test_wording_varies_with_the_random_numbers_alone() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.environments import alfworld
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
@@ -37,6 +38,32 @@ def test_other_goals_of_a_world_are_solved_by_the_real_engine(train_tasks: list[
     by_type = {name: [v for task in train_tasks for v in others(task) if v.task_type == name] for name in TASK_TYPES}
     chosen = [task for found in by_type.values() for task in rng.sample(found, 2)]
     assert disprove("alfworld", chosen, workers=1) == [None] * 12
+
+
+def test_a_relabelled_episode_is_what_the_engine_says_of_that_goal(train_tasks: list[Task]) -> None:
+    environment = AlfworldEnvironment()
+    solved = []
+    for task in train_tasks:
+        for number in range(2):
+            episode = next(collect("alfworld", [task], "expert", noise=0.25, seed=number, max_steps=30))
+            read = alfworld.relabel(episode, random.Random(number))
+            assert read is not None and read.task.text != task.text and read.task.task_id == task.task_id
+            environment.reset(next(other for other in others(task) if other.text == read.task.text))
+            for step in read.transitions:
+                real = environment.step(step.action)
+                assert (real.next_state, real.reward, real.success) == (step.next_state, step.reward, step.success)
+                assert real.terminated is step.terminated
+            assert len(read.transitions) == len(episode.transitions) or read.success
+            solved.append(read.success)
+    environment.close()
+    assert 0 < sum(solved) < len(solved)
+
+
+def test_nothing_near_no_other_goal(train_tasks: list[Task]) -> None:
+    episode = next(collect("alfworld", train_tasks[:1], "expert", max_steps=1))
+    assert alfworld.relabel(episode, random.Random(0)) is None
+    official = replace(episode, task=replace(episode.task, payload={"path": "valid_seen/x/game.tw-pddl"}))
+    assert alfworld.relabel(official, random.Random(0)) is None
 
 
 def test_two_may_be_wanted_where_one_lies_already(train_tasks: list[Task]) -> None:
