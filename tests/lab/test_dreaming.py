@@ -9,7 +9,7 @@ from dreamgym.experience_model.prompts import PartialReply
 from dreamgym.types import Failure, Task
 from lab.dreaming import Dreamer, Dreamt
 
-TASK = Task("door/1", "door", "go out", "test", "go_out", "hall", "closed", "generated")
+TASK = Task("door/1", "alfworld", "go out", "test", "go_out", "hall", "closed", "generated")
 REPLY = "The door opens.</think><state>open</state><reward>0.0</reward><done>0</done>"
 
 
