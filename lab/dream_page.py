@@ -3,13 +3,13 @@
 import random
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dreamgym.environments import environment_module
 from dreamgym.errors import DreamGymError, WorkspaceError
 from dreamgym.experience_model.model import Switches
-from dreamgym.experience_model.prompts import PartialReply
+from dreamgym.experience_model.prompts import PartialReply, recall
 from dreamgym.interfaces import Availability, EnvironmentModule
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -209,13 +209,15 @@ class DreamPage:
     def _stream(self, dream: Dream, live_id: str, action: str, switches: Switches) -> Iterator[Frame]:
         assert self._dreamer is not None
         waiting = "The model is starting; this step is dreamed when it is ready." if self._starting() else ""
-        yield self.show(live_id, running=Running(action, waiting=waiting))
+        recalled = recall(dream.task, dream.steps, dream.state, action, use_history=switches.history)
+        running = Running(action, recalled=recalled, waiting=waiting)
+        yield self.show(live_id, running=running)
         query = self._dreamer.query(dream.task, dream.steps, dream.state, action, switches)
         for part in self._dreamer.stream(query, switches):
             if isinstance(part, PartialReply):
-                yield Frame(None, None, self._stage(dream, 0, _running(action, part)), None, None)
+                yield Frame(None, None, self._stage(dream, 0, _written(running, part)), None, None)
             else:
-                after = stepped(dream, part.answer, part.num_tokens, write_switches(switches))
+                after = stepped(dream, part.answer, part.num_tokens, write_switches(switches), recalled)
                 yield self.show(self.keep(after))
 
     def _stage(self, dream: Dream, at: int, running: Running | None) -> dict[str, Any]:
@@ -292,8 +294,10 @@ class DreamPage:
                 raise DreamGymError("A step is being dreamed; wait until it is done.")
 
 
-def _running(action: str, part: PartialReply) -> Running:
-    return Running(action, part.reasoning or "", part.state, part.reward, part.done)
+def _written(running: Running, part: PartialReply) -> Running:
+    return replace(
+        running, reasoning=part.reasoning or "", state=part.state, reward=part.reward, done=part.done, waiting=""
+    )
 
 
 def _readable(action: str) -> str:

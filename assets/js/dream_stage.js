@@ -30,6 +30,7 @@ const earlier = (e) => {
 
 const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), el('pre', { class: border(s.world) }, s.text));
 const action = (v) => part('Action', `${sub('a', v.number)}, ${v.actor ?? 'you'}`, el('pre', { class: 'dg-b' }, v.action));
+const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', el('pre', { class: 'dg-recalled' }, v.recalled));
 const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
 
 const figures = (list) => el('div', { class: 'dg-figs' },
@@ -40,7 +41,7 @@ const body = {
   start: (v) => [before(v.state), part('Action', sub('a', 1), el('p', { class: 'dg-meta' }, 'Choose an action below, or type one.'))],
   running: (v) => {
     const writesState = v.streaming_state !== null;
-    return [before(v.state), action(v),
+    return [before(v.state), action(v), recalled(v),
       part('Reasoning', writesState ? '' : 'streaming', v.waiting ? el('p', { class: 'dg-meta' }, v.waiting)
         : el('pre', {}, v.reasoning ?? '', !writesState && caret())),
       part('Next state', sub('s', v.number), el('div', { class: 'dg-dreamed dg-next' }, writesState
@@ -48,7 +49,7 @@ const body = {
         : el('span', { class: 'dg-meta' }, 'comes after the reasoning; reward and done follow'))),
       part('Outcome', '', el('p', { class: 'dg-meta dg-outcome' }, v.reward === null ? '…' : `reward ${v.reward}${v.done === null ? '' : `, done ${v.done}`}`))];
   },
-  done: (v) => [before(v.state), action(v),
+  done: (v) => [before(v.state), action(v), recalled(v),
     v.reasoning && part('Reasoning', '', dg.fold(v.reasoning, 12)),
     v.guard && part('Guard', '', dg.guard(v.guard)),
     part('Next state', `${sub('s', v.number)} against ${sub('s', v.number - 1)}`,

@@ -25,6 +25,8 @@ class Running:
     """None until the reasoning ended."""
     reward: str | None = None
     done: str | None = None
+    recalled: str | None = None
+    """What the prompt recalls of the episode."""
     waiting: str = ""
     """Why nothing streams yet, e.g. while the model starts."""
 
@@ -104,6 +106,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "world": world,
         "action": transition.action,
         "actor": "you" if at > dream.num_given else "stored",
+        "recalled": dream.recalled[at - 1],
         "reasoning": transition.reasoning,
         "guard": guard_view(transition),
         "next_state": inline_diff(_before(transition), transition.next_state),
@@ -126,6 +129,7 @@ def _running_view(dream: Dream, number: int, running: Running) -> dict[str, Any]
         "state": _state(dream.state, "real" if number == 1 else _world(dream, number - 1), number - 1),
         "action": running.action,
         "actor": "you",
+        "recalled": running.recalled,
         "reasoning": running.reasoning,
         "streaming_state": running.state,
         "reward": running.reward,

@@ -23,6 +23,8 @@ class Dream:
     origin_world: str = "real"
     num_tokens: tuple[int | None, ...] = ()
     """Length of each step's reply; None for a step that was taken over."""
+    recalled: tuple[str | None, ...] = ()
+    """What the prompt of each step recalled of the episode; None: nothing, or the step was taken over."""
     settings: tuple[str, ...] = ()
     """Dream settings other than the default that steps were dreamed with, see `viewmodels.switches`."""
 
@@ -71,17 +73,25 @@ def resume(trajectory: Trajectory, step: int = 0) -> tuple[Dream, str]:
         origin=trajectory.trajectory_id if steps else "",
         origin_world=trajectory.world,
         num_tokens=(None,) * len(steps),
+        recalled=(None,) * len(steps),
     )
     return dream, chosen
 
 
-def stepped(dream: Dream, answer: Transition | Failure, num_tokens: int | None, settings: str = "") -> Dream:
-    """The dream after one more reply of the experience model, dreamed with `settings`."""
+def stepped(
+    dream: Dream, answer: Transition | Failure, num_tokens: int | None, settings: str = "", recalled: str | None = None
+) -> Dream:
+    """The dream after one more reply of the experience model, dreamed with `settings` and what was `recalled`."""
     if settings and settings not in dream.settings:
         dream = replace(dream, settings=(*dream.settings, settings))
     if isinstance(answer, Failure):
         return replace(dream, failure=answer)
-    return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens))
+    return replace(
+        dream,
+        steps=(*dream.steps, answer),
+        num_tokens=(*dream.num_tokens, num_tokens),
+        recalled=(*dream.recalled, recalled),
+    )
 
 
 def undone(dream: Dream) -> Dream:
@@ -91,7 +101,14 @@ def undone(dream: Dream) -> Dream:
     steps = dream.steps[:-1]
     num_given = min(dream.num_given, len(steps))
     origin = dream.origin if num_given else ""
-    return replace(dream, steps=steps, num_tokens=dream.num_tokens[:-1], num_given=num_given, origin=origin)
+    return replace(
+        dream,
+        steps=steps,
+        num_tokens=dream.num_tokens[:-1],
+        recalled=dream.recalled[:-1],
+        num_given=num_given,
+        origin=origin,
+    )
 
 
 def restarted(dream: Dream) -> Dream:

@@ -90,6 +90,20 @@ def test_a_step_streams_frames_and_ends_with_the_next_state(page: DreamPage):
     assert last.live_id != live_id and len(last.side["retrieved"]["rows"]) == 2
 
 
+def test_what_a_prompt_recalls_is_shown_with_its_step(page: DreamPage):
+    first, *_, last = page.step("session", page.keep(Dream(task(1))), "go to fridge 1", Switches())
+    assert first.stage["recalled"] == last.stage["recalled"] == "in this room: fridge 1"
+    *_, looked = page.step("session", last.live_id, "look", Switches())
+    assert looked.stage["recalled"] is None, "nothing that comes into view was seen before"
+    assert page.show(looked.live_id, at=1).stage["recalled"] == "in this room: fridge 1"
+    undone = page.undo("session", looked.live_id)
+    assert undone.stage["recalled"] == "in this room: fridge 1"
+    *_, without = page.step("session", page.keep(Dream(task(1))), "go to fridge 1", Switches(history=False))
+    assert without.stage["recalled"] is None, "without history nothing is recalled"
+    stored = page.start(Selection(trajectory=REAL.trajectory_id)).dream
+    assert page.show(page.keep(stored)).stage["recalled"] is None, "nobody dreamed this step"
+
+
 def test_neighbours_never_come_from_the_dreamed_task(page: DreamPage):
     stored_here = {REAL.trajectory_id, dream_with_neighbours(REAL).trajectory_id}
     *_, last = page.step("session", page.keep(Dream(task(1))), "go to diningtable 1", Switches(k=4))
