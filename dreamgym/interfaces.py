@@ -182,7 +182,7 @@ class EnvironmentModule(Protocol):
         """Did the environment reject the action that led to this state?"""
 
     def recall(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
-        """What the states so far said of what `action` brings into view; None where they said nothing of it."""
+        """What the states so far said of what `action` asks for; None where they said nothing of it."""
 
     def write_reasoning(
         self,
@@ -229,10 +229,10 @@ class EnvironmentModule(Protocol):
         """
 
     def relabel(self, trajectory: "Trajectory", rng: random.Random) -> "Trajectory | None":
-        """A real trajectory under another goal of its world, near what was done; rewards follow from the states.
+        """A real trajectory under another goal of its world that shares the thing or the place with something done.
 
-        It ends where that goal is met. Task id and steps stay, so that it counts as the same experience. For training
-        rows; None where no other goal is near, or nobody knows which there are.
+        Rewards and ends follow from the states, and it stops where that goal is met. It keeps its task's id, so that it
+        counts as the same task's experience. For training rows; None where no other goal is near, or none is known.
         """
 
     def solution(self, task: Task) -> tuple[str, ...] | None:

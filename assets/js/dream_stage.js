@@ -30,7 +30,7 @@ const earlier = (e) => {
 
 const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), el('pre', { class: border(s.world) }, s.text));
 const action = (v) => part('Action', `${sub('a', v.number)}, ${v.actor ?? 'you'}`, el('pre', { class: 'dg-b' }, v.action));
-const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', el('pre', { class: 'dg-recalled' }, v.recalled));
+const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', el('pre', {}, v.recalled));
 const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
 
 const figures = (list) => el('div', { class: 'dg-figs' },
@@ -56,7 +56,7 @@ const body = {
       el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
     part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
     part('Outcome', '', figures(v.figures))],
-  malformed: (v) => [before(v.state), action(v),
+  malformed: (v) => [before(v.state), action(v), recalled(v),
     part('Reply', 'as written', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''),
       el('p', { class: 'dg-reason' }, v.reason),
       el('p', { class: 'dg-meta' }, 'No step was taken and no reward is counted. Undo it ', kbd('u'), ' and dream on.'))],

@@ -11,7 +11,7 @@ and the reply goes on from `<think>` (or, with reasoning off, from `<no_think>`)
     …</think><state>…</state><reward>0.0</reward><done>0</done>
 
 The action stands last: when demonstrations stood behind it, nano took theirs for its own. Before it stands what the
-episode's own earlier states said of what the action brings into view (`EnvironmentModule.recall`): nano did not find
+episode's own earlier states said of what the action asks for (`EnvironmentModule.recall`): nano did not find
 that in a long history by itself. Reasoning, demonstrations and what was recalled for past steps are left out, so that a
 real history and a dreamed one read alike.
 

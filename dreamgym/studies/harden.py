@@ -108,7 +108,9 @@ def retrain(
     mixed = [lie.real for lie in lies if lie.real.transitions]
     mixed += rng.choices(old, k=settings.old_per_lie * len(mixed))
     rng.shuffle(mixed)
-    rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), seed=seed)))
+    # Under another goal, a lie about this one would be none.
+    settings_of_rows = RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)
+    rows = list(episode_rows(mixed, retriever, settings_of_rows))
     weights, tokenizer = nano.load(model)
     fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.fit.max_length), settings.fit, output)
     return output

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ENVIRONMENT = "alfworld"
-MIX = (("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30), ("random", 0.0, 25))
+MIX = (("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30), ("mistaken", 0.2, 25))
 """(policy, noise, step limit): each train task is played once by each."""
 EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
 

@@ -84,6 +84,7 @@ def stage_view(
     view["state"] = _state(before, "real" if at == 1 else _world(dream, at - 1), at - 1)
     if at > len(dream.steps) and dream.failure is not None:
         failed = {"action": dream.failure.action, "reason": dream.failure.reason, "raw": dream.failure.raw_reply}
+        failed["recalled"] = dream.recalled[at - 1]
         return view | {"phase": "malformed", "chip": {"text": "✕ malformed reply", "kind": "bad"}, **failed}
     return view | _done_view(dream, at, facts)
 

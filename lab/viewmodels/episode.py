@@ -24,7 +24,7 @@ class Dream:
     num_tokens: tuple[int | None, ...] = ()
     """Length of each step's reply; None for a step that was taken over."""
     recalled: tuple[str | None, ...] = ()
-    """What the prompt of each step recalled of the episode; None: nothing, or the step was taken over."""
+    """What the prompt of each row after the start recalled of the episode; None: nothing, or it was taken over."""
     settings: tuple[str, ...] = ()
     """Dream settings other than the default that steps were dreamed with, see `viewmodels.switches`."""
 
@@ -84,31 +84,21 @@ def stepped(
     """The dream after one more reply of the experience model, dreamed with `settings` and what was `recalled`."""
     if settings and settings not in dream.settings:
         dream = replace(dream, settings=(*dream.settings, settings))
+    dream = replace(dream, recalled=(*dream.recalled, recalled))
     if isinstance(answer, Failure):
         return replace(dream, failure=answer)
-    return replace(
-        dream,
-        steps=(*dream.steps, answer),
-        num_tokens=(*dream.num_tokens, num_tokens),
-        recalled=(*dream.recalled, recalled),
-    )
+    return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens))
 
 
 def undone(dream: Dream) -> Dream:
     """Take back the malformed reply, or else the last step; nothing at the start."""
+    dream = replace(dream, recalled=dream.recalled[:-1])
     if dream.failure is not None:
         return replace(dream, failure=None)
     steps = dream.steps[:-1]
     num_given = min(dream.num_given, len(steps))
     origin = dream.origin if num_given else ""
-    return replace(
-        dream,
-        steps=steps,
-        num_tokens=dream.num_tokens[:-1],
-        recalled=dream.recalled[:-1],
-        num_given=num_given,
-        origin=origin,
-    )
+    return replace(dream, steps=steps, num_tokens=dream.num_tokens[:-1], num_given=num_given, origin=origin)
 
 
 def restarted(dream: Dream) -> Dream:

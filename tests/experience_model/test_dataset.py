@@ -1,16 +1,18 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from dreamgym.collect import collect
 from dreamgym.environments import alfworld
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.prompts import demonstration_text, parse, prompt_text, reply_text
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.types import Trajectory
+from dreamgym.types import Task, Trajectory
 from tests.experience_model.kitchen import kitchen_episodes, solved
 
 EPISODES = [*kitchen_episodes(6), solved(0, seed=1)]
@@ -169,3 +171,27 @@ def test_a_seed_gives_the_same_rows_and_another_seed_others(retriever: Retriever
 
 def test_an_episode_without_steps_gives_no_row(retriever: Retriever) -> None:
     assert rows(retriever, ALL, [replace(EPISODES[0], transitions=())]) == []
+
+
+def test_episodes_are_read_under_other_goals_by_their_share(alfworld_tasks: list[Task], retriever: Retriever) -> None:
+    played = list(collect("alfworld", alfworld_tasks[:4], "expert", noise=0.25, seed=1, max_steps=50))
+    settings = RowSettings(relabel_share=1.0, no_history_share=0.0)
+    read, plain = (rows(retriever, replace(settings, relabel_share=share), played) for share in (1.0, 0.0))
+    for episode, *pair in zip(played, read, plain, strict=True):
+        text, as_played = ("".join(text for text, _ in row) for row in pair)
+        assert as_played.startswith(f"<task>{episode.task.text}</task>")
+        assert text.startswith("<task>") and f"<task>{episode.task.text}</task>" not in text
+        assert text.count("<done>1</done>") == text.endswith("<reward>1.0</reward><done>1</done>") <= 1
+    assert rows(retriever, settings, played) == read
+    assert rows(retriever, replace(settings, seed=1), played) != read
+
+
+def test_an_episode_under_another_goal_still_shows_nothing_of_its_own_task(
+    alfworld_tasks: list[Task], tmp_path: Path
+) -> None:
+    (episode,) = collect("alfworld", alfworld_tasks[:1], "expert", noise=0.25, max_steps=20)
+    with ReplayBuffer(tmp_path / "experience.sqlite", HashedNgrams()) as buffer:
+        buffer.add(episode)
+    own = Retriever([tmp_path / "experience.sqlite"], HashedNgrams())
+    for row in rows(own, replace(ALL, relabel_share=1.0), [episode]):
+        assert not any("<demo>" in text for text, _ in row)

@@ -96,6 +96,10 @@ def test_what_a_prompt_recalls_is_shown_with_its_step(page: DreamPage):
     *_, looked = page.step("session", last.live_id, "look", Switches())
     assert looked.stage["recalled"] is None, "nothing that comes into view was seen before"
     assert page.show(looked.live_id, at=1).stage["recalled"] == "in this room: fridge 1"
+    *_, broken = page.step("session", last.live_id, "break", Switches())
+    assert broken.stage["phase"] == "malformed" and broken.stage["recalled"] is None
+    *_, back = page.step("session", page.undo("session", broken.live_id).live_id, "go to fridge 1", Switches())
+    assert back.stage["recalled"].startswith("at: fridge 1")
     undone = page.undo("session", looked.live_id)
     assert undone.stage["recalled"] == "in this room: fridge 1"
     *_, without = page.step("session", page.keep(Dream(task(1))), "go to fridge 1", Switches(history=False))

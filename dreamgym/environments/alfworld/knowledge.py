@@ -20,10 +20,12 @@ IN_ROOM = "in this room: "
 """What is recalled of a place that was listed and not seen yet."""
 REFUSED_BEFORE = "refused before: "
 """What is recalled of a kind of thing that would not go somewhere, or would not be changed."""
+_NAME = r"\S+ \S+"
 _COMMAND = re.compile(
-    r"^(?:(?P<go>go) to (?P<r0>.+)|(?P<door>open|close) (?P<r1>.+)|(?P<take>take) (?P<o2>.+) from (?P<r2>.+)"
-    r"|(?P<move>move) (?P<o3>.+) to (?P<r3>.+)|(?P<use>use|examine) (?P<o4>.+)"
-    r"|(?P<change>heat|clean|cool|slice) (?P<o5>.+) with (?P<r5>.+)|(?P<plain>look|inventory|help))$"
+    rf"^(?:(?P<go>go) to (?P<r0>{_NAME})|(?P<door>open|close) (?P<r1>{_NAME})"
+    rf"|(?P<take>take) (?P<o2>{_NAME}) from (?P<r2>{_NAME})|(?P<move>move) (?P<o3>{_NAME}) to (?P<r3>{_NAME})"
+    rf"|(?P<use>use|examine) (?P<o4>{_NAME})|(?P<change>heat|clean|cool|slice) (?P<o5>{_NAME}) with (?P<r5>{_NAME})"
+    r"|(?P<plain>look|inventory|help))$"
 )
 
 
@@ -45,8 +47,6 @@ def parse_action(action: str) -> Command | None:
     part = found.groupdict()
     verb = next(part[name] for name in ("go", "door", "take", "move", "use", "change", "plain") if part[name])
     thing = next((part[name] for name in ("o2", "o3", "o4", "o5") if part[name]), "")
-    if thing == "nothing":  # the word of a state for an empty hand, and no thing
-        return None
     return Command(verb, thing, next((part[name] for name in ("r0", "r1", "r2", "r3", "r5") if part[name]), ""))
 
 
@@ -124,7 +124,7 @@ class Knowledge:
         worked = after.feedback != REJECTED
         if command.verb == "take" and worked:
             self.taken_from[command.thing] = command.place
-        if self._obstacle(command, before) is not None:
+        if self._obstacle(command, before) is not None or (command.verb == "slice" and before.here is None):
             return
         self._conclude(command, worked)
         if command.verb == "slice" and worked:  # it lies there: no later state says so until it is taken
@@ -145,7 +145,7 @@ class Knowledge:
             self._conclude(command, False)
 
     def recall(self, action: str) -> str | None:
-        """What earlier states said of what `action` brings into view; None where they said nothing."""
+        """What earlier states said of what `action` asks for; None where they said nothing."""
         match parse_action(action):
             case Command("go", _, place) if place in self.last_seen:
                 return describe(self.last_seen[place])

@@ -1,15 +1,20 @@
-"""Scripted policies: an expert that searches like a person, a random one, and a liar.
+"""Scripted policies: an expert that searches like a person, a random one, a liar, and an expert that misread the task.
 
 The liar exists because of what a policy does to an experience model that never saw a failure: it finds out that
-everything works there. It takes what is not there, puts what is not held, goes to places that do not exist.
+everything works there. It takes what is not there, puts what is not held, goes to places that do not exist. The
+mistaken one exists because of how a trained policy fails: it carries the wrong thing, heats what cannot be heated, and
+tries that again.
 """
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dreamgym.environments.alfworld.generator import TASK_TYPES, instruction
+from dreamgym.environments.alfworld.goal import parse_goal
 from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge
-from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, kind, natural
+from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, kind, natural, parse
+from dreamgym.environments.alfworld.variations import instruction_parts, other_tasks
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task, Transition
 
@@ -18,8 +23,8 @@ PLACES = (
     *("bed", "sidetable", "dresser", "sofa", "armchair", "coffeetable", "diningtable", "garbagecan", "cart"),
 )
 """Kinds of places that people expect in a home."""
-STUBBORNNESS = 0.15
-"""Share of lies that only repeat an action that was refused just now: a policy that is stuck does nothing else."""
+STUBBORN, STUCK = 0.1, 0.6
+"""How often a liar says again what was refused just now, and goes on when it has done so: policies get stuck."""
 _APPLIANCE_OF = {condition: (verb, place) for verb, (place, condition) in APPLIANCES.items()}
 
 
@@ -173,7 +178,8 @@ def lie(known: Knowledge, rng: random.Random) -> str:
         f"open {rng.choice([place, elsewhere, ghost])}",
         f"close {rng.choice([place, elsewhere])}",
         f"{verb} {wanted} with {next((p for p in places if kind(p) == appliance), place)}",
-        f"{verb} {view.holding or wanted} with {place}" if view else "heat it",
+        *([f"{way} {view.holding} with {place}" for way in APPLIANCES] if view and view.holding else []),
+        f"move {view.holding if view and view.holding else wanted} to {place}",
         f"use {rng.choice([wanted, f'{goal.lamp} 1' if goal and goal.lamp else 'desklamp 1'])}",
         f"take {wanted} from {ghost}",
         rng.choice(
@@ -195,13 +201,37 @@ def ghost_place(places: Sequence[str], rng: random.Random) -> str:
     return near if drawn in places else drawn
 
 
+def misread(task: Task, rng: random.Random) -> Task:
+    """The task as a bad reader takes it: a thing of this world, brought anywhere, or made what it may never be."""
+    others = [parts for other in other_tasks(task) or () if (parts := instruction_parts(other.text)) is not None]
+    first, goal = parse(task.first_state), parse_goal(task.text)
+    things = sorted({parts["object"] for parts in others}) or ([goal.object] if goal else [])
+    places = sorted({kind(place) for place in first.places}) if first else []
+    if not things or not places:
+        return task
+    task_type = rng.choice([name for name in TASK_TYPES if name != "look_at_obj_in_light"])
+    return replace(task, text=instruction(task_type, rng.choice(things), rng.choice(places), rng))
+
+
 class ScriptedPolicy:
     """The expert, mixed with random actions and lies by fixed shares."""
 
-    def __init__(self, name: str, seed: int, noise: float, lies: float, random_only: bool = False) -> None:
-        """`noise`, `lies`: shares of steps in [0, 1] that are random or lies instead of the expert's."""
+    def __init__(
+        self, name: str, seed: int, noise: float, lies: float, *, random_only: bool = False, mistaken: bool = False
+    ) -> None:
+        """Choose a mixture.
+
+        Args:
+            name: For provenance.
+            seed: With the task, decides all choices.
+            noise: Share of steps in [0, 1] that are random instead of the expert's.
+            lies: Share of steps in [0, 1] that are lies.
+            random_only: There are no steps of the expert's.
+            mistaken: The expert is after another goal, see `misread`, and does not give up when it is refused.
+        """
         self.name = name
         self._seed, self._noise, self._lies, self._random_only = seed, noise, lies, random_only
+        self._mistaken = mistaken
         self._rng = random.Random(seed)
         self._known: Knowledge | None = None
         self._num_seen = 0
@@ -209,7 +239,8 @@ class ScriptedPolicy:
     def reset(self, task: Task, first_state: str) -> None:
         """Start an episode; the same seed and task give the same choices."""
         self._rng = random.Random(f"{self._seed}/{task.task_id}")
-        self._known, self._num_seen = Knowledge(task, first_state), 0
+        taken_for = misread(task, self._rng) if self._mistaken else task
+        self._known, self._num_seen = Knowledge(taken_for, first_state), 0
 
     def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
         """Choose by the shares; without an admissible list, random means "looks possible"."""
@@ -218,15 +249,20 @@ class ScriptedPolicy:
         for step in history[self._num_seen :]:
             self._known.see(step.action, step.next_state)
         self._num_seen = len(history)
+        if self._lies and self._is_stubborn(history):
+            return history[-1].action
         draw = self._rng.random()
         if draw < self._lies:
-            refused = history[-1] if history and history[-1].next_state.startswith(REJECTED) else None
-            if refused is not None and self._rng.random() < STUBBORNNESS:
-                return refused.action
             return lie(self._known, self._rng)
         if self._random_only or draw < self._lies + self._noise:
             return self._random(admissible or self._known.possible_actions())
         return decide(self._known).action
+
+    def _is_stubborn(self, history: Sequence[Transition]) -> bool:
+        if not history or not history[-1].next_state.startswith(REJECTED):
+            return False
+        again = len(history) > 1 and history[-2].action == history[-1].action
+        return self._rng.random() < (STUCK if again else STUBBORN)
 
     def _random(self, actions: tuple[str, ...]) -> str:
         """Uniform over verbs first, so that many places to go to do not drown the rest."""
@@ -238,11 +274,11 @@ class ScriptedPolicy:
         return self._rng.choice(verbs[verb])
 
 
-POLICIES = ("expert", "random", "lying")
+POLICIES = ("expert", "random", "lying", "mistaken")
 
 
 def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedPolicy:
-    """Build a policy of POLICIES; `noise` is the share of random steps (expert and lying)."""
+    """Build a policy of POLICIES; `noise` is the share of random steps (all but random)."""
     if not 0 <= noise <= 1:
         raise ConfigError(f"noise is a share of steps in [0, 1], got {noise}")
     if name == "expert":
@@ -251,4 +287,6 @@ def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedPolicy:
         return ScriptedPolicy("random", seed, 1.0, 0.0, random_only=True)
     if name == "lying":
         return ScriptedPolicy(f"lying(noise={noise:g})", seed, noise, 0.4)
+    if name == "mistaken":
+        return ScriptedPolicy(f"mistaken(noise={noise:g})", seed, noise, 0.0, mistaken=True)
     raise ConfigError(f"unknown policy {name!r} for alfworld; choose from {list(POLICIES)}")

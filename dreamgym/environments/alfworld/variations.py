@@ -74,15 +74,18 @@ def relabel(trajectory: Trajectory, rng: random.Random) -> Trajectory | None:
         return None
     thing, place = rng.choice(done)
     asked = [instruction_parts(task.text) or {} for task in others]
-    near = [(parts.get("object") == thing) + (parts.get("place") == place) for parts in asked]
-    chosen = rng.choices(others, [8**num for num in near])[0]
+    shared = [(parts.get("object") == thing) + (parts.get("place") == place) for parts in asked]
+    if not any(shared):
+        return None
+    chosen = rng.choices(others, [(0, 1, 8)[num] for num in shared])[0]
     task = replace(trajectory.task, text=chosen.text, task_type=chosen.task_type)
     known, steps = Knowledge(task), []
     for step in trajectory.transitions:
         known.see(step.action, step.next_state)
         solved = known.view is not None and bool(known.solved_by(step.action, known.view))
         ended = solved or (step.terminated and not step.success)
-        steps.append(replace(step, reward=float(solved), terminated=ended, success=solved))
+        cut = step.truncated and not solved
+        steps.append(replace(step, reward=float(solved), terminated=ended, truncated=cut, success=solved))
         if solved:
             break
     return replace(trajectory, task=task, transitions=tuple(steps))

@@ -20,6 +20,8 @@ class Episode:
     """Commands that the engine accepted before each step."""
 
 
+PLAYED = (("expert", 0.0, 50), ("expert", 0.25, 60), ("lying", 0.2, 30), ("random", 0, 40), ("mistaken", 0.2, 25))
+
 Player = Callable[[Task, ScriptedPolicy, int], Episode]
 
 
@@ -51,9 +53,9 @@ def real_tasks(alfworld_games: Path) -> list[Task]:
 
 @pytest.fixture(scope="session")
 def real_episodes(real_tasks: list[Task], play: Player) -> list[Episode]:
-    """Every game played by experts, a liar and a random policy."""
+    """Every game played by experts, a liar, a random policy and one that misread the task."""
     return [
         play(task, make_policy(name, number, noise), max_steps)
         for number, task in enumerate(real_tasks)
-        for name, noise, max_steps in (("expert", 0.0, 50), ("expert", 0.25, 60), ("lying", 0.2, 30), ("random", 0, 40))
+        for name, noise, max_steps in PLAYED
     ]

@@ -112,6 +112,10 @@ def test_knowledge_of_a_history_is_what_its_steps_give_one_by_one(real_episodes:
         ("look around", None),
         ("go fridge 1", None),
         ("take egg 1", None),
+        ("take nothing from fridge 1", None),
+        ("take the egg 1 from fridge 1", None),
+        ("open fridge 1 with egg 1", None),
+        ("close with", None),
         ("", None),
     ],
 )
@@ -197,6 +201,15 @@ def test_a_thing_sliced_where_it_lies_is_sliced_in_the_hand() -> None:
     known.see("slice apple 1 with fork 1", at("countertop 1", "apple 1, knife 1", feedback=REJECTED))
     again = known.verdict("take apple 1 from countertop 1").view
     assert again is not None and again.conditions == ("sliced",), "once, and a refusal slices nothing"
+
+
+def test_what_is_not_seen_is_no_proof_that_it_cannot_be_sliced() -> None:
+    known = Knowledge(kitchen(), at("fridge 1 (closed)", "not visible", "knife 1"))
+    known.see("slice apple 1 with knife 1", at("fridge 1 (closed)", "not visible", "knife 1", REJECTED))
+    known.see("go to countertop 1", at("countertop 1", "apple 1", "knife 1"))
+    assert known.recall("slice apple 1 with knife 1") is None
+    known.see("slice apple 1 with knife 1", at("countertop 1", "apple 1", "knife 1", REJECTED))
+    assert known.recall("slice apple 2 with knife 1") == "refused before: slice apple"
 
 
 def test_the_middle_of_the_room_is_no_place_to_look_at() -> None:

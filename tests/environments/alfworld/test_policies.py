@@ -1,10 +1,22 @@
 import random
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
 
 import pytest
 
+from dreamgym.environments.alfworld.goal import parse_goal
 from dreamgym.environments.alfworld.knowledge import Knowledge
-from dreamgym.environments.alfworld.policies import POLICIES, ScriptedPolicy, decide, ghost_place, lie, make_policy
-from dreamgym.environments.alfworld.state_text import REJECTED
+from dreamgym.environments.alfworld.policies import (
+    POLICIES,
+    ScriptedPolicy,
+    decide,
+    ghost_place,
+    lie,
+    make_policy,
+    misread,
+)
+from dreamgym.environments.alfworld.state_text import REJECTED, kind
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task
 from tests.environments.alfworld.conftest import Episode, Player
@@ -67,7 +79,25 @@ def test_the_lying_policy_repeats_what_was_refused_now_and_then(real_episodes: l
         for one, two in zip(episode.steps, episode.steps[1:], strict=False)
         if one.next_state.startswith(REJECTED)
     ]
-    assert 0.03 < sum(repeated) / len(repeated) < 0.2
+    assert 0.1 < sum(repeated) / len(repeated) < 0.4
+    runs = [len(list(run)) for again, run in groupby(repeated) if again]
+    assert max(runs) >= 3, "who is stuck stays stuck for a while"
+
+
+def test_who_misread_the_task_works_hard_at_another_one(real_episodes: list[Episode]) -> None:
+    played = [episode for episode in real_episodes if episode.policy == "mistaken(noise=0.2)"]
+    assert sum(episode.steps[-1].success for episode in played) <= 2
+    taken = Counter(
+        kind(step.action.split(" from ")[0].removeprefix("take ")) in episode.task.text
+        for episode in played
+        for step in episode.steps
+        if step.action.startswith("take ") and not step.next_state.startswith(REJECTED)
+    )
+    assert taken[False] > taken[True]
+    task = played[0].task
+    read = {misread(task, random.Random(seed)).text for seed in range(20)}
+    assert len(read) > 10 and all(parse_goal(text) is not None for text in read)
+    assert misread(replace(task, payload={"path": "x"}, text="?"), random.Random(0)).text == "?"
 
 
 def test_the_same_seed_plays_the_same_episode(real_tasks: list[Task], play: Player) -> None:
@@ -84,7 +114,9 @@ def test_the_expert_explores_where_the_wording_is_unknown() -> None:
 
 
 def test_a_policy_knows_its_name_and_refuses_what_it_cannot_be() -> None:
-    assert [make_policy(name, 0, 0.5).name for name in POLICIES] == ["expert(noise=0.5)", "random", "lying(noise=0.5)"]
+    assert [make_policy(name, 0, 0.5).name for name in POLICIES] == [
+        *("expert(noise=0.5)", "random", "lying(noise=0.5)", "mistaken(noise=0.5)")
+    ]
     with pytest.raises(ConfigError, match=r"unknown policy 'wizard'.*expert.*random.*lying"):
         make_policy("wizard")
     with pytest.raises(ConfigError, match=r"\[0, 1\], got 1\.5"):

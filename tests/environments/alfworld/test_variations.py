@@ -53,6 +53,7 @@ def test_a_relabelled_episode_is_what_the_engine_says_of_that_goal(train_tasks: 
                 real = environment.step(step.action)
                 assert (real.next_state, real.reward, real.success) == (step.next_state, step.reward, step.success)
                 assert real.terminated is step.terminated
+                assert not (step.terminated and step.truncated)
             assert len(read.transitions) == len(episode.transitions) or read.success
             solved.append(read.success)
     environment.close()
