@@ -117,6 +117,8 @@ def _type_row(name: str, figures: Any) -> dict[str, Any] | None:
 
 
 def _percent(value: Any) -> str:
-    """Whole percents, but one more digit near either end: 0.996 is not 100 %."""
+    """Whole percents, but one more digit near either end, where nothing is rounded to none or to all."""
     share = float(value)
-    return f"{100 * share:.1f} %" if share < 0.1 or 0.99 <= share < 1 else f"{100 * share:.0f} %"
+    if share in (0, 1) or 0.1 <= share < 0.99:
+        return f"{100 * share:.0f} %"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

@@ -69,6 +69,7 @@ def test_what_is_recorded_can_be_replayed(
 def test_the_bundled_recording_is_large_enough_and_still_true(alfworld_games: Path) -> None:
     path = evaluation_set.recording("alfworld", "test")
     rows = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert len(rows) == sum(num for *_, num, _ in evaluation_set.SCRIPTED) + evaluation_set.TRAINED[0]
     assert sum(len(row["actions"]) for row in rows) >= 2000
     assert sum(row["success"] for row in rows) >= 300
     assert {row["policy"].split("(")[0].split("@")[0] for row in rows} >= {"expert", "lying", "nano-policy"}

@@ -1,5 +1,7 @@
 """Around a comparison."""
 
+import pytest
+
 from dreamgym.comparison import compare_step
 from dreamgym.replay_buffer.rows import TrajectoryRow
 from dreamgym.types import Provenance, Task, Trajectory, Transition
@@ -71,6 +73,22 @@ def test_figures_by_action_type_count_determined_steps():
         "reward right": "98 %",
         "malformed replies": "0.4 %",
     }
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.0, "0 %"),
+        (0.0004, "0.1 %"),
+        (0.5, "50 %"),
+        (0.9951, "99.5 %"),
+        (0.9996, "99.9 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_nothing_is_rounded_to_none_or_to_all(share: float, shown: str):
+    view = measured_figures({**RESULTS, "reward_accuracy": share}, "nano@1")
+    assert {o["name"]: o["value"] for o in view["overall"]}["reward right"] == shown
 
 
 def test_results_of_another_shape_show_what_they_have():
