@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
     nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
     nano.add_argument("--seed", type=int, default=0)
+    nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
     nano.set_defaults(run=_nano)
     bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
@@ -368,7 +369,10 @@ def _nano(options: argparse.Namespace) -> None:
     from dreamgym.studies import nano  # noqa: PLC0415  loads torch
 
     recipe = replace(nano.NanoRecipe(), seed=options.seed)
-    nano.run(recipe, options.work, options.models, options.results, "make nano")
+    if options.no_hard_negatives:
+        recipe = replace(recipe, mix=nano.NO_HARD_NEGATIVES)
+    command = "make nano" if recipe == nano.NanoRecipe() else _command()
+    nano.run(recipe, options.work, options.models, options.results, command)
 
 
 def benchmarks() -> list[str]:

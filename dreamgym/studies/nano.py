@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 ENVIRONMENT = "alfworld"
 MIX = (("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30), ("mistaken", 0.2, 25))
 """(policy, noise, step limit): each train task is played once by each."""
+NO_HARD_NEGATIVES = (
+    *(("expert", 0.0, 50), ("expert", 0.25, 30), ("expert", 0.25, 40), ("expert", 0.5, 30)),
+    ("mistaken", 0.2, 25),
+)
+"""The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
 EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
 
 log = logging.getLogger(__name__)
@@ -53,7 +58,9 @@ class NanoRecipe:
     """Sizes of the run."""
 
     num_tasks: int = 720
-    """Train tasks; five episodes each."""
+    """Train tasks."""
+    mix: tuple[tuple[str, float, int], ...] = MIX
+    """Each of these policies plays each of them."""
     num_passes: int = 2
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
@@ -74,7 +81,10 @@ class NanoRecipe:
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
     episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
     policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
-    num_test_tasks: int = 60
+    num_test_tasks: int = 120
+    """Test tasks that the policy plays."""
+    num_recorded_tasks: int | None = None
+    """Test tasks whose recorded episodes the experience model is measured on; None: all."""
     seed: int = 0
 
 
@@ -117,12 +127,12 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
 
 
 def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
-    """Play the train tasks with every policy of MIX, unless the file has them already."""
+    """Play the train tasks with every policy of the mix, unless the file has them already."""
     done = path.with_suffix(".done")
     if not done.exists():
         tasks = environment_module(ENVIRONMENT).load_tasks("train", recipe.num_tasks, recipe.seed)
         with ReplayBuffer(path, HashedNgrams()) as buffer:
-            for number, (policy, noise, max_steps) in enumerate(MIX):
+            for number, (policy, noise, max_steps) in enumerate(recipe.mix):
                 log.info("playing %d train tasks with %s(noise=%g)", len(tasks), policy, noise)
                 seed = recipe.seed + 100_000 * number
                 for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
@@ -211,12 +221,12 @@ def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path
 
 
 def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> dict[str, Any]:
-    """Fidelity on the test rooms."""
-    trajectories = evaluation_set(ENVIRONMENT, "test", recipe.num_test_tasks)
+    """Fidelity on the recorded episodes of the test rooms."""
+    trajectories = evaluation_set(ENVIRONMENT, "test", recipe.num_recorded_tasks)
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
     model = ExperienceModel(TransformersEngine(str(folder), device="cpu"))
-    return evaluate(model, trajectories, retriever, Switches(), "test", num_closed=max(1, recipe.num_test_tasks // 3))
+    return evaluate(model, trajectories, retriever, Switches(), "test")
 
 
 def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ RECIPE = nano.NanoRecipe(
     episodes=replace(SHORT, seed=1),
     policy=SHORT,
     num_test_tasks=1,
+    num_recorded_tasks=1,
 )
 RESULT_KEYS = (
     *("num_steps", "determined_share", "determined_exact", "reward_accuracy", "success_precision", "success_recall"),
