@@ -120,6 +120,7 @@ def _add_studies(commands: "Commands") -> None:
     honesty.add_argument("--tasks", type=int, default=60, help="test tasks whose episodes the lies are told in")
     honesty.add_argument("--per-kind", type=int, default=300)
     honesty.add_argument("--k", type=int, default=2)
+    honesty.add_argument("--temperature", type=float, default=0.0)
     honesty.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
     honesty.add_argument("--doubters", nargs="*", default=[], help="further models; the most sceptical is believed")
     honesty.add_argument("--output", type=Path, help="default: the standard output")
@@ -255,7 +256,8 @@ def _honesty(options: argparse.Namespace) -> None:
     engine, *doubters = [TransformersEngine(model_path(name)) for name in (options.model, *options.doubters)]
     model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
-    figures = honesty.measure(model, suite, retriever, Switches(k=options.k, guard=options.guard))
+    switches = Switches(k=options.k, guard=options.guard, temperature=options.temperature)
+    figures = honesty.measure(model, suite, retriever, switches)
     publish({"model": model.name, "split": "test", **figures}, _command(), options.output)
 
 

@@ -45,11 +45,13 @@ class Agreement:
     """The checks before the verdict against the state."""
     goal: bool
     """Success claimed in words against success in the reward; no claim stands for "not solved"."""
+    shown: bool | None = None
+    """What it says comes into view against what the state shows."""
 
     @property
     def whole(self) -> bool:
         """There is a verdict, and nothing in the reasoning contradicts the prediction."""
-        return self.verdict is True and self.marks is not False and self.goal
+        return self.verdict is True and False not in (self.marks, self.shown) and self.goal
 
 
 @dataclass(frozen=True, slots=True)

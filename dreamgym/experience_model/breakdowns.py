@@ -134,6 +134,7 @@ def reasoning(scored: Sequence[ScoredStep]) -> dict[str, Any]:
         "verdict_agrees": share([one.verdict for _, one in found if one.verdict is not None]),
         "marks_agree": share([one.marks for _, one in found if one.marks is not None]),
         "goal_agrees": share([one.goal for _, one in found]),
+        "shown_agrees": share([one.shown for _, one in found if one.shown is not None]),
         "agrees": share([one.whole for _, one in found]),
         "determined_exact_where_it_agrees": share([s.exact for s, one in found if s.determined and one.whole]),
         "determined_exact_where_not": share([s.exact for s, one in found if s.determined and not one.whole]),

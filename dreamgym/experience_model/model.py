@@ -101,7 +101,7 @@ class ExperienceModel:
         Args:
             engine: Loaded weights.
             max_tokens: A longer reply is cut and counts as malformed.
-            doubters: Further models that dream every step too; the most sceptical of all is believed (`_doubted`).
+            doubters: Further models that dream every step too, greedily; the most sceptical of all is believed.
         """
         self.engine = engine
         self._max_tokens, self._doubters = max_tokens, tuple(doubters)
@@ -188,7 +188,7 @@ class DreamSession:
             for query, reply in zip(queries, replies, strict=True)
         ]
         for doubter in self._doubters:
-            others = doubter.predict(queries, replace(switches, guard=False))
+            others = doubter.predict(queries, replace(switches, guard=False, temperature=0.0))
             answers = [_doubted(*each) for each in zip(queries, answers, others, strict=True)]
         return answers
 

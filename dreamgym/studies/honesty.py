@@ -115,9 +115,9 @@ def measure(model: ExperienceModel, suite: Suite, retriever: Retriever | None, s
     """Tell every lie to the dream.
 
     Returns:
-        guard: whether it was on; lies_accepted: share of the lies of KINDS; false_success: share of the premature wins
-        that are called a success; by_kind: num, accepted, share with its 95 % Wilson interval, and malformed replies,
-        which accept nothing.
+        guard, temperature: how it was asked; lies_accepted: share of the lies of KINDS; false_success: share of the
+        premature wins that are called a success; by_kind: num, accepted, share with its 95 % Wilson interval, and
+        malformed replies, which accept nothing.
     """
     accepted: Counter[str] = Counter()
     malformed: Counter[str] = Counter()
@@ -134,6 +134,7 @@ def measure(model: ExperienceModel, suite: Suite, retriever: Retriever | None, s
     by_kind = {name: _figures(accepted[name], total[name], malformed[name]) for name in (*KINDS, PREMATURE)}
     return {
         "guard": switches.guard,
+        "temperature": switches.temperature,
         "num_lies": sum(total[name] for name in KINDS),
         "lies_accepted": sum(accepted[name] for name in KINDS) / max(sum(total[name] for name in KINDS), 1),
         "num_premature": total[PREMATURE],

@@ -52,6 +52,11 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
                 elem_classes="dg-temperature",
             )
         )
+        gr.HTML(
+            '<p class="dg-root dg-meta">0: the likeliest answer, so new places look mostly empty. '
+            "1: things turn up as often as in real rooms.</p>",
+            apply_default_css=False,
+        )
     return column, parts
 
 

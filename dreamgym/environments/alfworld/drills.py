@@ -138,7 +138,10 @@ def _repeat(names: Sequence[str], rng: random.Random) -> list[Piece]:
 
 
 def _other(name: str, names: Sequence[str], rng: random.Random) -> str:
-    """Another name, half of the time one of the same kind, if there is one."""
+    """Another name: in a quarter the number next to it, in half of the others one of the same kind, if there is one."""
+    if rng.random() < 0.25:
+        number = int(name.rpartition(" ")[2])
+        return f"{kind(name)} {number - 1 if number > 1 and rng.random() < 0.5 else number + 1}"
     others = [each for each in names if each != name]
     near = [each for each in others if kind(each) == kind(name)]
     return rng.choice(near if near and rng.random() < 0.5 else others)

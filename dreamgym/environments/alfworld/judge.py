@@ -22,6 +22,7 @@ PARTS = ("feedback", "place", "is_open", "holding", "conditions", "here")
 _WORKS = re.compile(r"\b(?:So it works|So it is possible|That works here)\.")
 _FAILS = re.compile(r"\b(?:So it fails|So nothing happens|That does not work here)\b")
 _UNEXPLAINED = "That does not work here"
+_SHOWN = re.compile(r"✗, there: (?P<marks>[^.]*)\.")
 _GOAL = re.compile(r"Goal: (?P<parts>.*): (?P<end>all met, success|not yet)\.")
 
 
@@ -223,4 +224,15 @@ def check_reasoning(reasoning: str, next_state: str, success: bool) -> Agreement
     parts = _GOAL.search(rest)
     claims_success = parts is not None and parts["end"] == "all met, success"
     sound = parts is None or claims_success == ("✗" not in parts["parts"])
-    return Agreement(worked == bool(works), marks, sound and claims_success == success)
+    goal = sound and claims_success == success
+    return Agreement(worked == bool(works), marks, goal, _shown_agrees(rest, parse(next_state)))
+
+
+def _shown_agrees(reasoning: str, after: View | None) -> bool | None:
+    """Whether the kinds that are said to come into view do, and the others do not."""
+    found = _SHOWN.search(reasoning)
+    if found is None or after is None:
+        return None
+    shown = {kind(name) for name in after.objects_here}
+    marks = [mark.rpartition(" ") for mark in found["marks"].split(", ")]
+    return all((name in shown) == (mark == "✓") for name, _, mark in marks)

@@ -46,7 +46,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random, recalled
         _verdict(known, transition.action, worked, rng),
     ]
     if worked:
-        sentences += [*_memory(command, recalled), *_goal(known, transition, command, after, rng)]
+        sentences += [*_memory(known.goal, command, recalled, after), *_goal(known, transition, command, after, rng)]
     return " ".join(sentences)
 
 
@@ -144,17 +144,27 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
         case "use":
             return [(f"a switch on {thing}", kind(thing).endswith("lamp")), here]
         case "examine":
-            at_hand = thing in (view.place, view.holding, *view.objects_here) and thing != MIDDLE
-            return [(f"at hand {thing}", at_hand)]
+            at_hand = [name for name in (view.place, view.holding, *view.objects_here) if name and name != MIDDLE]
+            return [among(at_hand, thing)]
     return []
 
 
-def _memory(command: Command | None, recalled: str | None) -> list[str]:
-    """Whether what comes into view was seen before."""
+def _memory(goal: Goal | None, command: Command | None, recalled: str | None, after: View) -> list[str]:
+    """Whether what comes into view was seen before, and, where it was not, whether it has what the goal asks for.
+
+    Nobody can know that, but a model that says it first learns how often it is so: one mark is one bit, and lists of
+    things are mostly noise. Without it nano showed the goal's object in 4 of 100 new places, the real engine in 17.
+    """
     if command is None or command.verb not in ("go", "open"):
         return []
-    opened = " open" * (command.verb == "open")
-    return [f"Seen{opened} {command.place} {'✗' if recalled is None or recalled.startswith(IN_ROOM) else '✓'}."]
+    seen = f"Seen{' open' * (command.verb == 'open')} {command.place}"
+    if recalled is not None and not recalled.startswith(IN_ROOM):
+        return [f"{seen} ✓."]
+    if goal is None or after.here is None:
+        return [f"{seen} ✗."]
+    shown = {kind(name) for name in after.objects_here}
+    marks = (f"{wanted} {'✓' if wanted in shown else '✗'}" for wanted in (goal.object, goal.lamp) if wanted)
+    return [f"{seen} ✗, there: {', '.join(marks)}."]
 
 
 def _verdict(known: Knowledge, action: str, worked: bool, rng: random.Random) -> str:

@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from dreamgym.environments import alfworld
 from dreamgym.environments.alfworld.knowledge import Knowledge
 from dreamgym.environments.alfworld.state_text import REJECTED
@@ -39,7 +41,7 @@ def test_reasoning_names_nothing_that_was_not_seen(real_episodes: list[Episode])
 
 
 def test_reasoning_knows_nothing_of_a_place_before_the_first_look(real_episodes: list[Episode]) -> None:
-    """The outcome may decide what is said of the verdict and the goal, never what is said to be seen before."""
+    """The outcome decides the verdict, the goal and whether its object is there, never what was seen before."""
     num_checked = 0
     for episode in real_episodes:
         for index, step in enumerate(episode.steps):
@@ -47,14 +49,36 @@ def test_reasoning_knows_nothing_of_a_place_before_the_first_look(real_episodes:
                 continue
             other = replace(step, next_state=re.sub(r"here: .*", "here: ghost 77", step.next_state))
             texts = [
-                alfworld.write_reasoning(episode.task, episode.steps[:index], one, random.Random(1), None).split(
-                    "Goal:"
+                re.split(
+                    r"\.? Goal:|\.? The goal|, there:|\.$",
+                    alfworld.write_reasoning(episode.task, episode.steps[:index], one, random.Random(1), None),
                 )[0]
                 for one in (step, other)
             ]
             assert texts[0] == texts[1]
             num_checked += 1
     assert num_checked > 100
+
+
+@pytest.mark.parametrize(
+    ("goal", "here", "said"),
+    [
+        ("put some pen in safe.", "cd 1, pen 2", "pen ✓"),
+        ("put some pen in safe.", "cd 1, pencil 1", "pen ✗"),
+        ("put some pen in safe.", "nothing", "pen ✗"),
+        ("look at pen under the desklamp.", "desklamp 1 (on)", "pen ✗, desklamp ✓"),
+        ("look at pen under the desklamp.", "floorlamp 1, pen 1", "pen ✓, desklamp ✗"),
+    ],
+)
+def test_a_new_place_has_what_the_goal_asks_for_or_not(goal: str, here: str, said: str) -> None:
+    start = "You arrive at safe 1.\nat: safe 1\nholding: nothing\nhere: nothing\nplaces: desk 1, safe 1"
+    task = Task("t", "alfworld", goal, "test", "simple", "1", start, "generated")
+    state = f"You arrive at desk 1.\nat: desk 1\nholding: nothing\nhere: {here}"
+    step = Transition(start, "go to desk 1", state, 0.0, False)
+    text = alfworld.write_reasoning(task, (), step, random.Random(0), None)
+    assert f"Seen desk 1 ✗, there: {said}." in text
+    assert alfworld.check_reasoning(text, state, success=False).shown is True
+    assert alfworld.check_reasoning(text, state.replace(here, "book 1"), success=False).shown is (said == "pen ✗")
 
 
 def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) -> None:
@@ -200,7 +224,7 @@ def test_a_place_seen_before_is_recalled_as_it_was_left() -> None:
         texts.append(alfworld.write_reasoning(task, steps, step, random.Random(0), memories[-1]))
         steps.append(step)
     assert "away from desk 1: safe 1 elsewhere ✓. " in texts[0] and "Seen safe 1 ✗." in texts[0]
-    assert "Seen open safe 1 ✗." in texts[1]
+    assert "Seen open safe 1 ✗, there: pen ✗." in texts[1]
     assert "Seen desk 1 ✓." in texts[3]
     assert "away from desk 1: desk 1 there ✗." in texts[4] and "Seen" not in texts[4]
     assert "Seen safe 1 ✓." in texts[5]
