@@ -91,7 +91,7 @@ class CollectConfig:
 def save(config: Config, path: Path) -> None:
     """Write `config` as TOML, with the commit id of this code beside its fields."""
     values = {**asdict(config), COMMIT_KEY: commit_id()}
-    path.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in values.items()), encoding="utf-8")
+    path.write_text("".join(f"{name} = {toml_value(value)}\n" for name, value in values.items()), encoding="utf-8")
 
 
 def load(cls: type[ConfigT], path: Path) -> ConfigT:
@@ -156,7 +156,8 @@ def check_not_empty(name: str, value: str) -> None:
         raise ConfigError(f"{name} must not be empty")
 
 
-def _toml(value: str | int | float | bool) -> str:
+def toml_value(value: str | int | float | bool) -> str:
+    """Write a value as TOML does."""
     if isinstance(value, str):
         # JSON escapes what TOML must escape, except DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

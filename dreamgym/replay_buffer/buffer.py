@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlite_utils import Database
+
 from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
 from dreamgym.replay_buffer.encoders import situation
@@ -43,15 +45,12 @@ class ReplayBuffer:
             WorkspaceError: Its task's id is taken by another task; a reward is not in [0, 1]; the database is locked,
                 full or damaged.
         """
-        _refuse_odd_rewards(trajectory)
-        situations = [situation(t.state, t.action) for t in trajectory.transitions]
+        refuse_odd_rewards(trajectory)
         with self._lock, database_errors(self._path):
             if self._stored(trajectory.trajectory_id):
                 return False
-            vectors = self._encoder.encode(situations)
-            self._refuse_other_task(trajectory.task)
             with self._database.atomic():
-                self._insert(trajectory, [vector.astype("<f4").tobytes() for vector in vectors])
+                insert(self._database, self._encoder, trajectory)
         return True
 
     def close(self) -> None:
@@ -70,35 +69,41 @@ class ReplayBuffer:
     def _stored(self, trajectory_id: str) -> bool:
         return self._database.table("trajectories").count_where("trajectory_id = ?", [trajectory_id]) > 0
 
-    def _refuse_other_task(self, task: Task) -> None:
-        record = task_record(task)
-        for stored in self._database.table("tasks").rows_where("task_id = ?", [task.task_id]):
-            for column in IDENTITY:
-                if stored[column] != record[column]:
-                    raise WorkspaceError(
-                        f"task {task.task_id!r} is stored with {column} {stored[column]!r}, now it came with "
-                        f"{record[column]!r}: give the new task another id, or use another workspace"
-                    )
 
-    def _insert(self, trajectory: Trajectory, vectors: list[bytes]) -> None:
-        tables = self._database.table
-        # Not sqlite-utils' upsert: on a locked file it decides for good that SQLite knows no upsert, and loses tasks.
-        self._database.execute(STORE_TASK, task_record(trajectory.task))
-        stored_at = datetime.now(UTC).isoformat(timespec="microseconds")
-        key = tables("trajectories").insert(trajectory_record(trajectory, stored_at)).last_rowid
-        assert key is not None
-        transitions = tables("transitions")
-        first = (self._database.execute("SELECT max(id) FROM transitions").fetchone()[0] or 0) + 1
-        transitions.insert_all(
-            {"id": first + i, **record} for i, record in enumerate(transition_records(trajectory, key))
-        )
-        tables("embeddings").insert_all(
-            {"transition": first + i, "encoder": self._encoder.name, "vector": vector}
-            for i, vector in enumerate(vectors)
-        )
+def insert(database: Database, encoder: Encoder, trajectory: Trajectory) -> int:
+    """Store a new trajectory with its vectors in the caller's transaction, and return its row's key."""
+    refuse_odd_rewards(trajectory)
+    _refuse_other_task(database, trajectory.task)
+    vectors = encoder.encode([situation(t.state, t.action) for t in trajectory.transitions])
+    # Not sqlite-utils' upsert: on a locked file it decides for good that SQLite knows no upsert, and loses tasks.
+    database.execute(STORE_TASK, task_record(trajectory.task))
+    stored_at = datetime.now(UTC).isoformat(timespec="microseconds")
+    key = database.table("trajectories").insert(trajectory_record(trajectory, stored_at)).last_rowid
+    assert key is not None
+    first = (database.execute("SELECT max(id) FROM transitions").fetchone()[0] or 0) + 1
+    database.table("transitions").insert_all(
+        {"id": first + i, **record} for i, record in enumerate(transition_records(trajectory, key))
+    )
+    database.table("embeddings").insert_all(
+        {"transition": first + i, "encoder": encoder.name, "vector": vector.astype("<f4").tobytes()}
+        for i, vector in enumerate(vectors)
+    )
+    return key
 
 
-def _refuse_odd_rewards(trajectory: Trajectory) -> None:
+def _refuse_other_task(database: Database, task: Task) -> None:
+    record = task_record(task)
+    for stored in database.table("tasks").rows_where("task_id = ?", [task.task_id]):
+        for column in IDENTITY:
+            if stored[column] != record[column]:
+                raise WorkspaceError(
+                    f"task {task.task_id!r} is stored with {column} {stored[column]!r}, now it came with "
+                    f"{record[column]!r}: give the new task another id, or use another workspace"
+                )
+
+
+def refuse_odd_rewards(trajectory: Trajectory) -> None:
+    """Raise WorkspaceError for a reward outside [0, 1]."""
     for step, transition in enumerate(trajectory.transitions, start=1):
         if not 0 <= transition.reward <= 1:
             raise WorkspaceError(

@@ -111,6 +111,52 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO transitions_text (transitions_text) VALUES ('rebuild')",
     ),
     ("ALTER TABLE transitions ADD COLUMN contradiction TEXT",),
+    # What a training run records beside its trajectories, see `runs/store.py`. In other databases these stay empty.
+    (
+        """
+        CREATE TABLE iterations (
+            iteration INTEGER PRIMARY KEY,
+            ended_at TEXT NOT NULL,
+            metrics TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE rollouts (
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            purpose TEXT NOT NULL,
+            slot INTEGER NOT NULL,
+            trajectory INTEGER NOT NULL REFERENCES trajectories (id),
+            advantage REAL,
+            PRIMARY KEY (iteration, purpose, slot)
+        )
+        """,
+        "CREATE INDEX rollouts_trajectory ON rollouts (trajectory)",
+        """
+        CREATE TABLE exploits (
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            dream INTEGER NOT NULL REFERENCES trajectories (id),
+            replay INTEGER NOT NULL REFERENCES trajectories (id),
+            kind TEXT NOT NULL,
+            step INTEGER NOT NULL,
+            PRIMARY KEY (iteration, dream)
+        )
+        """,
+        """
+        CREATE TABLE alarms (
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            text TEXT NOT NULL,
+            checkpoint TEXT,
+            PRIMARY KEY (iteration, kind)
+        )
+        """,
+        """
+        CREATE TRIGGER transitions_text_delete AFTER DELETE ON transitions BEGIN
+            INSERT INTO transitions_text (transitions_text, rowid, action, state, next_state, reasoning, failure)
+            VALUES ('delete', old.id, old.action, old.state, old.next_state, old.reasoning, old.failure);
+        END
+        """,
+    ),
 )
 
 

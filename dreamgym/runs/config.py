@@ -1,0 +1,313 @@
+"""What a training run is told: one small dataclass per section of its config.toml, checked when made.
+
+    [run]               what is trained, where, how long
+    [policy]            the weights it starts from, and how it acts
+    [optimiser]         GRPO's and PPO's updates, and SFT's and DPO's
+    [experience_model]  who dreams
+    [trust]             what is done against exploiting the dream
+    [real]              real transitions that training may use (S2R)
+    [evaluation]        how real success is measured along the way
+    [checkpoints]       when state is saved
+
+What the paper leaves open (group size, learning rate, KL, turn caps) is a field here with our default.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from dreamgym.config import (
+    COMMIT_KEY,
+    ExperienceModelConfig,
+    check_not_empty,
+    check_range,
+    check_types,
+    commit_id,
+    from_mapping,
+    toml_value,
+)
+from dreamgym.errors import ConfigError
+
+Method = Literal["sft", "dpo", "grpo", "ppo"]
+World = Literal["dream", "real", "s2r"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What is trained, where, how long."""
+
+    method: Method = "grpo"
+    world: World = "dream"
+    """Where an RL run acts: "s2r" is the dream but for the last iterations. SFT and DPO: whose stored trajectories."""
+    environment: str = "alfworld"
+    """Key of `environments.ENVIRONMENTS`."""
+    size: Literal["small", "full"] = "small"
+    """Of generated games."""
+    iterations: int = 20
+    """Of collecting and updating. SFT and DPO: each is `optimiser.steps` optimizer steps."""
+    num_tasks: int = 8
+    """Tasks in an iteration."""
+    group_size: int = 8
+    """G: rollouts of each task."""
+    seed: int = 0
+    threads: int = 0
+    """CPU threads; 0: all cores."""
+    report_to: str = ""
+    """Comma separated integrations of transformers: "trackio", "tensorboard", "wandb"; empty: none."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_not_empty("environment", self.environment)
+        check_range("iterations", self.iterations, 1, 100_000)
+        check_range("num_tasks", self.num_tasks, 1, 4096)
+        check_range("group_size", self.group_size, 2, 1024)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+        check_range("threads", self.threads, 0, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """The weights it starts from, and how it acts."""
+
+    model: str = "nano-policy"
+    """A bundled name, a folder, or a Hugging Face id."""
+    lora_rank: int = 0
+    """0 trains all weights."""
+    max_steps: int = 20
+    """An episode is cut here and counts as truncated."""
+    temperature: float = 1.0
+    """Of rollouts."""
+    reward: Literal["outcome", "dense"] = "outcome"
+    """"outcome": 1 at the step that solves the task (the paper's). "dense": half of it is paid for progress."""
+    invalid_penalty: float = 0.0
+    """Taken from the reward of a step that the world refuses."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_not_empty("model", self.model)
+        check_range("lora_rank", self.lora_rank, 0, 1024)
+        check_range("max_steps", self.max_steps, 1, 1000)
+        check_range("temperature", self.temperature, 0.01, 2.0)
+        check_range("invalid_penalty", self.invalid_penalty, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """Updates."""
+
+    learning_rate: float = 1e-4
+    batch_size: int = 8
+    """Sequences in an optimizer step."""
+    epochs: int = 2
+    """Passes over an iteration's rollouts."""
+    clip: float = 0.2
+    """Probability ratios are clipped to 1 - clip, 1 + clip."""
+    gamma: float = 0.95
+    """PPO: discount per environment step (Eq. 2)."""
+    gae_lambda: float = 0.95
+    """PPO: of generalised advantage estimation (Eq. 2)."""
+    critic_learning_rate: float = 3e-4
+    """PPO: of the value model."""
+    critic_warmup: int = 1
+    """PPO: first iterations that train the value model alone."""
+    beta: float = 0.1
+    """DPO: strength of the pull towards the reference."""
+    steps: int = 50
+    """SFT and DPO: optimizer steps in an iteration."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("learning_rate", self.learning_rate, 1e-9, 1.0)
+        check_range("batch_size", self.batch_size, 1, 4096)
+        check_range("epochs", self.epochs, 1, 100)
+        check_range("clip", self.clip, 0.001, 10.0)
+        check_range("gamma", self.gamma, 0.0, 1.0)
+        check_range("gae_lambda", self.gae_lambda, 0.0, 1.0)
+        check_range("critic_learning_rate", self.critic_learning_rate, 1e-9, 1.0)
+        check_range("critic_warmup", self.critic_warmup, 0, 1000)
+        check_range("beta", self.beta, 0.0, 100.0)
+        check_range("steps", self.steps, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustConfig:
+    """What is done against exploiting the dream."""
+
+    guard: bool = True
+    """A dreamed step that claims more than the dream's own states allow is refused."""
+    doubters: str = ""
+    """Comma separated further experience models; the most sceptical is believed."""
+    kl: float = 0.02
+    """Weight of the distance to the warm start (k3), per token."""
+    max_dream_minus_real: float = 0.15
+    """Alarm above this."""
+    max_kl: float = 0.3
+    """Alarm above this, nats per token."""
+    min_valid_share: float = 0.5
+    """Alarm below this share of actions that the world accepts."""
+    max_zero_variance: float = 0.9
+    """Alarm above this share of groups whose returns agree."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("kl", self.kl, 0.0, 100.0)
+        check_range("max_dream_minus_real", self.max_dream_minus_real, 0.0, 1.0)
+        check_range("max_kl", self.max_kl, 0.0, 100.0)
+        check_range("min_valid_share", self.min_valid_share, 0.0, 1.0)
+        check_range("max_zero_variance", self.max_zero_variance, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RealConfig:
+    """Real transitions that training itself may use; evaluation is counted apart."""
+
+    iterations: int = 5
+    """S2R: the last so many iterations act in the real environment."""
+    max_transitions: int = 5000
+    """Training stops acting in the real environment here."""
+    workers: int = 1
+    """Processes of the real environment."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("iterations", self.iterations, 0, 100_000)
+        check_range("max_transitions", self.max_transitions, 1, 1_000_000_000)
+        check_range("workers", self.workers, 1, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """How real success is measured along the way."""
+
+    every: int = 5
+    """Iterations; the first and the last are always measured."""
+    num_tasks: int = 64
+    """Held-out real tasks, the same each time."""
+    split: Literal["validation", "test"] = "validation"
+    temperature: float = 0.4
+    """Of the sampled measurement; the other one is greedy."""
+    num_replayed: int = 16
+    """Dreamed successes that are replayed in the real engine (WM2Real)."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("every", self.every, 1, 100_000)
+        check_range("num_tasks", self.num_tasks, 1, 100_000)
+        check_range("temperature", self.temperature, 0.0, 2.0)
+        check_range("num_replayed", self.num_replayed, 0, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointConfig:
+    """When state is saved."""
+
+    every: int = 5
+    """Iterations; the last is always saved."""
+    keep: int = 3
+    """The newest so many stay."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("every", self.every, 1, 100_000)
+        check_range("keep", self.keep, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """All sections of a run's config.toml."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    experience_model: ExperienceModelConfig = field(default_factory=lambda: ExperienceModelConfig(temperature=1.0))
+    trust: TrustConfig = field(default_factory=TrustConfig)
+    real: RealConfig = field(default_factory=RealConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+def load(path: Path) -> TrainConfig:
+    """Read a config.toml; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, or has an unknown section, key or value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings in {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        return from_sections({name: value for name, value in values.items() if name != COMMIT_KEY})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def from_sections(values: Mapping[str, Any], base: TrainConfig | None = None) -> TrainConfig:
+    """Build a config from {section: {key: value}}; what is left out stays as in `base`."""
+    base = base or TrainConfig()
+    kinds = get_type_hints(TrainConfig)
+    unknown = sorted(set(values) - set(kinds))
+    if unknown:
+        raise ConfigError(f"unknown section {', '.join(map(repr, unknown))}; there are {', '.join(kinds)}")
+    sections = {}
+    for name, kind in kinds.items():
+        given = values.get(name, {})
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{name} is a section: write [{name}] and its keys below it; got {given!r}")
+        try:
+            sections[name] = from_mapping(kind, {**asdict(getattr(base, name)), **given})
+        except ConfigError as error:
+            raise ConfigError(f"[{name}] {error}") from error
+    return TrainConfig(**sections)
+
+
+def override(config: TrainConfig, assignments: Iterable[str]) -> TrainConfig:
+    """Apply "section.key=value" as the command line gives them; a value is TOML, or else text."""
+    values: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        place, equals, text = assignment.partition("=")
+        section, dot, key = place.strip().partition(".")
+        if not equals or not dot or not key:
+            raise ConfigError(f"expected section.key=value, got {assignment!r}; for example optimiser.clip=0.1")
+        values.setdefault(section, {})[key] = _read_value(text.strip())
+    return from_sections(values, config)
+
+
+def changes(config: TrainConfig, base: TrainConfig | None = None) -> list[str]:
+    """Name what differs from `base` as `override` reads it, so that a command repeats a config."""
+    base = base or TrainConfig()
+    return [
+        f"{part.name}.{key.name}={toml_value(new)}"
+        for part in fields(TrainConfig)
+        for key in fields(getattr(config, part.name))
+        if (new := getattr(getattr(config, part.name), key.name)) != getattr(getattr(base, part.name), key.name)
+    ]
+
+
+def save(config: TrainConfig, path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write all settings as TOML; `header` (the command, versions) stands above them as comments."""
+    lines = [f"# {name}: {value}" for name, value in (header or {}).items()]
+    lines.append(f"{COMMIT_KEY} = {toml_value(commit_id())}")
+    for part in fields(TrainConfig):
+        lines += ["", f"[{part.name}]"]
+        section = asdict(getattr(config, part.name))
+        lines += [f"{name} = {toml_value(value)}" for name, value in section.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

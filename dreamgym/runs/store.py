@@ -1,0 +1,247 @@
+"""run.sqlite: what a run records, an iteration at a time, and how others read it.
+
+The run is its only writer. All of an iteration is one transaction: after a crash it is there whole or not at all, and
+`roll_back` removes whole iterations that are later than the checkpoint a run goes on from.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from dreamgym.errors import WorkspaceError
+from dreamgym.interfaces import Encoder
+from dreamgym.replay_buffer.buffer import insert
+from dreamgym.replay_buffer.schema import check, database_errors, open_for_writing, uri
+from dreamgym.types import Trajectory
+
+Purpose = Literal["train", "evaluate", "replay"]
+"""Learned from; real held-out episodes; dreamed successes in the real engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """A trajectory, and what the iteration did with it."""
+
+    trajectory: Trajectory
+    purpose: Purpose = "train"
+    advantage: float | None = None
+    """Of its group; None where nothing was learned from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exploit:
+    """A dreamed success that the real engine denies, and the first lie in it."""
+
+    dream: Trajectory
+    replay: Trajectory
+    """What the real engine answered to the same actions."""
+    kind: str
+    step: int
+    """Of the first lie, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something looks like collapse or exploitation."""
+
+    kind: str
+    text: str
+    """What is seen, its likely cause, and what to do."""
+    checkpoint: str | None = None
+    """To go back to; None when there is none from before."""
+
+
+@dataclass(frozen=True, slots=True)
+class IterationRow:
+    """One iteration as read back."""
+
+    iteration: int
+    ended_at: str
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRow:
+    """One alarm as read back."""
+
+    iteration: int
+    kind: str
+    text: str
+    checkpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRow:
+    """One rollout of an iteration as read back."""
+
+    iteration: int
+    purpose: Purpose
+    slot: int
+    trajectory_id: str
+    task_id: str
+    task_text: str
+    outcome: str
+    num_transitions: int
+    advantage: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExploitRow:
+    """One exploit as read back."""
+
+    iteration: int
+    dream_id: str
+    replay_id: str
+    kind: str
+    step: int
+
+
+class RunStore:
+    """The writer; one per run."""
+
+    def __init__(self, path: Path, encoder: Encoder) -> None:
+        """Open or make `path`; see `schema.open_for_writing` for its WorkspaceError."""
+        self.path, self._encoder = path, encoder
+        self._database = open_for_writing(path)
+
+    def commit(
+        self,
+        iteration: int,
+        metrics: Mapping[str, float | None],
+        rollouts: Sequence[StoredRollout] = (),
+        exploits: Sequence[Exploit] = (),
+        alarms: Sequence[Alarm] = (),
+    ) -> None:
+        """Store an iteration, whole or not at all.
+
+        Args:
+            iteration: Counted from 0, which is before the first update. It must not be stored already.
+            metrics: Figures by name; None, NaN and infinities are stored as "not known".
+            rollouts: In order; the same trajectory may stand there twice.
+            exploits: Their trajectories are stored too.
+            alarms: At most one of each kind.
+
+        Raises:
+            WorkspaceError: The iteration is there already; the file is locked, full or damaged; odd rewards.
+        """
+        ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        known = {name: _finite(value) for name, value in metrics.items()}
+        with database_errors(self.path), self._database.atomic():
+            if self._database.table("iterations").count_where("iteration = ?", [iteration]):
+                raise WorkspaceError(f"{self.path} has iteration {iteration} already: roll back before going on")
+            self._database.table("iterations").insert(
+                {"iteration": iteration, "ended_at": ended_at, "metrics": json.dumps(known)}
+            )
+            for slot, rollout in enumerate(rollouts):
+                self._database.table("rollouts").insert(
+                    {
+                        "iteration": iteration,
+                        "purpose": rollout.purpose,
+                        "slot": slot,
+                        "trajectory": self._key(rollout.trajectory),
+                        "advantage": _finite(rollout.advantage),
+                    }
+                )
+            for exploit in exploits:
+                self._database.table("exploits").insert(
+                    {
+                        "iteration": iteration,
+                        "dream": self._key(exploit.dream),
+                        "replay": self._key(exploit.replay),
+                        "kind": exploit.kind,
+                        "step": exploit.step,
+                    },
+                    ignore=True,
+                )
+            for alarm in alarms:
+                self._database.table("alarms").insert(
+                    {"iteration": iteration, "kind": alarm.kind, "text": alarm.text, "checkpoint": alarm.checkpoint}
+                )
+
+    def roll_back(self, last: int) -> int:
+        """Forget all iterations after `last`, with the trajectories that no earlier one has; returns how many."""
+        with database_errors(self.path), self._database.atomic():
+            num = self._database.table("iterations").count_where("iteration > ?", [last])
+            self._database.execute("DELETE FROM iterations WHERE iteration > ?", [last])
+            orphans = (
+                "SELECT id FROM trajectories WHERE id NOT IN (SELECT trajectory FROM rollouts)"
+                " AND id NOT IN (SELECT dream FROM exploits) AND id NOT IN (SELECT replay FROM exploits)"
+            )
+            steps = f"SELECT id FROM transitions WHERE trajectory IN ({orphans})"
+            self._database.execute(f"DELETE FROM embeddings WHERE transition IN ({steps})")
+            self._database.execute(f"DELETE FROM transitions WHERE trajectory IN ({orphans})")
+            self._database.execute(f"DELETE FROM trajectories WHERE id IN ({orphans})")
+        return num
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._database.close()
+
+    def _key(self, trajectory: Trajectory) -> int:
+        """Row of a trajectory, stored now if it is new."""
+        found = self._database.execute(
+            "SELECT id FROM trajectories WHERE trajectory_id = ?", [trajectory.trajectory_id]
+        ).fetchone()
+        return int(found[0]) if found else insert(self._database, self._encoder, trajectory)
+
+
+class RunReader:
+    """Reads a run.sqlite while it grows; every call opens its own connection. A missing file is an empty run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def iterations(self, after: int = -1) -> list[IterationRow]:
+        """Iterations after one, in order: what a live chart does not have yet."""
+        rows = self._query("SELECT * FROM iterations WHERE iteration > ? ORDER BY iteration", after)
+        return [IterationRow(row["iteration"], row["ended_at"], json.loads(row["metrics"])) for row in rows]
+
+    def alarms(self) -> list[AlarmRow]:
+        """All alarms, in order."""
+        rows = self._query("SELECT iteration, kind, text, checkpoint FROM alarms ORDER BY iteration, kind")
+        return [AlarmRow(*row) for row in rows]
+
+    def rollouts(self, iteration: int | None = None, limit: int = 1000) -> list[RolloutRow]:
+        """Rollouts of an iteration, or of all; the newest iteration first."""
+        rows = self._query(
+            "SELECT r.iteration, r.purpose, r.slot, t.trajectory_id, t.task_id, k.text, t.outcome,"
+            " t.num_transitions, r.advantage FROM rollouts r JOIN trajectories t ON t.id = r.trajectory"
+            " JOIN tasks k ON k.task_id = t.task_id WHERE ?1 IS NULL OR r.iteration = ?1"
+            " ORDER BY r.iteration DESC, r.slot LIMIT ?2",
+            iteration,
+            limit,
+        )
+        return [RolloutRow(*row) for row in rows]
+
+    def exploits(self) -> list[ExploitRow]:
+        """All exploits, in order."""
+        rows = self._query(
+            "SELECT e.iteration, d.trajectory_id, r.trajectory_id, e.kind, e.step FROM exploits e"
+            " JOIN trajectories d ON d.id = e.dream JOIN trajectories r ON r.id = e.replay ORDER BY e.iteration, d.id"
+        )
+        return [ExploitRow(*row) for row in rows]
+
+    def _query(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        if not self.path.exists():
+            return []
+        if check(self.path) < _FIRST_SCHEMA:
+            return []
+        with (
+            database_errors(self.path),
+            closing(sqlite3.connect(uri(self.path, "ro"), uri=True, timeout=5.0)) as connection,
+        ):
+            connection.row_factory = sqlite3.Row
+            return connection.execute(sql, values).fetchall()
+
+
+_FIRST_SCHEMA = 4
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
