@@ -242,10 +242,10 @@ class EnvironmentModule(Protocol):
 class EnvironmentBatch(Protocol):
     """B episodes at once; rollouts talk to real and dreamed worlds through it."""
 
-    def reset(self, tasks: Sequence[Task]) -> list[str]:
-        """Return the first states, one per slot."""
+    def begin(self, slot: int, task: Task) -> str | Failure:
+        """Start an episode in a slot, whatever it held before; return its first state, or why there is none."""
 
-    def step(self, actions: Sequence[str | None]) -> list["Transition | Failure | None"]:
+    def step(self, actions: Sequence[str | None]) -> Sequence[Transition | Failure | None]:
         """Step every slot that has an action; None for a slot without one, a Failure where the episode broke off."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dreamgym.errors import EnvironmentFailedError
+from dreamgym.errors import EnvironmentFailedError, TaskError
 from dreamgym.experience_model.model import (
     DreamSession,
     ExperienceModel,
@@ -14,6 +14,7 @@ from dreamgym.experience_model.model import (
 from dreamgym.interfaces import Environment
 from dreamgym.replay_buffer import retrieval
 from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
+from dreamgym.stopwatch import Stopwatch
 from dreamgym.types import Failure, Task, Transition
 
 
@@ -21,30 +22,33 @@ class DreamBatch:
     """Episodes that one experience model dreams together."""
 
     def __init__(
-        self, model: ExperienceModel, retriever: Retriever | None = None, switches: Switches | None = None
+        self,
+        model: ExperienceModel,
+        num_slots: int,
+        retriever: Retriever | None = None,
+        switches: Switches | None = None,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
-        """Without a retriever there are no demonstrations."""
-        self._model, self._retriever, self._switches = model, retriever, switches or Switches()
-        self._session: DreamSession | None = None
-        self._tasks: list[Task] = []
-        self._histories: list[list[Transition]] = []
+        """Without a retriever there are no demonstrations; the stopwatch counts model and retrieval."""
+        self._retriever, self._switches = retriever, switches or Switches()
+        self._stopwatch = stopwatch or Stopwatch()
+        self._session: DreamSession = model.open(num_slots)
+        self._tasks: list[Task | None] = [None] * num_slots
+        self._histories: list[list[Transition]] = [[] for _ in range(num_slots)]
 
-    def reset(self, tasks: Sequence[Task]) -> list[str]:
-        """Start a dream of each task at its stored first state."""
-        self.close()
-        self._session = self._model.open(len(tasks))
-        self._tasks, self._histories = list(tasks), [[] for _ in tasks]
-        return [task.first_state for task in tasks]
+    def begin(self, slot: int, task: Task) -> str:
+        """Start a dream of a task at its stored first state."""
+        self._tasks[slot], self._histories[slot] = task, []
+        return task.first_state
 
     def step(self, actions: Sequence[str | None]) -> list[Transition | Failure | None]:
         """Dream one step of each episode that has an action; a reply that cannot be read is a Failure."""
-        if self._session is None:
-            return [None for _ in actions]
-        queries = self._queries(actions)
+        with self._stopwatch.running("retrieval"):
+            queries = self._queries(actions)
+        with self._stopwatch.running("model"):
+            dreamed = self._session.predict(queries, self._switches)
         answers: list[Transition | Failure | None] = []
-        for row, (query, answer) in enumerate(
-            zip(queries, self._session.predict(queries, self._switches), strict=True)
-        ):
+        for row, (query, answer) in enumerate(zip(queries, dreamed, strict=True)):
             if query is None or answer is None:
                 answers.append(None)
             elif isinstance(answer, MalformedPrediction):
@@ -56,44 +60,50 @@ class DreamBatch:
         return answers
 
     def _queries(self, actions: Sequence[str | None]) -> list[Query | None]:
-        asked = [(row, action) for row, action in enumerate(actions) if action is not None]
+        asked = [
+            (row, task, self._state(row, task), action)
+            for row, (task, action) in enumerate(zip(self._tasks, actions, strict=True))
+            if task is not None and action is not None
+        ]
         shown: list[list[Demonstration]] = [[] for _ in asked]
         if self._retriever is not None and self._switches.retrieval and self._switches.k:
-            near = [retrieval.Query(self._state(row), action, None, self._tasks[row].task_id) for row, action in asked]
+            near = [retrieval.Query(state, action, None, task.task_id) for _, task, state, action in asked]
             shown = self._retriever.top_k_batch(near, self._switches.k)
         queries: list[Query | None] = [None for _ in actions]
-        for (row, action), demonstrations in zip(asked, shown, strict=True):
-            history = tuple(self._histories[row])
-            queries[row] = Query(self._tasks[row], history, self._state(row), action, tuple(demonstrations))
+        for (row, task, state, action), demonstrations in zip(asked, shown, strict=True):
+            queries[row] = Query(task, tuple(self._histories[row]), state, action, tuple(demonstrations))
         return queries
 
-    def _state(self, row: int) -> str:
-        return self._histories[row][-1].next_state if self._histories[row] else self._tasks[row].first_state
+    def _state(self, row: int, task: Task) -> str:
+        return self._histories[row][-1].next_state if self._histories[row] else task.first_state
 
     def close(self) -> None:
         """Free the model's cache; safe to call twice."""
-        if self._session is not None:
-            self._session.close()
-        self._session = None
+        self._session.close()
 
 
 class RealBatch:
     """Episodes in real environments of this process, one for each slot."""
 
-    def __init__(self, environments: Sequence[Environment]) -> None:
-        """At least as many environments as there will be tasks; they stay the caller's to close."""
-        self._environments = environments
+    def __init__(self, environments: Sequence[Environment], stopwatch: Stopwatch | None = None) -> None:
+        """Their number is the number of slots; they stay the caller's to close."""
+        self._environments, self._stopwatch = environments, stopwatch or Stopwatch()
 
-    def reset(self, tasks: Sequence[Task]) -> list[str]:
-        """Reset one environment to each task."""
-        return [environment.reset(task) for environment, task in zip(self._environments, tasks, strict=False)]
+    def begin(self, slot: int, task: Task) -> str | Failure:
+        """Reset one environment to a task."""
+        with self._stopwatch.running("environment"):
+            try:
+                return self._environments[slot].reset(task)
+            except (EnvironmentFailedError, TaskError) as error:
+                return Failure(None, str(error))
 
     def step(self, actions: Sequence[str | None]) -> list[Transition | Failure | None]:
         """Step each environment that has an action; one that breaks gives a Failure."""
-        return [
-            None if action is None else _step(environment, action)
-            for environment, action in zip(self._environments, actions, strict=False)
-        ]
+        with self._stopwatch.running("environment"):
+            return [
+                None if action is None else _step(environment, action)
+                for environment, action in zip(self._environments, actions, strict=False)
+            ]
 
 
 def _step(environment: Environment, action: str) -> Transition | Failure:

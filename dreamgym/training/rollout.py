@@ -4,14 +4,15 @@ One sequence per episode, as the policy read and wrote it: the world's text and 
 tells them apart, and the log-probabilities with which its tokens were sampled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dreamgym.errors import MalformedReplyError
 from dreamgym.experience_model.prompts import neutral, start_text
-from dreamgym.interfaces import Engine, EnvironmentBatch, Reply
+from dreamgym.interfaces import Engine, EnvironmentBatch, Reply, Session
 from dreamgym.policy import MAX_REPLY_TOKENS, STOP, parse_action
+from dreamgym.stopwatch import Stopwatch
 from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition, World
 
 
@@ -48,12 +49,20 @@ class Rollout:
 @dataclass(slots=True)
 class _Episode:
     task: Task
+    unread: str = ""
+    """What the world said since the policy's last reply."""
     steps: list[Transition] = field(default_factory=list)
     failure: Failure | None = None
     done: bool = False
     token_ids: list[int] = field(default_factory=list)
     mask: list[bool] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+
+    def begin(self, state: str | Failure) -> None:
+        if isinstance(state, Failure):
+            self.end(state)
+        else:
+            self.unread = start_text(self.task, state)
 
     def read(self, token_ids: Sequence[int]) -> None:
         self.token_ids += token_ids
@@ -77,6 +86,7 @@ class _Episode:
             return
         last = len(self.steps) + 1 == max_steps
         self.steps.append(replace(answer, truncated=last and not answer.terminated))
+        self.unread = f"<state>{neutral(answer.next_state)}</state>"
         self.done = last or answer.terminated
 
     def end(self, failure: Failure) -> None:
@@ -90,16 +100,20 @@ def roll_out(
     tasks: Sequence[Task],
     sampling: Sampling,
     provenance: Provenance,
+    num_slots: int | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> list[Rollout]:
-    """Play one episode of each task, all at once.
+    """Play one episode of each task, many at once; the slot of an episode that has ended takes the next task.
 
     Args:
         policy: Thinks and acts as `policy.LanguageModelPolicy` does.
         world: Which of the two `environments` are.
-        environments: One slot per task.
+        environments: At least `num_slots` slots.
         tasks: A task may stand there several times; each copy is sampled on its own.
         sampling: How the policy acts.
         provenance: Stored with every trajectory.
+        num_slots: Episodes at once; None: all.
+        stopwatch: Counts the policy's time.
 
     Returns:
         One rollout per task, in order. One that failed has its reason, and no return.
@@ -107,31 +121,56 @@ def roll_out(
     Raises:
         EngineError: A model could not run.
     """
+    num_slots = min(num_slots or len(tasks), len(tasks))
     episodes = [_Episode(task) for task in tasks]
-    session = policy.open(len(tasks))
+    waiting = iter(episodes)
+    slots: list[_Episode | None] = [None] * num_slots
+    watch = stopwatch or Stopwatch()
+    session = policy.open(num_slots)
     try:
-        texts = [start_text(task, state) for task, state in zip(tasks, environments.reset(tasks), strict=True)]
-        while not all(episode.done for episode in episodes):
-            asked = ["" if episode.done else f"{text}<think>" for episode, text in zip(episodes, texts, strict=True)]
-            begins = [not episode.token_ids for episode in episodes]
-            for episode, token_ids in zip(episodes, policy.encode(asked, begins), strict=True):
-                episode.read(token_ids)
-            session.extend(asked)
-            replies = session.generate(STOP, MAX_REPLY_TOKENS, sampling.temperature, sampling.seed)
-            actions = [
-                None if episode.done else episode.write(reply) for episode, reply in zip(episodes, replies, strict=True)
-            ]
-            for row, answer in enumerate(environments.step(actions)):
-                if answer is not None:
-                    episodes[row].take(answer, sampling.max_steps)
-                    texts[row] = (
-                        f"<state>{neutral(answer.next_state)}</state>" if isinstance(answer, Transition) else ""
-                    )
-                if episodes[row].done:
-                    session.rewind(row)
+        while True:
+            _fill(slots, waiting, environments, session)
+            if not any(slots):
+                break
+            with watch.running("policy"):
+                actions = _act(policy, session, slots, sampling)
+            answers = environments.step(actions)
+            for episode, answer in zip(slots, answers, strict=False):
+                if episode is not None and answer is not None:
+                    episode.take(answer, sampling.max_steps)
     finally:
         session.close()
     return [_rollout(episode, world, provenance) for episode in episodes]
+
+
+def _fill(
+    slots: list[_Episode | None], waiting: Iterator[_Episode], environments: EnvironmentBatch, session: Session
+) -> None:
+    """Empty the slots of episodes that have ended, and begin the next ones there."""
+    for slot, episode in enumerate(slots):
+        if episode is not None and not episode.done:
+            continue
+        if episode is not None:
+            session.rewind(slot)
+        while (chosen := next(waiting, None)) is not None:
+            chosen.begin(environments.begin(slot, chosen.task))
+            if not chosen.done:
+                break
+        slots[slot] = chosen
+
+
+def _act(
+    policy: TokenEngine, session: Session, slots: Sequence[_Episode | None], sampling: Sampling
+) -> list[str | None]:
+    """Let the policy read and write in every slot; None for one that is empty, or whose reply is no action."""
+    asked = ["" if episode is None else f"{episode.unread}<think>" for episode in slots]
+    begins = [episode is not None and not episode.token_ids for episode in slots]
+    for episode, token_ids in zip(slots, policy.encode(asked, begins), strict=True):
+        if episode is not None:
+            episode.read(token_ids)
+    session.extend(asked)
+    replies = session.generate(STOP, MAX_REPLY_TOKENS, sampling.temperature, sampling.seed)
+    return [None if episode is None else episode.write(reply) for episode, reply in zip(slots, replies, strict=True)]
 
 
 def _rollout(episode: _Episode, world: World, provenance: Provenance) -> Rollout:

@@ -1,10 +1,11 @@
 """Rollouts: what is kept of an episode, how episodes end, and that only the policy's tokens are marked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.environments.batch import DreamBatch, RealBatch
-from dreamgym.errors import EnvironmentFailedError
+from dreamgym.errors import EnvironmentFailedError, TaskError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.training.rollout import Rollout, Sampling, roll_out
 from dreamgym.types import Provenance, Task, Transition
@@ -35,7 +36,7 @@ def told(rollout: Rollout, mine: bool) -> str:
 
 def play(policy: ScriptedPolicy, model: ScriptedEngine, num: int = 1, max_steps: int = 5) -> list[Rollout]:
     sampling = Sampling(max_steps=max_steps)
-    batch = DreamBatch(ExperienceModel(model))
+    batch = DreamBatch(ExperienceModel(model), num)
     return roll_out(policy, "dream", batch, [make_task() for _ in range(num)], sampling, PROVENANCE)
 
 
@@ -109,3 +110,37 @@ def test_a_real_environment_that_breaks_is_a_failure_of_its_episode() -> None:
     (rollout,) = roll_out(policy, "real", RealBatch([Fragile()]), [make_task()], Sampling(), PROVENANCE)
     failure = rollout.trajectory.failure
     assert failure is not None and failure.reason == "the engine died" and len(rollout.trajectory.transitions) == 1
+
+
+def test_a_slot_takes_the_next_task_when_its_episode_has_ended() -> None:
+    """One slot plays all the short episodes while the other plays the long one, and none reads another's text."""
+    policy = ScriptedPolicy(lambda _: act("look"))
+    tasks = [replace(make_task(), task_id=f"t{number}", text=f"put some mug{number} in safe.") for number in range(4)]
+    long = tasks[1].text
+
+    def dream(prompt: str) -> str:
+        return dreamed("0.0" if long in prompt else "1.0")
+
+    batch = DreamBatch(ExperienceModel(ScriptedEngine(dream)), 2)
+    rollouts = roll_out(policy, "dream", batch, tasks, Sampling(max_steps=3), PROVENANCE, num_slots=2)
+    assert [rollout.trajectory.task.task_id for rollout in rollouts] == ["t0", "t1", "t2", "t3"]
+    assert [len(rollout.trajectory.transitions) for rollout in rollouts] == [1, 3, 1, 1]
+    for rollout, task in zip(rollouts, tasks, strict=True):
+        text = told(rollout, mine=False)
+        assert text.count("<task>") == 1 and task.text in text
+
+
+def test_a_task_that_cannot_be_played_leaves_its_slot_to_the_next() -> None:
+    class Picky(Fragile):
+        def reset(self, task: Task) -> str:
+            if task.task_id == "lost":
+                raise TaskError("no such game")
+            return task.first_state
+
+    policy = ScriptedPolicy(lambda _: act("look"))
+    tasks = [replace(make_task(), task_id="lost"), make_task()]
+    sampling = Sampling(max_steps=1)
+    lost, played = roll_out(policy, "real", RealBatch([Picky()]), tasks, sampling, PROVENANCE, num_slots=1)
+    assert lost.trajectory.failure is not None and lost.trajectory.failure.reason == "no such game"
+    assert lost.token_ids == () and lost.trajectory.total_reward is None
+    assert len(played.trajectory.transitions) == 1 and played.trajectory.failure is None
