@@ -6,7 +6,7 @@ import torch
 
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano, train
-from dreamgym.experience_model.optimizer import MuonWithAdamW
+from dreamgym.experience_model.optimizer import Muon, MuonWithAdamW, orthogonalised
 from dreamgym.experience_model.train import IGNORED, FitSettings, encode_rows, fit
 
 ROWS = [[("<state>egg 1</state><think>", False), ("The egg 1 is here.</think><done>0</done>", True)]] * 40
@@ -95,3 +95,22 @@ def test_every_parameter_has_one_optimizer_and_a_schedule_reaches_both() -> None
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert all(a.equal(b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_muon_takes_the_steps_of_torchs_and_orthogonalises() -> None:
+    torch.manual_seed(0)
+    shapes = [(4, 4), (4, 4), (8, 4), (4, 12)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    mine = Muon(ours, lr=0.1)
+    reference = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.01, momentum=0.95)
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        mine.step()
+        reference.step()
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one - other).abs().max() < 0.02, "torch's works in bfloat16"
+    values = torch.linalg.svdvals(orthogonalised(torch.randn(3, 8, 4)))
+    assert ((values > 0.5) & (values < 1.5)).all()
