@@ -181,6 +181,9 @@ class EnvironmentModule(Protocol):
     def is_refusal(self, state: str) -> bool:
         """Did the environment reject the action that led to this state?"""
 
+    def progress(self, trajectory: Trajectory) -> tuple[float, ...]:
+        """What each step of an episode gained of the way to its goal, by its states; at most 1 in all."""
+
     def recall(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
         """What the states so far said of what `action` asks for; None where they said nothing of it."""
 

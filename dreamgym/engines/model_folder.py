@@ -3,7 +3,17 @@
 import hashlib
 from pathlib import Path
 
+from dreamgym.config import ROOT
 from dreamgym.errors import EngineError
+
+BUNDLED = ROOT / "assets" / "models"
+SHORT_NAMES = {"nano": "nano-experience-model"}
+
+
+def find_bundled(name: str) -> str:
+    """Return the folder of a bundled model by its name; anything else is a folder or a hub id already."""
+    folder = BUNDLED / SHORT_NAMES.get(name, name)
+    return str(folder) if "/" not in name and (folder / "config.json").is_file() else name
 
 
 def model_name(folder: Path, label: str | None = None) -> str:

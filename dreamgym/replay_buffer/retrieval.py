@@ -43,7 +43,9 @@ VECTORS = """
     JOIN {file}.trajectories j ON j.id = x.trajectory
     JOIN {file}.tasks t ON t.task_id = j.task_id
     LEFT JOIN {file}.embeddings e ON e.transition = x.id AND e.encoder = ?
-    WHERE x.failure IS NULL AND x.id > ? AND t.split IN (SELECT value FROM json_each(?)) ORDER BY x.id
+    WHERE x.failure IS NULL AND x.id > ? AND t.split IN (SELECT value FROM json_each(?))
+        AND (j.world = 'dream' OR NOT ?)
+    ORDER BY x.id
 """
 DEMONSTRATIONS = """
     SELECT x.*, j.world, t.text
@@ -98,7 +100,13 @@ class Retriever:
     """
 
     def __init__(
-        self, paths: Sequence[Path], encoder: Encoder, splits: Sequence[Split] = SPLITS, *, read_only: bool = False
+        self,
+        paths: Sequence[Path],
+        encoder: Encoder,
+        splits: Sequence[Split] = SPLITS,
+        *,
+        read_only: bool = False,
+        dreams_only: Sequence[Path] = (),
     ) -> None:
         """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`.
 
@@ -107,8 +115,9 @@ class Retriever:
             encoder: Its vectors are compared.
             splits: Only transitions of tasks of these; evaluation must not retrieve from the rooms it evaluates on.
             read_only: A saved index is used, but none is written.
+            dreams_only: Of these files only dreams: in a run's file the real episodes only measure.
         """
-        self._paths = tuple(paths)
+        self._paths, self._dreams_only = tuple(paths), frozenset(dreams_only)
         self._splits = json.dumps(list(splits))
         self._encoder = encoder
         self._refreshing = threading.Lock()
@@ -196,7 +205,8 @@ class Retriever:
             # A trajectory is committed whole: one known already was read from another file.
             num_known = len(trajectories)
             after = read_up_to.get(file, (0, ""))[0]
-            for rows in files.pieces(VECTORS, [self._encoder.name, after, self._splits], name, NUM_ROWS_AT_ONCE):
+            wanted = [self._encoder.name, after, self._splits, path in self._dreams_only]
+            for rows in files.pieces(VECTORS, wanted, name, NUM_ROWS_AT_ONCE):
                 read_up_to[file] = (rows[-1][0], rows[-1][2])
                 new = [row for row in rows if trajectories.get(row[2], num_known) >= num_known]
                 if not new:

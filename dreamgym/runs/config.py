@@ -170,16 +170,13 @@ class RealConfig:
     iterations: int = 5
     """S2R: the last so many iterations act in the real environment."""
     max_transitions: int = 5000
-    """Training stops acting in the real environment here."""
-    workers: int = 1
-    """Processes of the real environment."""
+    """Online ones, never more: an iteration that could exceed this ends the run."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
         check_types(self)
         check_range("iterations", self.iterations, 0, 100_000)
         check_range("max_transitions", self.max_transitions, 1, 1_000_000_000)
-        check_range("workers", self.workers, 1, 256)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies import exploit
-from dreamgym.studies.exploit import Lie, Optimiser
+from dreamgym.studies.exploit import Optimiser
+from dreamgym.training.exploits import Lie
 from dreamgym.types import Trajectory
 
 log = logging.getLogger(__name__)

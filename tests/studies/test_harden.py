@@ -13,8 +13,9 @@ from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies import harden
-from dreamgym.studies.exploit import Lie, Optimiser
+from dreamgym.studies.exploit import Optimiser
 from dreamgym.studies.harden import Hardening
+from dreamgym.training.exploits import Lie
 from tests.experience_model.kitchen import kitchen_episodes
 
 MODELS = ROOT / "assets" / "models"
@@ -34,7 +35,7 @@ def retriever(tmp_path: Path) -> Retriever:
 def test_the_model_trains_on_the_real_answers_to_its_lies(retriever: Retriever, tmp_path: Path) -> None:
     start = MODELS / "nano-experience-model"
     lies = [
-        Lie("take: works in the dream alone", replace(episode, transitions=episode.transitions[:2]))
+        Lie("take: works in the dream alone", 2, replace(episode, transitions=episode.transitions[:2]))
         for episode in EPISODES[:2]
     ]
     folder = harden.retrain(start, lies, EPISODES[2:], retriever, tmp_path / "round-1", 0, SHORT)

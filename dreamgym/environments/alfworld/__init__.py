@@ -23,6 +23,7 @@ from dreamgym.environments.alfworld.judge import (
 )
 from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
+from dreamgym.environments.alfworld.progress import progress
 from dreamgym.environments.alfworld.state_text import facts
 from dreamgym.environments.alfworld.variations import instruction_parts, other_tasks, relabel, solution, vary
 from dreamgym.interfaces import Availability
@@ -47,6 +48,7 @@ __all__ = [
     "make_policy",
     "other_tasks",
     "possible_actions",
+    "progress",
     "recall",
     "relabel",
     "rule_guess",

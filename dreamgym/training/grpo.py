@@ -1,0 +1,222 @@
+"""GRPO (Eq. 3) through TRL's GRPOTrainer, which owns the loop: it asks for rollouts, updates, logs and saves.
+
+TRL's `rollout_func` is experimental: this file is the only one that meets it, and a contract test fails first when it
+moves. What TRL is told:
+
+    prompt_ids       the first token of an episode; all the rest is the "completion", so that nothing is padded on the
+                     left and positions are those of the rollout
+    env_mask         1 on the policy's own tokens
+    episode_return   the reward; None for a failed rollout, which TRL leaves out of the group's mean and advantages
+
+The prompts of the data set only number the places of a group; the loop chooses the tasks.
+
+Departure from DeepSeekMath, arXiv:2402.03300: the loss is the mean over a batch's tokens ("bnpo") instead of over each
+sequence's first, as long episodes hold more decisions.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dreamgym.engines.ragged_cache import ATTENTION
+from dreamgym.errors import ConfigError
+from dreamgym.runs.config import TrainConfig
+from dreamgym.training.advantages import group_advantages
+from dreamgym.training.loop import Iteration, Loop
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+    from trl import GRPOConfig
+
+PLAIN_ATTENTION = "sdpa"
+"""For updates, whose batches have a mask."""
+LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "entropy": "entropy",
+    "kl": "kl",
+    "clip_ratio/region_mean": "clip_share",
+}
+"""TRL's names of figures to ours."""
+
+
+def train(loop: Loop) -> None:
+    """Run the iterations that the loop has left."""
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    config, checkpoint = loop.config, loop.checkpoint
+    left = loop.iterations()
+    first = next(left, None)
+    if first is None:
+        return
+    session = _Session(loop, left, first)
+    trainer = GRPOTrainer(
+        model=loop.policy.model,
+        reward_funcs=[episode_return],
+        args=arguments(config, loop.folder / "checkpoints" / ".trl"),
+        train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(config.run.num_tasks)]}),
+        processing_class=loop.policy.tokenizer,
+        rollout_func=session.roll_out,
+        callbacks=[session.callback()],
+        peft_config=lora(config),
+    )
+    loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
+def updates_per_iteration(config: TrainConfig) -> int:
+    """Optimizer steps between two collections.
+
+    Raises:
+        ConfigError: The rollouts of an iteration do not fill whole batches.
+    """
+    num_rollouts, size = config.run.num_tasks * config.run.group_size, config.optimiser.batch_size
+    if num_rollouts % size:
+        raise ConfigError(
+            f"run.num_tasks x run.group_size is {num_rollouts}, which optimiser.batch_size={size} does not divide; "
+            "change one of them"
+        )
+    return config.optimiser.epochs * (num_rollouts // size)
+
+
+def arguments(config: TrainConfig, folder: Path) -> "GRPOConfig":
+    """The settings in TRL's words."""
+    import torch
+    from trl import GRPOConfig
+
+    run, optimiser = config.run, config.optimiser
+    steps = updates_per_iteration(config)
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=steps * run.iterations,
+        per_device_train_batch_size=optimiser.batch_size,
+        steps_per_generation=steps // optimiser.epochs,
+        num_generations=run.group_size,
+        num_iterations=optimiser.epochs,
+        learning_rate=optimiser.learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        epsilon=optimiser.clip,
+        beta=config.trust.kl,
+        loss_type="bnpo",
+        temperature=config.policy.temperature,
+        seed=run.seed,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        logging_steps=steps,
+        save_strategy="no",
+        ignore_data_skip=True,
+        report_to=[name.strip() for name in run.report_to.split(",") if name.strip()],
+        disable_tqdm=True,
+    )
+
+
+def lora(config: TrainConfig) -> Any:
+    """Adapters on every linear layer; None trains all weights."""
+    from peft import LoraConfig
+
+    rank = config.policy.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM") if rank else None
+
+
+def episode_return(completions: list[str], episode_returns: list[float | None], **_: Any) -> list[float | None]:
+    """The reward function: what the rollouts were paid."""
+    return episode_returns
+
+
+class _Session:
+    """One call of `train`: hands rollouts to TRL, and its figures to the loop."""
+
+    def __init__(self, loop: Loop, left: Iterator[int], first: int) -> None:
+        self._loop, self._left, self._next = loop, left, first
+        self.collected: Iteration | None = None
+        """What TRL is learning from."""
+        self.is_over = False
+        """No iteration is left."""
+        self._path: Path | None = None
+        self._saving, self._began = 0, 0.0
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        """The model as rollouts need it; TRL's updates pad and mask."""
+        model = self._loop.policy.model
+        model.eval()
+        model.set_attn_implementation(ATTENTION)
+        try:
+            yield
+        finally:
+            model.set_attn_implementation(PLAIN_ATTENTION)
+            model.train()
+
+    def roll_out(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
+        """TRL's rollout function: the iteration's rollouts, group after group."""
+        with self._acting():
+            batch = self._loop.collect(self._next)
+        self._began = time.perf_counter()
+        self.collected = batch
+        # An episode that never began has no token; TRL needs one, and gives it no advantage.
+        blank = self._loop.policy.tokenizer.pad_token_id
+        ids = [list(rollout.token_ids) or [blank, blank] for rollout in batch.rollouts]
+        masks = [[int(mine) for mine in rollout.mask] or [0, 0] for rollout in batch.rollouts]
+        logprobs = [list(rollout.logprobs) or [0.0, 0.0] for rollout in batch.rollouts]
+        return {
+            "prompt_ids": [row[:1] for row in ids],
+            "completion_ids": [row[1:] for row in ids],
+            "logprobs": [row[1:] for row in logprobs],
+            "env_mask": [row[1:] for row in masks],
+            "episode_returns": batch.returns,
+        }
+
+    def callback(self) -> "TrainerCallback":
+        """Finishes an iteration when TRL logs it, and keeps its checkpoints."""
+        from transformers import TrainerCallback
+
+        session = self
+
+        class Callback(TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                control.should_log = state.global_step % args.logging_steps == 0
+
+            def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+                if session.collected is not None:
+                    control.should_save = session.finish(logs)
+                    control.should_training_stop = session.is_over
+
+            def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                session.keep(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+        return Callback()
+
+    def finish(self, logs: dict[str, float]) -> bool:
+        """Hand an iteration's figures to the loop; returns whether its state is to be saved."""
+        assert self.collected is not None
+        batch, self.collected = self.collected, None
+        metrics: dict[str, float | None] = {ours: logs.get(theirs) for theirs, ours in LOGGED.items()}
+        metrics["num_updates"] = float(batch.iteration * updates_per_iteration(self._loop.config))
+        metrics["seconds_update"] = time.perf_counter() - self._began
+        with self._acting():
+            self._loop.finish(batch.iteration, metrics, _advantages(batch, self._loop.config.run.group_size))
+        self._path, self._saving = self._loop.checkpoint_due(batch.iteration), batch.iteration
+        following = next(self._left, None)
+        self.is_over = following is None
+        self._next = following or self._next
+        return self._path is not None
+
+    def keep(self, saved: Path) -> None:
+        """Make what TRL saved the run's checkpoint."""
+        if self._path is not None:
+            self._path.rmdir()
+            saved.replace(self._path)
+            self._loop.seal(self._path, self._saving)
+            self._path = None
+
+
+def _advantages(batch: Iteration, size: int) -> list[float | None]:
+    returns = batch.returns
+    groups = [returns[first : first + size] for first in range(0, len(returns), size)]
+    return [advantage for group in groups for advantage in group_advantages(group)]

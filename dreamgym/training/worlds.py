@@ -1,0 +1,112 @@
+"""Where a run acts: dreams of its experience model, or real environments of this process."""
+
+import json
+import logging
+from pathlib import Path
+
+from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.environments import environment_module
+from dreamgym.environments.batch import DreamBatch, RealBatch
+from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.interfaces import Environment
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.runs.config import TrainConfig
+from dreamgym.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+
+class Worlds:
+    """Opens models and environments when they are first needed."""
+
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            config: The run's.
+            folder: The run's, in `runs/` of a workspace: dreams are grounded on the workspace's experience and on what
+                this run has dreamed itself.
+        """
+        self._config, self._folder = config, folder
+        self._model: ExperienceModel | None = None
+        self._retriever: Retriever | None = None
+        self._environments: list[Environment] = []
+
+    def dream(self, num_slots: int, seed: int, stopwatch: Stopwatch | None = None) -> DreamBatch:
+        """Episodes that are dreamed together, grounded on all that is stored by now; `seed` draws the rooms."""
+        model, settings = self._load_model(), self._config.experience_model
+        if self._retriever is not None:
+            self._retriever.refresh()
+        switches = Switches(
+            history=settings.history,
+            reasoning=settings.reasoning,
+            retrieval=settings.retrieval,
+            k=settings.k,
+            temperature=settings.temperature,
+            seed=seed,
+            guard=self._config.trust.guard,
+        )
+        return DreamBatch(model, num_slots, self._retriever, switches, stopwatch)
+
+    def real(self, num_slots: int, stopwatch: Stopwatch | None = None) -> RealBatch:
+        """Episodes in as many real environments."""
+        module = environment_module(self._config.run.environment)
+        self._environments += [module.make() for _ in range(num_slots - len(self._environments))]
+        return RealBatch(self._environments[:num_slots], stopwatch)
+
+    def engine(self) -> Environment:
+        """One real environment, for replays."""
+        self.real(1)
+        return self._environments[0]
+
+    def done(self, batch: DreamBatch | RealBatch) -> None:
+        """Free what a batch holds."""
+        if isinstance(batch, DreamBatch):
+            batch.close()
+
+    @property
+    def model_name(self) -> str:
+        """Of the experience model, with its checksum."""
+        return self._load_model().name
+
+    @property
+    def offline_transitions(self) -> int:
+        """Real transitions that the models of the run were made of before it began; 0 where no recipe says so."""
+        config = self._config
+        names = [config.policy.model]
+        if config.run.world != "real":
+            names += [config.experience_model.model, *_split(config.trust.doubters)]
+        return max(map(_num_transitions, names))
+
+    def close(self) -> None:
+        """Close environments and model; safe to call twice."""
+        for environment in self._environments:
+            environment.close()
+        self._environments = []
+
+    def _load_model(self) -> ExperienceModel:
+        if self._model is None:
+            names = [self._config.experience_model.model, *_split(self._config.trust.doubters)]
+            engine, *doubters = [TransformersEngine(find_bundled(name)) for name in names]
+            self._model = ExperienceModel(engine, self._config.experience_model.max_tokens, doubters)
+            mine = self._folder / "run.sqlite"
+            # Only what the guard has checked joins the buffer.
+            files = [self._folder.parent.parent / "experience.sqlite", *([mine] if self._config.trust.guard else [])]
+            self._retriever = Retriever(files, HashedNgrams(), ("train",), read_only=True, dreams_only=[mine])
+        return self._model
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _num_transitions(model: str) -> int:
+    """From a model's recipe; models that were made of the same episodes name the same ones."""
+    path = Path(find_bundled(model)) / "recipe.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["data"]["num_transitions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("%s does not say of how many real transitions it was made; they are counted as 0", model)
+        return 0
