@@ -33,6 +33,10 @@ class EngineError(DreamGymError):
     """Text generation failed: a model cannot be loaded, or its worker process died."""
 
 
+class TrainingError(DreamGymError):
+    """An update went wrong; nothing of it was saved, so the last checkpoint is good."""
+
+
 class MalformedReplyError(DreamGymError):
     """A model's reply cannot be read; the episode ends with this as its reason, never with a reward of 0."""
 

@@ -1,4 +1,4 @@
-"""Advantages of a group of rollouts of one task."""
+"""Advantages of a group of rollouts of one task, and of the steps of an iteration."""
 
 from collections.abc import Sequence
 
@@ -23,3 +23,19 @@ def group_advantages(returns: Sequence[float | None]) -> list[float | None]:
         return [None] * len(returns)
     mean, std = float(known.mean()), float(known.std())
     return [None if r is None else (r - mean) / std if std > SMALLEST_STD else 0.0 for r in returns]
+
+
+def normalised(advantages: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Advantages of an iteration's steps, with mean 0 and deviation 1 over all of them.
+
+    Args:
+        advantages: One array per episode, shape (steps,); every step counts once, however long its reply is.
+
+    Returns:
+        Arrays of the same shapes; zeros where all agree.
+    """
+    if not advantages:
+        return []
+    every = np.concatenate(advantages)
+    mean, std = float(every.mean()), float(every.std())
+    return [(each - mean) / std if std > SMALLEST_STD else np.zeros_like(each) for each in advantages]

@@ -1,0 +1,285 @@
+"""PPO: a policy gradient whose step is bounded, with a value model that says what every state is worth.
+
+    collect     episodes, as the run's loop plays them
+    value       V(s_t) at the last token before the reply of step t
+    advantage   how much better each step went than V expected (GAE, per environment step)
+    update      the value model towards what came; the policy towards the better steps, within the clip
+    finish      the loop evaluates, stores, saves
+
+Source: DreamGym, https://arxiv.org/abs/2511.03773, section 3, Eq. 1 and 2. It takes PPO from Schulman et al.,
+https://arxiv.org/abs/1707.06347 (Eq. 7), and says nothing of clip range, KL penalty, value loss or any number. What is
+ours, and where we depart:
+
+- Eq. 2 sums K steps; here the sum goes to the end of the episode. An episode that was stopped goes on with V of its
+  last observation, which the value model reads and the policy's own sequence does not have; one that ended has no value
+  beyond.
+- Advantages are per environment step, normalised over the iteration's steps. All tokens of a reply share its own.
+- The policy loss is a mean over the tokens of a batch, so that a long reply weighs more than a short one. The ratio is
+  taken against the log-probabilities as sampled.
+- The value loss is half the squared error, plain, not clipped. Targets and advantages are made once per iteration, with
+  the values from before the update.
+- Policy and value model share no weights: the value model is a copy of the policy with a head and an optimizer of its
+  own. In the first iterations it learns alone, as its first values are zeros.
+- The distance to the warm start is a term of the loss (k3, http://joschu.net/blog/kl-approx.html), not of the reward.
+- A failed rollout is left out: its return is unknown.
+"""
+
+import pickle
+import random
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dreamgym.errors import TrainingError, WorkspaceError
+from dreamgym.experience_model.prompts import neutral
+from dreamgym.runs.config import TrainConfig
+from dreamgym.training import random_states
+from dreamgym.training.advantages import normalised
+from dreamgym.training.gae import explained_variance, step_advantages, turns
+from dreamgym.training.logprobs import distributions, logprobs, padded, picked
+from dreamgym.training.loop import Iteration, Loop
+from dreamgym.training.rollout import Rollout, TokenEngine
+from dreamgym.training.value_model import ValueModel
+from dreamgym.training.weights import PolicyWeights, trainable
+
+if TYPE_CHECKING:
+    from dreamgym.engines.transformers_engine import TransformersEngine
+
+MAX_GRADIENT_NORM = 1.0
+_STATE = "trainer.pt"
+
+
+def train(policy: "TransformersEngine", config: TrainConfig, loop: Loop, resume: Path | None = None) -> None:
+    """Train a policy's weights in place until the loop ends.
+
+    Args:
+        policy: The warm start, also when a run resumes: distances are measured to it. It rolls out for `loop`.
+        config: Sections policy, optimiser and trust are read, and run.seed.
+        loop: The rest of the run.
+        resume: A sealed checkpoint to go on from.
+
+    Raises:
+        TrainingError: The update diverged.
+        WorkspaceError: `resume` cannot be read.
+    """
+    learner = Learner(policy, config)
+    if resume is not None:
+        learner.restore(resume)
+    for iteration in loop.iterations():
+        metrics = learner.update(loop.collect(iteration))
+        loop.finish(iteration, metrics)
+        if (folder := loop.checkpoint_due(iteration)) is not None:
+            learner.save(folder)
+            loop.seal(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A rollout to learn from, as the policy wrote it and as the value model reads it."""
+
+    rollout: Rollout
+    rewards: tuple[float, ...]
+    """r_t, one per step."""
+    turns: list[tuple[int, int]]
+    """The policy's tokens of each step: first, and behind the last."""
+    read_ids: tuple[int, ...]
+    """What the value model reads: the sequence, and the last observation where we stopped the episode."""
+    places: tuple[int, ...]
+    """Tokens of `read_ids` at which V is read: before each reply, and the last one where we stopped the episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What an episode teaches; both arrays have the shape (steps,)."""
+
+    episode: Episode
+    targets: np.ndarray
+    """Returns that V should have said."""
+    advantages: np.ndarray
+    """Normalised over the iteration."""
+
+
+def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine) -> Episode:
+    """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it."""
+    written = turns(rollout.mask)
+    steps = rollout.trajectory.transitions
+    if not len(written) == len(rewards) == len(steps):
+        raise ValueError(f"got {len(rewards)} rewards and {len(written)} replies for {len(steps)} transitions")
+    read_ids, places = rollout.token_ids, tuple(first - 1 for first, _ in written)
+    if not steps[-1].terminated:
+        (unread,) = engine.encode([f"<state>{neutral(steps[-1].next_state)}</state><think>"], [False])
+        read_ids = (*read_ids, *unread)
+        places = (*places, len(read_ids) - 1)
+    return Episode(rollout, rewards, written, read_ids, places)
+
+
+def clipped_loss(ratio: torch.Tensor, advantages: torch.Tensor, clip: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """PPO's loss of each token, and whether the clip stops its gradient; all of the shape (tokens,).
+
+    Source: arXiv:1707.06347, Eq. 7.
+    """
+    free, bounded = ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages
+    return -torch.minimum(free, bounded), bounded < free
+
+
+class Learner:
+    """The policy, the value model, and an optimizer for each."""
+
+    def __init__(self, policy: "TransformersEngine", config: TrainConfig) -> None:
+        """Copy the value model and the frozen warm start from the policy."""
+        self._engine, self._settings, self._config = policy, config.optimiser, config
+        self._weights = PolicyWeights(policy, config.policy.lora_rank, config.run.seed)
+        self.value_model = ValueModel(policy.model)
+        self._optimizer = _adamw(policy.model, config.optimiser.learning_rate)
+        self._value_optimizer = _adamw(self.value_model, config.optimiser.critic_learning_rate)
+        self._num_done = 0
+
+    def update(self, iteration: Iteration) -> dict[str, float | None]:
+        """Learn from one iteration's rollouts.
+
+        Returns:
+            Means over the iteration's optimizer steps: loss, value_loss, kl (nats per token to the warm start, k3),
+            entropy (nats per token), clip_share (of tokens), grad_norm (before it is cut). explained_variance is that
+            of the values before the update; num_updates counts the policy's optimizer steps of this iteration;
+            seconds_update. None: not measured, as the policy's figures are while the value model learns alone.
+        """
+        start = time.perf_counter()
+        lessons, explained = self._lessons(iteration)
+        values_alone = self._num_done < self._settings.critic_warmup
+        figures: dict[str, list[float]] = defaultdict(list)
+        for epoch in range(self._settings.epochs):
+            for batch in self._batches(lessons, epoch):
+                value_loss = self._value_loss(batch)
+                _step(self._value_optimizer, self.value_model, value_loss)
+                figures["value_loss"].append(value_loss.item())
+                if values_alone:
+                    continue
+                loss, measured = self._policy_loss(batch)
+                measured["grad_norm"] = _step(self._optimizer, self._weights.model, loss)
+                for name, value in measured.items():
+                    figures[name].append(value)
+        self._num_done += 1
+        names = ("loss", "value_loss", "kl", "entropy", "clip_share", "grad_norm")
+        return {
+            **{name: sum(figures[name]) / len(figures[name]) if figures[name] else None for name in names},
+            "explained_variance": explained,
+            "num_updates": float(len(figures["loss"])),
+            "seconds_update": time.perf_counter() - start,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write policy/ (and adapter/ of LoRA), and the value model, the optimizers and the random states."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._weights.save(folder)
+        state = {
+            "value_model": {name: value.detach() for name, value in trainable(self.value_model).items()},
+            "optimizer": self._optimizer.state_dict(),
+            "value_optimizer": self._value_optimizer.state_dict(),
+            "num_done": self._num_done,
+            "random": random_states.capture(),
+        }
+        torch.save(state, folder / _STATE)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a folder that `save` wrote, as if there had been no interruption."""
+        try:
+            self._weights.restore(folder)
+            state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+            self.value_model.load_state_dict(self.value_model.state_dict() | state["value_model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._value_optimizer.load_state_dict(state["value_optimizer"])
+            self._num_done = state["num_done"]
+            random_states.restore(state["random"])
+        except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            raise WorkspaceError(
+                f"cannot resume from {folder}: {error}; it must be a checkpoint of the same model and lora_rank"
+            ) from error
+
+    def _lessons(self, iteration: Iteration) -> tuple[list[Lesson], float | None]:
+        """Advantages and targets of every rollout that did not fail, shortest first, and the explained variance."""
+        pairs = zip(iteration.rollouts, iteration.rewards, strict=True)
+        episodes = [episode_of(rollout, rewards, self._engine) for rollout, rewards in pairs if rewards is not None]
+        episodes.sort(key=lambda episode: len(episode.read_ids))
+        before, advantages = [], []
+        for episode, values in zip(episodes, self._values(episodes), strict=True):
+            num_steps, settings = len(episode.rewards), self._settings
+            final = float(values[-1]) if len(values) > num_steps else None
+            before.append(values[:num_steps])
+            advantages.append(step_advantages(episode.rewards, before[-1], final, settings.gamma, settings.gae_lambda))
+        targets = [value + advantage for value, advantage in zip(before, advantages, strict=True)]
+        lessons = [Lesson(*each) for each in zip(episodes, targets, normalised(advantages), strict=True)]
+        return lessons, explained_variance(np.concatenate(before), np.concatenate(targets)) if lessons else None
+
+    @torch.no_grad()
+    def _values(self, episodes: Sequence[Episode]) -> list[np.ndarray]:
+        """V at the places of each episode."""
+        values: list[np.ndarray] = []
+        for first in range(0, len(episodes), self._settings.batch_size):
+            batch = episodes[first : first + self._settings.batch_size]
+            places = [episode.places for episode in batch]
+            flat = self.value_model([episode.read_ids for episode in batch], places).double().cpu().numpy()
+            values += np.split(flat, np.cumsum([len(each) for each in places])[:-1])
+        return values
+
+    def _batches(self, lessons: Sequence[Lesson], epoch: int) -> list[Sequence[Lesson]]:
+        """Neighbours in length together, in an order that only the seed, the iteration and the epoch decide."""
+        size = self._settings.batch_size
+        batches = [lessons[first : first + size] for first in range(0, len(lessons), size)]
+        random.Random(f"{self._config.run.seed}/{self._num_done}/{epoch}").shuffle(batches)
+        return batches
+
+    def _value_loss(self, batch: Sequence[Lesson]) -> torch.Tensor:
+        """Half the squared error, mean over the batch's steps."""
+        places = [lesson.episode.places[: len(lesson.targets)] for lesson in batch]
+        values: torch.Tensor = self.value_model([lesson.episode.read_ids for lesson in batch], places)
+        targets = torch.tensor(np.concatenate([lesson.targets for lesson in batch])).to(values)
+        return 0.5 * (values - targets).square().mean()
+
+    def _policy_loss(self, batch: Sequence[Lesson]) -> tuple[torch.Tensor, dict[str, float]]:
+        """The clipped loss and the weighted distance to the warm start, means over the batch's tokens."""
+        device, temperature = self._weights.model.device, self._config.policy.temperature
+        rollouts = [lesson.episode.rollout for lesson in batch]
+        ids = padded([rollout.token_ids for rollout in rollouts], device)
+        mine = padded([rollout.mask for rollout in rollouts], device)[:, 1:].bool()
+        sampled = padded([rollout.logprobs for rollout in rollouts], device)[:, 1:][mine]
+        advantages = torch.tensor(np.concatenate([_per_token(lesson) for lesson in batch])).to(sampled)
+        with self._weights.warm_start() as model:
+            before = logprobs(model, ids, mine, temperature)
+        everything = distributions(self._weights.model, ids, mine, temperature)
+        now = picked(everything, ids, mine)
+        per_token, stopped = clipped_loss((now - sampled).exp(), advantages, self._settings.clip)
+        distance = ((before - now).exp() - (before - now) - 1).mean()
+        loss = per_token.mean() + self._config.trust.kl * distance
+        with torch.no_grad():
+            entropy = -(everything.exp() * everything).sum(-1).mean()
+        measured = {"loss": loss, "kl": distance, "entropy": entropy, "clip_share": stopped.float().mean()}
+        return loss, {name: value.item() for name, value in measured.items()}
+
+
+def _per_token(lesson: Lesson) -> np.ndarray:
+    """The advantage of each of the policy's own tokens, which is that of its step."""
+    return np.repeat(lesson.advantages, [end - first for first, end in lesson.episode.turns])
+
+
+def _adamw(module: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(trainable(module).values(), lr=learning_rate, weight_decay=0.0)
+
+
+def _step(optimizer: torch.optim.Optimizer, module: torch.nn.Module, loss: torch.Tensor) -> float:
+    """One optimizer step along a loss; returns the gradient's norm before it was cut."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(trainable(module).values(), MAX_GRADIENT_NORM)
+    if not bool(norm.isfinite()):
+        raise TrainingError(
+            f"the update diverged: loss {loss.item():g}, gradient norm {norm.item():g}; resume from the last checkpoint"
+            " with a smaller optimiser.learning_rate or optimiser.critic_learning_rate"
+        )
+    optimizer.step()
+    return float(norm)

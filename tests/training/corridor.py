@@ -1,0 +1,173 @@
+"""A corridor with a door at each end, and a tiny policy that walks in it at random: what GRPO and PPO have to solve.
+
+    task    "leave by the right door", "leave by the left door"
+    state   "cell 3 of 5"; "right" in cell 5 goes through the right door
+    reward  1 through the door that was asked for, 0 through the other; an episode ends behind any door
+
+Everything goes through `roll_out` and `RealBatch`, as real environments do.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.environments.batch import RealBatch
+from dreamgym.errors import EpisodeOverError
+from dreamgym.experience_model import nano
+from dreamgym.experience_model.prompts import start_text
+from dreamgym.training.loop import Iteration
+from dreamgym.training.rollout import Rollout, Sampling, roll_out
+from dreamgym.types import Provenance, Task, Transition
+
+NUM_CELLS = 5
+MAX_STEPS = 8
+SHAPE = nano.NanoShape(hidden=32, layers=2, heads=2, key_value_heads=1, feed_forward=64)
+PROVENANCE = Provenance("corridor policy", 0, "test")
+ACTIONS = ("left", "right")
+
+
+class Corridor:
+    """The environment; one episode."""
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+        self._cell = 0
+
+    def reset(self, task: Task) -> str:
+        self._task, self._cell = task, NUM_CELLS // 2 + 1
+        return told(self._cell)
+
+    def step(self, action: str) -> Transition:
+        if self._task is None:
+            raise EpisodeOverError("reset the corridor before a step")
+        before = told(self._cell)
+        self._cell += {"left": -1, "right": 1}.get(action, 0)
+        if 1 <= self._cell <= NUM_CELLS:
+            return Transition(before, action, told(self._cell), 0.0, False)
+        won = self._task.payload["door"] == action
+        self._task = None
+        return Transition(before, action, "outside", float(won), True, success=won)
+
+    def admissible(self) -> tuple[str, ...]:
+        return ACTIONS
+
+    def close(self) -> None:
+        self._task = None
+
+
+def told(cell: int) -> str:
+    return f"cell {cell} of {NUM_CELLS}"
+
+
+def make_tasks(num: int) -> list[Task]:
+    """Both doors in turn."""
+    doors = [ACTIONS[index % 2] for index in range(num)]
+    first = told(NUM_CELLS // 2 + 1)
+    return [
+        Task(
+            task_id=f"corridor/{door}",
+            environment="corridor",
+            text=f"leave by the {door} door",
+            split="train",
+            task_type="leave",
+            room="corridor",
+            first_state=first,
+            source="generated",
+            payload={"door": door},
+        )
+        for door in doors
+    ]
+
+
+def reply(action: str) -> str:
+    return f"</think><action>{action}</action>"
+
+
+def wander(task: Task, rng: random.Random) -> list[tuple[str, bool]]:
+    """One episode of random steps: (text, did the policy write it) in turn."""
+    corridor = Corridor()
+    pieces = [(start_text(task, corridor.reset(task)), False)]
+    for _ in range(MAX_STEPS):
+        action = rng.choice(ACTIONS)
+        step = corridor.step(action)
+        pieces += [("<think>", False), (reply(action), True), (f"<state>{step.next_state}</state>", False)]
+        if step.terminated:
+            break
+    return pieces
+
+
+def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 120) -> None:
+    """Train a policy that writes well-formed actions, each as likely as the other, and save it."""
+    rng = random.Random(seed)
+    episodes = [wander(task, rng) for task in make_tasks(64)]
+    tokenizer = nano.build_tokenizer(["".join(text for text, _ in each) for each in episodes], 1, 10**6)
+    model = nano.build_model(tokenizer, SHAPE, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    for _ in range(num_steps):
+        ids, labels = [], []
+        for episode in rng.sample(episodes, 16):
+            pieces = [(tokenizer(text, add_special_tokens=False)["input_ids"], own) for text, own in episode]
+            ids.append(torch.tensor([token for tokens, _ in pieces for token in tokens]))
+            labels.append(torch.tensor([token if own else -100 for tokens, own in pieces for token in tokens]))
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        targets = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+        optimizer.zero_grad()
+        model(input_ids=padded, labels=targets).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def play(policy: TransformersEngine, num: int, seed: int, temperature: float = 1.0) -> list[Rollout]:
+    """`num` episodes, half of them for each door."""
+    corridors = RealBatch([Corridor() for _ in range(num)])
+    sampling = Sampling(temperature, seed, MAX_STEPS)
+    return roll_out(policy, "real", corridors, make_tasks(num), sampling, PROVENANCE)
+
+
+def success(rollouts: Sequence[Rollout]) -> float:
+    """Share of the rollouts that left by the right one of the doors."""
+    return sum(rollout.trajectory.success for rollout in rollouts) / len(rollouts)
+
+
+def rewards(rollout: Rollout) -> tuple[float, ...] | None:
+    """What the corridor paid for each step; None where the episode failed."""
+    trajectory = rollout.trajectory
+    return None if trajectory.failure else tuple(step.reward for step in trajectory.transitions)
+
+
+class CorridorLoop:
+    """A `Loop` over the corridor that keeps its metrics in memory, and its checkpoints in a folder."""
+
+    def __init__(
+        self,
+        policy: TransformersEngine,
+        num_iterations: int,
+        num_rollouts: int,
+        folder: Path,
+        first: int = 0,
+        checkpoint_every: int = 10**6,
+    ) -> None:
+        self._policy, self._range, self._num_rollouts = policy, range(first, num_iterations), num_rollouts
+        self._folder, self._every = folder, checkpoint_every
+        self.metrics: list[dict[str, float | None]] = []
+        self.sealed: list[Path] = []
+
+    def iterations(self) -> Iterator[int]:
+        yield from self._range
+
+    def collect(self, iteration: int) -> Iteration:
+        rollouts = play(self._policy, self._num_rollouts, iteration)
+        return Iteration(rollouts, [rewards(rollout) for rollout in rollouts])
+
+    def finish(self, iteration: int, metrics: dict[str, float | None]) -> None:
+        self.metrics.append(metrics)
+
+    def checkpoint_due(self, iteration: int) -> Path | None:
+        return self._folder / f"step-{iteration}.part" if (iteration + 1) % self._every == 0 else None
+
+    def seal(self, path: Path) -> None:
+        self.sealed.append(path.rename(path.with_suffix("")))
