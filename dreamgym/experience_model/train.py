@@ -6,7 +6,7 @@ says. Checkpoints are written while it runs; a second call with the same folder 
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from dreamgym.experience_model.dataset import Segment
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
-    from trl import SFTConfig
 
 IGNORED = -100
 CHECKPOINT_EVERY = 100
@@ -75,21 +74,29 @@ def encode_rows(rows: Iterable[list[Segment]], tokenizer: "PreTrainedTokenizerFa
     Returns:
         Columns input_ids and labels; -100 marks what carries no loss.
     """
+    return to_dataset(_encoded(rows, tokenizer), max_length)
+
+
+def to_dataset(sequences: Iterable[tuple[Sequence[int], Sequence[bool]]], max_length: int) -> "Dataset":
+    """Token ids and which of them are targets, as columns input_ids and labels; a row without a target is left out."""
     from datasets import Dataset
 
     columns: dict[str, list[np.ndarray]] = {"input_ids": [], "labels": []}
-    for segments in rows:
-        encoded = tokenizer([text for text, _ in segments], add_special_tokens=False)["input_ids"]
-        ids = [token for piece in encoded for token in piece]
-        labels = [
-            token if target else IGNORED
-            for piece, (_, target) in zip(encoded, segments, strict=True)
-            for token in piece
-        ]
-        if any(label != IGNORED for label in labels[:max_length]):
+    for ids, targets in sequences:
+        if any(targets[:max_length]):
+            labels = [token if target else IGNORED for token, target in zip(ids, targets, strict=True)]
             columns["input_ids"].append(np.array(ids[:max_length], np.int32))
             columns["labels"].append(np.array(labels[:max_length], np.int32))
     return Dataset.from_dict(columns)
+
+
+def _encoded(
+    rows: Iterable[list[Segment]], tokenizer: "PreTrainedTokenizerFast"
+) -> Iterator[tuple[list[int], list[bool]]]:
+    for segments in rows:
+        pieces = tokenizer([text for text, _ in segments], add_special_tokens=False)["input_ids"]
+        targets = [target for piece, (_, target) in zip(pieces, segments, strict=True) for _ in piece]
+        yield [token for piece in pieces for token in piece], targets
 
 
 def fit(
@@ -112,7 +119,7 @@ def fit(
     """
     import torch
     from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTTrainer
+    from trl import SFTConfig, SFTTrainer
 
     from dreamgym.experience_model.optimizer import MuonWithAdamW  # noqa: PLC0415  loads torch
 
@@ -123,10 +130,10 @@ def fit(
     checkpoints.mkdir(parents=True, exist_ok=True)
     trainer = SFTTrainer(
         model=model,
-        args=_config(settings, checkpoints),
+        args=SFTConfig(**arguments(settings, checkpoints), **SFT_ARGUMENTS),
         train_dataset=dataset,
         processing_class=tokenizer,
-        data_collator=_collator(int(tokenizer.pad_token_id)),
+        data_collator=collator(int(tokenizer.pad_token_id)),
         optimizers=(MuonWithAdamW(model, settings.learning_rate), None),
     )
     start = time.perf_counter()
@@ -144,36 +151,40 @@ def fit(
     )
 
 
-def _config(settings: FitSettings, checkpoints: Path) -> "SFTConfig":
-    """The settings in TRL's words."""
+SFT_ARGUMENTS: dict[str, Any] = {
+    "train_sampling_strategy": "group_by_length",
+    "dataset_kwargs": {"skip_prepare_dataset": True},
+}
+"""What SFTTrainer is told besides `arguments`."""
+
+
+def arguments(settings: FitSettings, checkpoints: Path) -> dict[str, Any]:
+    """The settings in the words of any of TRL's trainers."""
     import torch
-    from trl import SFTConfig
 
-    return SFTConfig(
-        output_dir=str(checkpoints),
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, settings.steps // 20),
-        max_grad_norm=1.0,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        train_sampling_strategy="group_by_length",
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=_has_bfloat16() if settings.bfloat16 is None else settings.bfloat16,
-        gradient_checkpointing=False,
-        logging_steps=20,
-        save_steps=CHECKPOINT_EVERY,
-        save_total_limit=1,
-        report_to=[],
-        disable_tqdm=True,
-    )
+    return {
+        "output_dir": str(checkpoints),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": max(1, settings.steps // 20),
+        "max_grad_norm": 1.0,
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "max_length": None,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": _has_bfloat16() if settings.bfloat16 is None else settings.bfloat16,
+        "gradient_checkpointing": False,
+        "logging_steps": 20,
+        "save_steps": CHECKPOINT_EVERY,
+        "save_total_limit": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+    }
 
 
-def _collator(pad_token_id: int) -> Any:
+def collator(pad_token_id: int) -> Any:
     """Pad on the right and give positions instead of a mask.
 
     Causal attention never looks at padding behind it, and attention without a mask is a fifth faster on a CPU.

@@ -50,7 +50,7 @@ def test_training_that_was_cut_off_goes_on_as_if_it_never_stopped(
     fit(model, tokenizer, dataset, settings, tmp_path / "whole")
 
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 4)
-    make_collator, num_batches = train._collator, 0
+    make_collator, num_batches = train.collator, 0
 
     def dying(pad_token_id: int) -> Any:
         collate = make_collator(pad_token_id)
@@ -64,12 +64,12 @@ def test_training_that_was_cut_off_goes_on_as_if_it_never_stopped(
 
         return counted
 
-    monkeypatch.setattr(train, "_collator", dying)
+    monkeypatch.setattr(train, "collator", dying)
     model, _, _ = parts()
     with pytest.raises(RuntimeError, match="killed"):
         fit(model, tokenizer, dataset, settings, tmp_path / "cut")
     assert [path.name for path in (tmp_path / "cut/checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
-    monkeypatch.setattr(train, "_collator", make_collator)
+    monkeypatch.setattr(train, "collator", make_collator)
     model, _, _ = parts()
     fit(model, tokenizer, dataset, settings, tmp_path / "cut")
 
