@@ -25,6 +25,7 @@ from dreamgym.errors import ConfigError
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.loop import Iteration, Loop
+from dreamgym.training.offline import POLICY, TRAINER, lora, save_policy
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -56,7 +57,7 @@ def train(loop: Loop) -> None:
     trainer = GRPOTrainer(
         model=loop.policy.model,
         reward_funcs=[episode_return],
-        args=arguments(config, loop.folder / "checkpoints" / ".trl"),
+        args=arguments(config, loop.work),
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(config.run.num_tasks)]}),
         processing_class=loop.policy.tokenizer,
         rollout_func=session.roll_out,
@@ -64,7 +65,7 @@ def train(loop: Loop) -> None:
         peft_config=lora(config),
     )
     loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))
 
 
 def updates_per_iteration(config: TrainConfig) -> int:
@@ -116,14 +117,6 @@ def arguments(config: TrainConfig, folder: Path) -> "GRPOConfig":
     )
 
 
-def lora(config: TrainConfig) -> Any:
-    """Adapters on every linear layer; None trains all weights."""
-    from peft import LoraConfig
-
-    rank = config.policy.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM") if rank else None
-
-
 def episode_return(completions: list[str], episode_returns: list[float | None], **_: Any) -> list[float | None]:
     """The reward function: what the rollouts were paid."""
     return episode_returns
@@ -139,7 +132,7 @@ class _Session:
         self.is_over = False
         """No iteration is left."""
         self._path: Path | None = None
-        self._saving, self._began = 0, 0.0
+        self._began = 0.0
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
@@ -197,11 +190,11 @@ class _Session:
         assert self.collected is not None
         batch, self.collected = self.collected, None
         metrics: dict[str, float | None] = {ours: logs.get(theirs) for theirs, ours in LOGGED.items()}
-        metrics["num_updates"] = float(batch.iteration * updates_per_iteration(self._loop.config))
+        metrics["num_updates"] = float(updates_per_iteration(self._loop.config))
         metrics["seconds_update"] = time.perf_counter() - self._began
         with self._acting():
             self._loop.finish(batch.iteration, metrics, _advantages(batch, self._loop.config.run.group_size))
-        self._path, self._saving = self._loop.checkpoint_due(batch.iteration), batch.iteration
+        self._path = self._loop.checkpoint_due(batch.iteration)
         following = next(self._left, None)
         self.is_over = following is None
         self._next = following or self._next
@@ -210,9 +203,9 @@ class _Session:
     def keep(self, saved: Path) -> None:
         """Make what TRL saved the run's checkpoint."""
         if self._path is not None:
-            self._path.rmdir()
-            saved.replace(self._path)
-            self._loop.seal(self._path, self._saving)
+            saved.replace(self._path / TRAINER)
+            save_policy(self._loop.policy, self._loop.policy.model, self._path / POLICY)
+            self._loop.seal(self._path)
             self._path = None
 
 

@@ -6,7 +6,7 @@
         loop.finish(iteration, metrics, advantages)   measure real success, replay dreams, raise alarms, store
         if (path := loop.checkpoint_due(iteration)):
             ...                                       the method's own state
-            loop.seal(path, iteration)
+            loop.seal(path)
 
 A run that goes on from a checkpoint does what it would have done without the stop: tasks and sampling follow from the
 seed and the iteration alone, and what was stored after the checkpoint is rolled back.
@@ -104,6 +104,11 @@ class Loop:
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
 
     @property
+    def work(self) -> Path:
+        """For what a trainer writes before it is a checkpoint."""
+        return self.checkpoints / ".work"
+
+    @property
     def checkpoint(self) -> Path | None:
         """The checkpoint that the method goes on from."""
         return checkpoints.find(self.checkpoints).get(self.start)
@@ -146,7 +151,7 @@ class Loop:
 
         Args:
             iteration: That was collected and learned from; 0 is before the first update.
-            metrics: The method's own figures.
+            metrics: The method's own figures; `num_updates` of this iteration, which are added up here.
             advantages: One per rollout, where there is one.
         """
         collected, self._collected = self._collected, None
@@ -171,7 +176,8 @@ class Loop:
             evaluated = sum(len(trajectory.transitions) for trajectory in (*found, *replays))
             dream, real = figures.get("dream_success"), figures.get("real_same_tasks")
             figures["dream_minus_real"] = None if dream is None or real is None else dream - real
-        figures |= self._counts(collected, evaluated)
+        figures = self._counts(collected, evaluated) | figures
+        figures["num_updates"] = (self._last.get("num_updates") or 0) + (metrics.get("num_updates") or 0)
         figures |= {f"seconds_{part}": seconds for part, seconds in self.stopwatch.take().items()}
         figures["seconds"], self._began = time.perf_counter() - self._began, time.perf_counter()
         self._note_first(figures)
@@ -192,9 +198,9 @@ class Loop:
         due = iteration % self.config.checkpoints.every == 0 or self._is_last(iteration)
         return checkpoints.unfinished(self.checkpoints, iteration) if due else None
 
-    def seal(self, path: Path, iteration: int) -> None:
+    def seal(self, path: Path) -> None:
         """Make what the method wrote a checkpoint."""
-        sealed = checkpoints.seal(path, iteration, self.config.checkpoints.keep)
+        sealed, iteration = checkpoints.seal(path, self.config.checkpoints.keep)
         log.info("checkpoint %s", sealed.name)
         self._control.report(iteration, describe(iteration, self._last), sealed.name)
 

@@ -162,7 +162,6 @@ class _Iterations(TrainerCallback):
             self.current,
             {"loss": logs["loss"], "grad_norm": logs.get("grad_norm"), "entropy": logs.get("entropy"), **metrics}
             | {"num_updates": float(self._steps), "seconds_update": seconds, **self._known},
-            self._policy,
         )
         self._policy.model.train()
         self._folder = self._loop.checkpoint_due(self.current)
@@ -177,7 +176,7 @@ class _Iterations(TrainerCallback):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         shutil.move(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._folder / TRAINER)
-        _save_policy(self._policy, model, self._folder / POLICY)
+        save_policy(self._policy, model, self._folder / POLICY)
         self._loop.seal(self._folder)
         self._folder = None
         self._go_on(control)
@@ -188,7 +187,7 @@ class _Iterations(TrainerCallback):
         self._started = time.perf_counter()
 
 
-def _save_policy(policy: TransformersEngine, model: Any, folder: Path) -> None:
+def save_policy(policy: TransformersEngine, model: Any, folder: Path) -> None:
     """Write the policy whole. Adapters are merged in a copy: to take them out again would not give the same weights."""
     whole = copy.deepcopy(model).merge_and_unload() if isinstance(model, PeftModel) else policy.model
     whole.save_pretrained(folder)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.transformers_engine import TransformersEngine
-from dreamgym.errors import ConfigError
 from dreamgym.runs.config import TrainConfig
-from dreamgym.training import grpo
+from dreamgym.training import dpo, grpo, ppo, sft
 from dreamgym.training.loop import Control, Loop
-
-METHODS = {"grpo": grpo.train}
+from dreamgym.training.stored import stored_trajectories
+from dreamgym.types import Trajectory
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +26,27 @@ def train(config: TrainConfig, folder: Path, control: Control) -> None:
     Raises:
         DreamGymError: The reason, and what to do.
     """
-    method = METHODS.get(config.run.method)
-    if method is None:
-        raise ConfigError(f"no method {config.run.method!r}; choose from {sorted(METHODS)}")
     threads = config.run.threads or len(os.sched_getaffinity(0))
     policy = TransformersEngine(find_bundled(config.policy.model), num_threads=threads)
     loop = Loop(config, folder, control, policy)
+    log.info("%s from iteration %d, policy %s", config.run.method, max(loop.start, 0), policy.name)
     try:
-        log.info("%s from iteration %d, policy %s", config.run.method, max(loop.start, 0), policy.name)
-        method(loop)
+        match config.run.method:
+            case "grpo":
+                grpo.train(loop)
+            case "ppo":
+                ppo.train(policy, config, loop, loop.checkpoint)
+            case "sft":
+                sft.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
+            case "dpo":
+                dpo.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
     finally:
         loop.close()
+
+
+def _stored(config: TrainConfig, folder: Path) -> list[Trajectory]:
+    """What the workspace holds; of dreams also those that earlier runs have learned from."""
+    workspace = folder.parent.parent
+    runs = [path for path in sorted(folder.parent.glob("*/run.sqlite")) if path.parent != folder]
+    files = [workspace / "experience.sqlite", workspace / "lab.sqlite"]
+    return stored_trajectories(config, [*files, *runs] if config.run.world == "dream" else files)

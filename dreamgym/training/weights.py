@@ -58,7 +58,7 @@ class PolicyWeights:
             saved = type(self.model).from_pretrained(folder / "policy", dtype=self.model.dtype, local_files_only=True)
             self.model.load_state_dict(saved.state_dict())
             return
-        from peft import load_peft_weights, set_peft_model_state_dict  # noqa: PLC0415
+        from peft import load_peft_weights, set_peft_model_state_dict
 
         set_peft_model_state_dict(self._adapter, load_peft_weights(str(folder / "adapter"), device="cpu"))
 
@@ -69,7 +69,7 @@ def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def _add_lora(model: Any, rank: int, seed: int) -> Any:
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
+    from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

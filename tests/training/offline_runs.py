@@ -44,6 +44,8 @@ class Record:
 
     def __init__(self, folder: Path, last: int, first: int = 1, stop_in: int | None = None, every: int = 1) -> None:
         self.folder, self.first, self.last, self.stop_in, self.every = folder, first, last, stop_in, every
+        self.policy: TransformersEngine | None = None
+        """Asked in each `finish`, where it is set."""
         self.metrics: dict[int, Mapping[str, float | None]] = {}
         self.was_training: list[bool] = []
         self.logprobs: list[tuple[float, ...]] = []
@@ -54,8 +56,10 @@ class Record:
             if iteration == self.stop_in:
                 return
 
-    def finish(self, iteration: int, metrics: Mapping[str, float | None], policy: TransformersEngine) -> None:
+    def finish(self, iteration: int, metrics: Mapping[str, float | None]) -> None:
         self.metrics[iteration] = metrics
+        if (policy := self.policy) is None:
+            return
         self.was_training.append(policy.model.training)
         session = policy.open(1)
         session.extend(["<task>put a hot egg in sinkbasin.</task><think>"])

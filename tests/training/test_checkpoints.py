@@ -8,7 +8,7 @@ from dreamgym.training import checkpoints
 def write(folder: Path, iteration: int, keep: int = 2) -> None:
     path = checkpoints.unfinished(folder, iteration)
     (path / "state").write_text(str(iteration))
-    checkpoints.seal(path, iteration, keep)
+    assert checkpoints.seal(path, keep) == (folder / f"step-{iteration}", iteration)
 
 
 def test_the_newest_stay_in_order_of_their_iterations(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def test_resuming_equals_no_interruption(tmp_path: Path, lora_rank: int) -> None
 
 def test_the_policy_comes_to_prefer_what_solved_the_task(tmp_path: Path) -> None:
     loop = Record(tmp_path, last=3, every=3)
-    train(settings(iterations=3, steps=6), tiny_policy(tmp_path / "model"), EPISODES, loop, tmp_path / "work")
+    loop.policy = tiny_policy(tmp_path / "model")
+    train(settings(iterations=3, steps=6), loop.policy, EPISODES, loop, tmp_path / "work")
     losses = [each["loss"] or 0.0 for each in loop.metrics.values()]
     assert losses[2] < losses[0] < math.log(2) + 0.01
     last = loop.metrics[3]

@@ -77,6 +77,7 @@ def test_the_optimiser_section_reaches_the_trainer(tmp_path: Path) -> None:
 
 def test_every_iteration_is_told_and_the_loss_falls(tmp_path: Path) -> None:
     policy, loop = tiny_policy(tmp_path / "model"), Record(tmp_path, last=4, every=2)
+    loop.policy = policy
     train(settings(steps=10), policy, EPISODES, loop, tmp_path / "work")
     assert list(loop.metrics) == [1, 2, 3, 4]
     losses = [each["loss"] or 0.0 for each in loop.metrics.values()]
