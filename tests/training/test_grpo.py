@@ -1,0 +1,175 @@
+"""GRPO: TRL is told the truth about rollouts, computes Eq. 3, resumes as if it had never stopped, learns a corridor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.environments.batch import RealBatch
+from dreamgym.errors import ConfigError
+from dreamgym.runs.config import OptimiserConfig, RunConfig, TrainConfig, TrustConfig
+from dreamgym.training import grpo
+from dreamgym.training.loop import Iteration
+from dreamgym.training.offline import POLICY
+from dreamgym.training.rollout import Rollout, Sampling, roll_out
+from dreamgym.types import Failure
+from tests.training.corridor import MAX_STEPS, PROVENANCE, Corridor, make_tasks, play, rewards, success
+
+CONFIG = TrainConfig(
+    RunConfig(world="real", iterations=4, num_tasks=2, group_size=4, threads=1),
+    optimiser=OptimiserConfig(learning_rate=1e-3, batch_size=4, epochs=2),
+    trust=TrustConfig(kl=0.01),
+)
+
+
+class GroupsLoop:
+    """A loop over the corridor, a group for each door; keeps what it is told."""
+
+    def __init__(
+        self, policy: TransformersEngine, folder: Path, config: TrainConfig = CONFIG, start: int = 0, last: int = 0
+    ) -> None:
+        self.policy, self.folder, self.config, self.start = policy, folder, config, start
+        self.last = last or config.run.iterations
+        self.work = folder / "work"
+        self.checkpoint = folder / f"step-{start}" if start else None
+        self.metrics: list[Mapping[str, float | None]] = []
+        self.advantages: list[Sequence[float | None]] = []
+        self.batches: list[Iteration] = []
+
+    def iterations(self) -> Iterator[int]:
+        yield from range(self.start + 1, self.last + 1)
+
+    def collect(self, iteration: int) -> Iteration:
+        run = self.config.run
+        tasks = [task for task in make_tasks(run.num_tasks) for _ in range(run.group_size)]
+        corridors = RealBatch([Corridor() for _ in tasks])
+        rollouts = roll_out(self.policy, "real", corridors, tasks, Sampling(1.0, iteration, MAX_STEPS), PROVENANCE)
+        self.batches.append(Iteration(iteration, "real", rollouts, [rewards(rollout) for rollout in rollouts]))
+        return self.batches[-1]
+
+    def finish(
+        self, iteration: int, metrics: Mapping[str, float | None], advantages: Sequence[float | None] = ()
+    ) -> None:
+        assert not self.policy.model.training, "the policy is measured as it acts"
+        play(self.policy, 2, 0)
+        self.metrics.append(metrics)
+        self.advantages.append(advantages)
+
+    def checkpoint_due(self, iteration: int) -> Path:
+        path = self.folder / f"step-{iteration}"
+        path.mkdir(parents=True)
+        return path
+
+    def seal(self, path: Path) -> None:
+        assert (path / POLICY / "model.safetensors").exists()
+
+
+def weights(policy: TransformersEngine) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in policy.model.state_dict().items()}
+
+
+def engine(folder: Path) -> TransformersEngine:
+    return TransformersEngine(folder, device="cpu", num_threads=1)
+
+
+class Trainer:
+    """Stands for TRL's trainer where only its place is needed."""
+
+
+def told(loop: GroupsLoop) -> dict[str, list[Any]]:
+    return grpo._Session(loop, iter(()), 1).roll_out(["0"] * 8, Trainer())  # type: ignore[arg-type]
+
+
+def test_trl_is_told_every_token_once_and_which_are_the_policys(corridor_policy: Path, tmp_path: Path) -> None:
+    loop = GroupsLoop(engine(corridor_policy), tmp_path)
+    output = told(loop)
+    rollouts = loop.batches[0].rollouts
+    for row, rollout in enumerate(rollouts):
+        assert tuple(output["prompt_ids"][row] + output["completion_ids"][row]) == rollout.token_ids
+        assert [bool(mine) for mine in output["env_mask"][row]] == list(rollout.mask[1:])
+        assert tuple(output["logprobs"][row]) == rollout.logprobs[1:]
+    assert output["episode_returns"] == [rollout.trajectory.total_reward for rollout in rollouts]
+
+
+def test_a_rollout_that_never_began_has_no_return_and_no_token_of_its_own(
+    corridor_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = GroupsLoop(engine(corridor_policy), tmp_path)
+    batch = loop.collect(1)
+    lost = replace(batch.rollouts[0].trajectory, transitions=(), failure=Failure(None, "no such game"))
+    rollouts = [Rollout(lost, (), (), ()), *batch.rollouts[1:]]
+    broken = replace(batch, rollouts=rollouts, rewards=[None, *batch.rewards[1:]])
+    monkeypatch.setattr(loop, "collect", lambda iteration: broken)
+    output = told(loop)
+    assert output["episode_returns"][0] is None
+    assert sum(output["env_mask"][0]) == 0 and output["prompt_ids"][0] and output["completion_ids"][0]
+
+
+def test_one_update_is_the_one_of_the_formulas(corridor_policy: Path, tmp_path: Path) -> None:
+    """Contract with TRL: one batch, one epoch, no KL. The step is AdamW's on the mean of -A over its tokens."""
+    config = replace(
+        CONFIG,
+        run=replace(CONFIG.run, iterations=1),
+        optimiser=OptimiserConfig(learning_rate=1e-3, batch_size=8, epochs=1),
+        trust=TrustConfig(kl=0.0),
+    )
+    policy = engine(corridor_policy)
+    loop = GroupsLoop(policy, tmp_path, config)
+    grpo.train(loop)  # type: ignore[arg-type]
+    batch, mine = loop.batches[0], engine(corridor_policy).model
+    returns = torch.tensor([sum(paid or ()) for paid in batch.rewards]).view(2, 4)
+    assert returns.std(1).min() > 0, "both groups must teach something for this test to say anything"
+    advantages = ((returns - returns.mean(1, keepdim=True)) / (returns.std(1, keepdim=True) + 1e-4)).flatten()
+    terms = []
+    for rollout, advantage in zip(batch.rollouts, advantages, strict=True):
+        logits = mine(input_ids=torch.tensor([rollout.token_ids])).logits[0, :-1]
+        picked = logits.log_softmax(-1).gather(-1, torch.tensor(rollout.token_ids[1:])[:, None])[:, 0]
+        own = picked[torch.tensor(rollout.mask[1:])]
+        assert torch.allclose(own, torch.tensor(rollout.logprobs)[torch.tensor(rollout.mask)], atol=1e-4), "as sampled"
+        terms.append(-(own - own.detach()).exp() * advantage)
+    torch.cat(terms).mean().backward()
+    torch.nn.utils.clip_grad_norm_(mine.parameters(), 1.0)
+    torch.optim.AdamW(mine.parameters(), lr=1e-3, weight_decay=0.0).step()
+    for (name, one), other in zip(policy.model.named_parameters(), mine.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=2e-5), name
+    assert loop.metrics[0]["num_updates"] == 1 and loop.metrics[0]["entropy"] is not None
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.05])
+def test_resuming_equals_no_interruption(corridor_policy: Path, tmp_path: Path, kl: float) -> None:
+    config = replace(CONFIG, trust=TrustConfig(kl=kl))
+    whole = GroupsLoop(engine(corridor_policy), tmp_path / "whole", config)
+    grpo.train(whole)  # type: ignore[arg-type]
+    grpo.train(GroupsLoop(engine(corridor_policy), tmp_path / "parts", config, last=2))  # type: ignore[arg-type]
+    rest = GroupsLoop(engine(corridor_policy), tmp_path / "parts", config, start=2)
+    grpo.train(rest)  # type: ignore[arg-type]
+    assert [len(loop.metrics) for loop in (whole, rest)] == [4, 2]
+    before, after = weights(engine(corridor_policy)), weights(whole.policy)
+    assert not all(before[name].equal(after[name]) for name in before), "something was learned"
+    assert all(after[name].equal(value) for name, value in weights(rest.policy).items())
+    assert whole.metrics[3]["kl"] == rest.metrics[1]["kl"]
+
+
+def test_batches_that_rollouts_do_not_fill_are_refused() -> None:
+    config = replace(CONFIG, optimiser=OptimiserConfig(batch_size=3))
+    with pytest.raises(ConfigError, match="batch_size=3 does not divide"):
+        grpo.updates_per_iteration(config)
+    assert grpo.updates_per_iteration(CONFIG) == 4
+
+
+@pytest.mark.slow
+def test_grpo_raises_the_return_in_the_corridor(corridor_policy: Path, tmp_path: Path) -> None:
+    config = TrainConfig(
+        RunConfig(world="real", iterations=25, num_tasks=8, group_size=8, threads=1),
+        optimiser=OptimiserConfig(learning_rate=2e-3, batch_size=16, epochs=2),
+        trust=TrustConfig(kl=0.0),
+    )
+    policy = engine(corridor_policy)
+    before = success(play(policy, 400, 7))
+    grpo.train(GroupsLoop(policy, tmp_path, config))  # type: ignore[arg-type]
+    after = success(play(policy, 400, 7))
+    assert after > before + 0.2 and after > 0.9, f"{before} to {after}"

@@ -1,0 +1,160 @@
+"""A run of the bundled models, small: what it stores, what it counts, where it stops, and that it goes on exactly."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamgym.config import ROOT, ExperienceModelConfig
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.runs.config import (
+    CheckpointConfig,
+    EvaluationConfig,
+    OptimiserConfig,
+    PolicyConfig,
+    RealConfig,
+    RunConfig,
+    TrainConfig,
+)
+from dreamgym.runs.store import IterationRow, RunReader
+from dreamgym.training.loop import Iteration, Loop, _figures
+from dreamgym.training.rewards import rewards
+from dreamgym.training.rollout import Rollout
+from dreamgym.training.train import train
+from dreamgym.types import Failure, Trajectory
+from tests.experience_model.kitchen import solved
+
+SMALL = TrainConfig(
+    RunConfig(iterations=2, num_tasks=2, group_size=2, threads=1),
+    PolicyConfig(max_steps=4, reward="dense"),
+    OptimiserConfig(batch_size=2, epochs=1),
+    ExperienceModelConfig(temperature=1.0, reasoning=False),
+    evaluation=EvaluationConfig(every=2, num_tasks=2, num_replayed=2),
+    checkpoints=CheckpointConfig(every=1),
+)
+
+
+class Control:
+    """Asks for a stop after some iteration, and keeps what is reported."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after, self.reports = stop_after, [(-1, "", "")]
+
+    def should_stop(self) -> bool:
+        return self.stop_after is not None and self.reports[-1][0] >= self.stop_after
+
+    def report(self, iteration: int, message: str, checkpoint: str | None) -> None:
+        self.reports.append((iteration, message, checkpoint or ""))
+
+
+def timeless(rows: list[IterationRow]) -> list[Mapping[str, float | None]]:
+    return [{name: value for name, value in row.metrics.items() if "seconds" not in name} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace's runs: "whole" ran through, "parts" was stopped after the first iteration and resumed."""
+    pytest.importorskip("alfworld")
+    workspace = tmp_path_factory.mktemp("workspace")
+    shutil.copy(ROOT / "assets/demo/experience.sqlite", workspace)
+    folder = workspace / "runs"
+    for name in ("whole", "parts"):
+        (folder / name).mkdir(parents=True)
+    train(SMALL, folder / "whole", Control())
+    train(SMALL, folder / "parts", Control(stop_after=1))
+    assert [path.name for path in (folder / "parts/checkpoints").glob("step-*")] == ["step-1"]
+    train(SMALL, folder / "parts", Control())
+    return folder
+
+
+def test_a_run_stores_every_iteration_with_real_success_beside_the_dreams(runs: Path) -> None:
+    first, second, last = RunReader(runs / "whole/run.sqlite").iterations()
+    assert first.metrics["real_success"] is not None and "dream_success" not in first.metrics
+    assert second.metrics["dream_success"] is not None and "real_success" not in second.metrics
+    for name in (
+        "dream_success",
+        "real_success",
+        "real_greedy",
+        "real_same_tasks",
+        "dream_minus_real",
+        "kl",
+        "entropy",
+    ):
+        assert last.metrics[name] is not None, name
+    assert (last.metrics["num_updates"], second.metrics["num_updates"]) == (4, 2)
+    for part in ("policy", "model", "retrieval", "update", "evaluation"):
+        assert (last.metrics[f"seconds_{part}"] or 0) > 0, part
+
+
+def test_a_dream_run_uses_no_online_transition_and_counts_those_that_measure(runs: Path) -> None:
+    rows = RunReader(runs / "whole/run.sqlite")
+    last = rows.iterations()[-1].metrics
+    assert last["online_transitions"] == 0 and (last["real_transitions"] or 0) > 70_000
+    measured = [row for row in rows.rollouts() if row.purpose != "train"]
+    assert last["evaluation_transitions"] == sum(row.num_transitions for row in measured)
+    assert {row.purpose for row in rows.rollouts(1)} == {"train"} and len(rows.rollouts(1)) == 4
+
+
+def test_rollouts_can_be_read_as_any_trajectory(runs: Path) -> None:
+    reader = ExperienceReader([runs / "whole/run.sqlite"])
+    for row in RunReader(runs / "whole/run.sqlite").rollouts(1):
+        trajectory = reader.trajectory(row.trajectory_id)
+        assert trajectory.world == "dream" and trajectory.provenance.run == "whole"
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(runs: Path) -> None:
+    whole, parts = (RunReader(runs / name / "run.sqlite") for name in ("whole", "parts"))
+    assert timeless(whole.iterations()) == timeless(parts.iterations())
+    names = ("model.safetensors", "config.json")
+    for name in names:
+        one, two = (runs / run / "checkpoints/step-2/policy" / name for run in ("whole", "parts"))
+        assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_rows_later_than_the_checkpoint_are_rolled_back(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "whole", tmp_path / "runs/late")
+    shutil.rmtree(tmp_path / "runs/late/checkpoints/step-2")
+    from dreamgym.engines.transformers_engine import TransformersEngine
+
+    policy = TransformersEngine(ROOT / "assets/models/nano-policy", device="cpu")
+    loop = Loop(SMALL, tmp_path / "runs/late", Control(), policy)
+    assert loop.start == 1 and [*loop.iterations()] == [2]
+    assert [row.iteration for row in RunReader(tmp_path / "runs/late/run.sqlite").iterations()] == [0, 1]
+    loop.close()
+
+
+def test_real_data_is_never_used_beyond_its_budget(tmp_path: Path) -> None:
+    """2 tasks x 2 rollouts x 4 steps are at most 16 transitions an iteration: 40 allow two of them."""
+    pytest.importorskip("alfworld")
+    real = RealConfig(max_transitions=40)
+    config = replace(SMALL, run=replace(SMALL.run, world="real", iterations=5), real=real)
+    folder = tmp_path / "runs/real"
+    folder.mkdir(parents=True)
+    train(replace(config, evaluation=replace(config.evaluation, every=100)), folder, Control())
+    rows = RunReader(folder / "run.sqlite").iterations()
+    online = [row.metrics["online_transitions"] for row in rows]
+    assert len(rows) in (3, 4) and max(value or 0 for value in online) <= 40
+    assert rows[-1].metrics["online_success"] is not None and rows[-1].metrics["dream_success"] is None
+    assert f"step-{rows[-1].iteration}" in [path.name for path in (folder / "checkpoints").iterdir()]
+
+
+def rollout(trajectory: Trajectory) -> Rollout:
+    return Rollout(trajectory, (1, 2, 3), (False, True, True), (0.0, -1.0, -1.0))
+
+
+def test_a_failed_rollout_counts_as_failed_alone() -> None:
+    won, broken = solved(), replace(solved(1), failure=Failure("look", "the model wrote no state"))
+    lost = replace(won, transitions=won.transitions[:-1])
+    paid = [rewards(trajectory, PolicyConfig()) for trajectory in (won, lost, broken, broken)]
+    assert paid[0] == (0, 0, 0, 0, 0, 0, 1) and paid[2] is None
+    figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid), 2)
+    assert figures["dream_success"] == 0.5 and figures["reward"] == 0.5 and figures["failed_share"] == 0.5
+    assert figures["zero_variance"] == 0.5, "the second group has no return at all"
+    assert figures["online_success"] is None
+
+
+def test_dense_rewards_pay_half_for_progress_and_penalties_for_what_is_refused() -> None:
+    dense = rewards(solved(), PolicyConfig(reward="dense", invalid_penalty=0.1))
+    assert dense == pytest.approx((0, -0.1, 1 / 6, 0, 1 / 6, 0, 1 / 6 + 0.5))
