@@ -1,7 +1,7 @@
-"""A corridor with a door at each end, and a tiny policy that walks in it at random: what GRPO and PPO have to solve.
+"""A corridor with a door at each end, and a tiny policy with a weak sense of direction: what GRPO and PPO have to solve.
 
-    task    "leave by the right door", "leave by the left door"
-    state   "cell 3 of 5"; "right" in cell 5 goes through the right door
+    task    "leave by the blue door" at the right end, "leave by the red door" at the left end
+    state   "cell 3 of 5"; "right" in cell 5 goes through the blue door
     reward  1 through the door that was asked for, 0 through the other; an episode ends behind any door
 
 Everything goes through `roll_out` and `RealBatch`, as real environments do.
@@ -27,6 +27,12 @@ MAX_STEPS = 8
 SHAPE = nano.NanoShape(hidden=32, layers=2, heads=2, key_value_heads=1, feed_forward=64)
 PROVENANCE = Provenance("corridor policy", 0, "test")
 ACTIONS = ("left", "right")
+SPREAD = 5.0
+"""Of the first weights: nano's are so small at this width that attention would stay blind for hundreds of steps."""
+SENSE = 0.65
+"""How often a step of the warm start's episodes leads to the door that is asked for."""
+DOORS = {"left": "red", "right": "blue"}
+"""By the action that leads there. Colours, so that a task shares no word with the actions that stand in an episode."""
 
 
 class Corridor:
@@ -47,7 +53,7 @@ class Corridor:
         self._cell += {"left": -1, "right": 1}.get(action, 0)
         if 1 <= self._cell <= NUM_CELLS:
             return Transition(before, action, told(self._cell), 0.0, False)
-        won = self._task.payload["door"] == action
+        won = self._task.payload["door"] == DOORS[action]
         self._task = None
         return Transition(before, action, "outside", float(won), True, success=won)
 
@@ -64,7 +70,7 @@ def told(cell: int) -> str:
 
 def make_tasks(num: int) -> list[Task]:
     """Both doors in turn."""
-    doors = [ACTIONS[index % 2] for index in range(num)]
+    doors = [DOORS[ACTIONS[index % 2]] for index in range(num)]
     first = told(NUM_CELLS // 2 + 1)
     return [
         Task(
@@ -87,11 +93,13 @@ def reply(action: str) -> str:
 
 
 def wander(task: Task, rng: random.Random) -> list[tuple[str, bool]]:
-    """One episode of random steps: (text, did the policy write it) in turn."""
+    """One episode of half random steps: (text, did the policy write it) in turn."""
+    there = next(action for action, door in DOORS.items() if door == task.payload["door"])
+    away = next(action for action in ACTIONS if action != there)
     corridor = Corridor()
     pieces = [(start_text(task, corridor.reset(task)), False)]
     for _ in range(MAX_STEPS):
-        action = rng.choice(ACTIONS)
+        action = there if rng.random() < SENSE else away
         step = corridor.step(action)
         pieces += [("<think>", False), (reply(action), True), (f"<state>{step.next_state}</state>", False)]
         if step.terminated:
@@ -99,13 +107,16 @@ def wander(task: Task, rng: random.Random) -> list[tuple[str, bool]]:
     return pieces
 
 
-def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 120) -> None:
-    """Train a policy that writes well-formed actions, each as likely as the other, and save it."""
+def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 250) -> None:
+    """Train a policy that writes well-formed actions, a little more often the better one, and save it."""
     rng = random.Random(seed)
-    episodes = [wander(task, rng) for task in make_tasks(64)]
+    episodes = [wander(task, rng) for task in make_tasks(256)]
     tokenizer = nano.build_tokenizer(["".join(text for text, _ in each) for each in episodes], 1, 10**6)
     model = nano.build_model(tokenizer, SHAPE, seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    with torch.no_grad():
+        for matrix in (value for value in model.parameters() if value.dim() == 2):
+            matrix.mul_(SPREAD)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
     for _ in range(num_steps):
         ids, labels = [], []
         for episode in rng.sample(episodes, 16):
@@ -121,10 +132,12 @@ def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 120) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def play(policy: TransformersEngine, num: int, seed: int, temperature: float = 1.0) -> list[Rollout]:
+def play(
+    policy: TransformersEngine, num: int, seed: int, temperature: float = 1.0, max_steps: int = MAX_STEPS
+) -> list[Rollout]:
     """`num` episodes, half of them for each door."""
     corridors = RealBatch([Corridor() for _ in range(num)])
-    sampling = Sampling(temperature, seed, MAX_STEPS)
+    sampling = Sampling(temperature, seed, max_steps)
     return roll_out(policy, "real", corridors, make_tasks(num), sampling, PROVENANCE)
 
 
@@ -150,9 +163,10 @@ class CorridorLoop:
         folder: Path,
         first: int = 0,
         checkpoint_every: int = 10**6,
+        seed: int = 0,
     ) -> None:
         self._policy, self._range, self._num_rollouts = policy, range(first, num_iterations), num_rollouts
-        self._folder, self._every = folder, checkpoint_every
+        self._folder, self._every, self._seed = folder, checkpoint_every, seed
         self.metrics: list[dict[str, float | None]] = []
         self.sealed: list[Path] = []
 
@@ -160,7 +174,7 @@ class CorridorLoop:
         yield from self._range
 
     def collect(self, iteration: int) -> Iteration:
-        rollouts = play(self._policy, self._num_rollouts, iteration)
+        rollouts = play(self._policy, self._num_rollouts, 1000 * self._seed + iteration)
         return Iteration(rollouts, [rewards(rollout) for rollout in rollouts])
 
     def finish(self, iteration: int, metrics: dict[str, float | None]) -> None:
