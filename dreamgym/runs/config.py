@@ -5,6 +5,7 @@
     [optimiser]         GRPO's and PPO's updates, and SFT's and DPO's
     [experience_model]  who dreams
     [trust]             what is done against exploiting the dream
+    [curriculum]        which tasks are practised
     [real]              real transitions that training may use (S2R)
     [evaluation]        how real success is measured along the way
     [checkpoints]       when state is saved
@@ -164,6 +165,19 @@ class TrustConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CurriculumConfig:
+    """Which tasks are practised."""
+
+    num_seed_tasks: int = 240
+    """Train tasks that iterations draw from; their games are made on first use, some hundred a minute."""
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_types(self)
+        check_range("num_seed_tasks", self.num_seed_tasks, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
 class RealConfig:
     """Real transitions that training itself may use; evaluation is counted apart."""
 
@@ -227,6 +241,7 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     experience_model: ExperienceModelConfig = field(default_factory=lambda: ExperienceModelConfig(temperature=1.0))
     trust: TrustConfig = field(default_factory=TrustConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     real: RealConfig = field(default_factory=RealConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)

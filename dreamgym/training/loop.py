@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dreamgym.environments import environment_module
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 NUM_SLOTS = 64
 """Episodes played at once."""
-NUM_SEED_TASKS = 720
-"""Train tasks that iterations draw from: those whose episodes the bundled models have seen."""
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,12 @@ class Loop:
         self._is_stopping = False
         self._began = time.perf_counter()
         module = environment_module(config.run.environment)
-        self._tasks = module.load_tasks("train", NUM_SEED_TASKS, 0, config.run.size)
+        if config.run.num_tasks > config.curriculum.num_seed_tasks:
+            raise ConfigError(
+                f"run.num_tasks={config.run.num_tasks} tasks an iteration cannot be drawn from "
+                f"curriculum.num_seed_tasks={config.curriculum.num_seed_tasks}; raise that, or lower the first"
+            )
+        self._tasks = module.load_tasks("train", config.curriculum.num_seed_tasks, 0, config.run.size)
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
 
     @property

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from dreamgym.config import ROOT, ExperienceModelConfig
+from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.runs.config import (
     CheckpointConfig,
+    CurriculumConfig,
     EvaluationConfig,
     OptimiserConfig,
     PolicyConfig,
@@ -31,6 +33,7 @@ SMALL = TrainConfig(
     PolicyConfig(max_steps=4, reward="dense"),
     OptimiserConfig(batch_size=2, epochs=1),
     ExperienceModelConfig(temperature=1.0, reasoning=False),
+    curriculum=CurriculumConfig(num_seed_tasks=4),
     evaluation=EvaluationConfig(every=2, num_tasks=2, num_replayed=2),
     checkpoints=CheckpointConfig(every=1),
 )
@@ -54,9 +57,8 @@ def timeless(rows: list[IterationRow]) -> list[Mapping[str, float | None]]:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, alfworld_games: Path) -> Path:
     """A workspace's runs: "whole" ran through, "parts" was stopped after the first iteration and resumed."""
-    pytest.importorskip("alfworld")
     workspace = tmp_path_factory.mktemp("workspace")
     shutil.copy(ROOT / "assets/demo/experience.sqlite", workspace)
     folder = workspace / "runs"
@@ -125,9 +127,9 @@ def test_rows_later_than_the_checkpoint_are_rolled_back(runs: Path, tmp_path: Pa
     loop.close()
 
 
+@pytest.mark.usefixtures("alfworld_games")
 def test_real_data_is_never_used_beyond_its_budget(tmp_path: Path) -> None:
     """2 tasks x 2 rollouts x 4 steps are at most 16 transitions an iteration: 40 allow two of them."""
-    pytest.importorskip("alfworld")
     real = RealConfig(max_transitions=40)
     config = replace(SMALL, run=replace(SMALL.run, world="real", iterations=5), real=real)
     folder = tmp_path / "runs/real"
@@ -158,3 +160,9 @@ def test_a_failed_rollout_counts_as_failed_alone() -> None:
 def test_dense_rewards_pay_half_for_progress_and_penalties_for_what_is_refused() -> None:
     dense = rewards(solved(), PolicyConfig(reward="dense", invalid_penalty=0.1))
     assert dense == pytest.approx((0, -0.1, 1 / 6, 0, 1 / 6, 0, 1 / 6 + 0.5))
+
+
+def test_more_tasks_than_there_are_seeds_are_refused(runs: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, run=replace(SMALL.run, num_tasks=8))
+    with pytest.raises(ConfigError, match="num_seed_tasks=4"):
+        train(config, tmp_path, Control())
