@@ -10,6 +10,8 @@ Metrics = Mapping[str, float | None]
 
 SHORT_REPLY, LONG_REPLY = 0.5, 2.0
 """Bounds of the reply's length against that of the first iteration."""
+MAX_FAILED = 0.25
+"""Share of rollouts without a return."""
 LOW_ENTROPY = 0.1
 """Share of the first iteration's entropy."""
 
@@ -44,6 +46,13 @@ _RULES = (
         lambda value, trust, _: value < trust.min_valid_share,
         "Only {value:.0%} of the actions are accepted. Likely cause: the policy repeats what is refused, or its "
         "commands lose their form. Set policy.invalid_penalty, or lower optimiser.learning_rate.",
+    ),
+    _Rule(
+        "failed rollouts",
+        "failed_share",
+        lambda value, *_: value > MAX_FAILED,
+        "{value:.0%} of the rollouts failed and are left out, so nothing pulls the policy back. Likely cause: it no "
+        "longer writes an action, or the experience model's replies are malformed. Raise trust.kl.",
     ),
     _Rule(
         "zero variance",

@@ -228,11 +228,14 @@ class Learner:
         return values
 
     def _batches(self, lessons: Sequence[Lesson], epoch: int) -> list[Sequence[Lesson]]:
-        """Neighbours in length together, in an order that only the seed, the iteration and the epoch decide."""
+        """Drawn anew for each epoch, by nothing but the seed, the iteration and the epoch.
+
+        Not by length: where short episodes are the good ones, all of a batch's advantages would have one sign.
+        """
         size = self._settings.batch_size
-        batches = [lessons[first : first + size] for first in range(0, len(lessons), size)]
-        random.Random(f"{self._config.run.seed}/{self._num_done}/{epoch}").shuffle(batches)
-        return batches
+        rng = random.Random(f"{self._config.run.seed}/{self._num_done}/{epoch}")
+        drawn = rng.sample(lessons, len(lessons))
+        return [drawn[first : first + size] for first in range(0, len(drawn), size)]
 
     def _value_loss(self, batch: Sequence[Lesson]) -> torch.Tensor:
         """Half the squared error, mean over the batch's steps."""

@@ -1,4 +1,4 @@
-"""A corridor with a door at each end, and a tiny policy with little sense of direction, for GRPO and PPO to solve.
+"""A corridor with a door at each end, and a tiny policy with a weak sense of direction: GRPO and PPO have to solve it.
 
     task    "leave by the blue door" at the right end, "leave by the red door" at the left end
     state   "cell 3 of 5"; "right" in cell 5 goes through the blue door

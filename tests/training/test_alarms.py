@@ -12,6 +12,7 @@ FINE = {
     "zero_variance": 0.5,
     "reply_tokens": 20.0,
     "entropy": 0.5,
+    "failed_share": 0.1,
 }
 CHECKPOINTS = {5: "step-5", 10: "step-10"}
 
@@ -30,6 +31,7 @@ def kinds(**changed: float) -> list[str]:
         ({"reply_tokens": 9.0}, "reply length"),
         ({"reply_tokens": 41.0}, "reply length"),
         ({"entropy": 0.04}, "entropy"),
+        ({"failed_share": 0.3}, "failed rollouts"),
     ],
 )
 def test_one_bad_figure_rings_one_alarm(changed: dict[str, float], kind: str) -> None:

@@ -124,10 +124,9 @@ def test_one_update_is_what_the_formulas_say(corridor_policy: Path) -> None:
             turn += not one.mask[i - 1]
             a = (each[turn] - mean) / std
             ratio = (chances[i - 1, one.token_ids[i]] - one.logprobs[i]).exp()
-            bound = min(max(ratio.item(), 1 - clip), 1 + clip) * a
-            free = ratio * a
-            num_stopped += bound < free.item()
-            terms.append(-(free if free.item() <= bound else torch.tensor(bound)))
+            stopped = ratio.item() > 1 + clip if a > 0 else ratio.item() < 1 - clip
+            num_stopped += stopped
+            terms.append(torch.tensor(-a * (1 + clip if a > 0 else 1 - clip)) if stopped else -ratio * a)
             gap = old_chances[i - 1, one.token_ids[i]] - chances[i - 1, one.token_ids[i]]
             distances.append(gap.exp() - gap - 1)
             entropies.append(-(chances[i - 1].exp() * chances[i - 1]).sum().item())
