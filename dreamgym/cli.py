@@ -16,6 +16,7 @@ from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.results import publish, publish_run
+from dreamgym.runs import commands as runs
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     _add_collect(commands)
+    runs.add(commands)
     _add_evaluate(commands)
     _add_studies(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")

@@ -1,0 +1,211 @@
+"""What a run will do and cost, said before it starts: time, memory, real data.
+
+Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. Real transitions are
+upper bounds: episodes that end early use fewer.
+"""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamgym.config import ROOT
+from dreamgym.runs.config import TrainConfig, changes
+
+DREAM_STEP_SECONDS = 0.026
+"""A dreamed step with two demonstrations, in batches: assets/results/experience-model-alfworld.json."""
+POLICY_STEP_SECONDS = 0.026
+"""A thought and an action of the policy, in batches. Not measured by itself: its shape is the experience model's, and
+its replies are not longer."""
+REAL_STEP_SECONDS = 0.0019
+"""A step of a small real game: assets/results/alfworld-speed.json."""
+REAL_RESET_SECONDS = 0.14
+"""The start of a small real game: the same file."""
+UPDATE_TOKEN_SECONDS = 0.00026
+"""Reading a token forwards and backwards: 318.8 s for 1,216,547 tokens in assets/models/nano-policy/recipe.json."""
+FORWARD_SHARE = 1 / 3
+"""Of that, for the forward pass alone: the rule that a backward pass costs two."""
+STEP_TOKENS = 60
+"""The policy's sequence grows by so many with a step: 65,395 in the 1,081 steps of the demo's expert episodes."""
+EPISODE_TOKENS = 845
+"""A stored expert episode: 1,216,547 tokens in 1,440 of them in assets/models/nano-policy/recipe.json."""
+BASE_MB = 435
+"""Python, torch, transformers, both models and the demo's retriever: resident memory once loaded."""
+CACHE_TOKEN_BYTES = 5 * 2 * 2 * 48 * 4
+"""nano keeps of a token: layers, keys and values, key-value heads, dimensions, bytes."""
+ACTIVATION_TOKEN_BYTES = 5 * (8 * 192 + 3 * 512) * 4 + 3 * 837 * 4
+"""An update keeps of a token: for each layer about eight vectors of the hidden and three of the inner size, and the
+logits three times over."""
+NANO_PARAMETERS = 2_190_336
+BUNDLED = {
+    "nano": "nano-experience-model",
+    "nano-policy": "nano-policy",
+    "nano-experience-model": "nano-experience-model",
+}
+"""Folders below assets/models by the names that a config may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it starts."""
+
+    config: TrainConfig
+    """With all defaults filled in."""
+    command: str
+    """Starts the same run from a shell."""
+    minutes: float | None
+    """Estimate; None: the models are not the bundled ones."""
+    memory_mb: int | None
+    """Estimate, of the run's process; None: as above."""
+    offline_transitions: int | None
+    """Real ones that the models were trained on before; None: a model does not say."""
+    real_transitions: int
+    """Real ones that training may use in the run itself, at most."""
+    evaluation_transitions: int
+    """Real ones that only measure, at most."""
+    notes: tuple[str, ...]
+    """Sentences about what the figures leave out."""
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Say what a run will do and cost; loads no model and writes nothing."""
+    bundled = all(name in BUNDLED for name in models(config))
+    return Plan(
+        config=config,
+        command=command(config),
+        minutes=round(_seconds(config) / 60, 1) if bundled else None,
+        memory_mb=_memory_mb(config) if bundled else None,
+        offline_transitions=offline_transitions(config),
+        real_transitions=_online_transitions(config),
+        evaluation_transitions=_evaluation_transitions(config),
+        notes=tuple(_notes(config, bundled)),
+    )
+
+
+def command(config: TrainConfig) -> str:
+    """Write the shell command that starts a run of these settings."""
+    words = ["dreamgym", "train"]
+    for change in changes(config):
+        words += ["--set", change]
+    return shlex.join(words)
+
+
+def models(config: TrainConfig) -> tuple[str, ...]:
+    """Name the models that a run starts from: the policy, and where it dreams the experience model and its doubters."""
+    if not _dreams(config):
+        return (config.policy.model,)
+    doubters = (name.strip() for name in config.trust.doubters.split(","))
+    return (config.policy.model, config.experience_model.model, *filter(None, doubters))
+
+
+def offline_transitions(config: TrainConfig) -> int | None:
+    """Count the real transitions that went into the models before; data that two models share counts once.
+
+    Returns:
+        None when a model has no recipe.json that says so.
+    """
+    found: list[dict[str, Any]] = []
+    for name in models(config):
+        data = _data(name)
+        if data is None:
+            return None
+        if data not in found:
+            found.append(data)
+    return sum(int(data["num_transitions"]) for data in found)
+
+
+def _data(model: str) -> dict[str, Any] | None:
+    """What a model's recipe says of its data; None where it says nothing that can be counted."""
+    folder = ROOT / "assets/models" / BUNDLED[model] if model in BUNDLED else Path(model).expanduser()
+    try:
+        data: dict[str, Any] = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["data"]
+        return data if type(data["num_transitions"]) is int else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _dreams(config: TrainConfig) -> bool:
+    return config.run.world != "real" and config.run.method in ("grpo", "ppo")
+
+
+def _episodes(config: TrainConfig) -> tuple[int, int]:
+    """Dreamed and real ones that training plays."""
+    run = config.run
+    if run.method not in ("grpo", "ppo") or run.world == "dream":
+        real = 0
+    else:
+        real = run.iterations if run.world == "real" else min(config.real.iterations, run.iterations)
+    dreamed = run.iterations - real if _dreams(config) else 0
+    return dreamed * run.num_tasks * run.group_size, real * run.num_tasks * run.group_size
+
+
+def _online_transitions(config: TrainConfig) -> int:
+    return min(_episodes(config)[1] * config.policy.max_steps, config.real.max_transitions)
+
+
+def _evaluations(config: TrainConfig) -> int:
+    """Iterations that are measured: before the first update, every so many, and the last."""
+    last, every = config.run.iterations, config.evaluation.every
+    return 1 + last // every + (last % every > 0)
+
+
+def _evaluation_episodes(config: TrainConfig) -> int:
+    """Each task sampled and greedy, and where there are dreams the replays of their successes."""
+    replayed = config.evaluation.num_replayed if _dreams(config) else 0
+    return _evaluations(config) * (2 * config.evaluation.num_tasks + replayed)
+
+
+def _evaluation_transitions(config: TrainConfig) -> int:
+    return _evaluation_episodes(config) * config.policy.max_steps
+
+
+def _seconds(config: TrainConfig) -> float:
+    dreamed, real = _episodes(config)
+    steps, num_models = config.policy.max_steps, len(models(config)) - 1
+    dreaming = dreamed * steps * (POLICY_STEP_SECONDS + num_models * DREAM_STEP_SECONDS)
+    living = (real + _evaluation_episodes(config)) * (
+        REAL_RESET_SECONDS + steps * (POLICY_STEP_SECONDS + REAL_STEP_SECONDS)
+    )
+    return dreaming + living + _update_tokens(config) * UPDATE_TOKEN_SECONDS * _update_cost(config)
+
+
+def _update_tokens(config: TrainConfig) -> int:
+    """Tokens of the policy that all updates read, again and again."""
+    if config.run.method in ("grpo", "ppo"):
+        return sum(_episodes(config)) * config.policy.max_steps * STEP_TOKENS * config.optimiser.epochs
+    episodes = config.run.iterations * config.optimiser.steps * config.optimiser.batch_size
+    return episodes * EPISODE_TOKENS * (2 if config.run.method == "dpo" else 1)  # DPO: a better one and a worse one
+
+
+def _update_cost(config: TrainConfig) -> float:
+    """In forward and backward passes of one model: a critic learns as well, a reference is only read."""
+    reference = config.run.method == "dpo" or (config.run.method != "sft" and config.trust.kl > 0)
+    return 1 + (config.run.method == "ppo") + FORWARD_SHARE * reference
+
+
+def _memory_mb(config: TrainConfig) -> int:
+    """What is loaded, and the larger of playing (caches of all models) and updating (weights four times, layers)."""
+    episode = config.policy.max_steps * STEP_TOKENS
+    side_by_side = max(config.run.num_tasks * config.run.group_size, config.evaluation.num_tasks)
+    playing = side_by_side * episode * CACHE_TOKEN_BYTES * len(models(config))
+    trained = 1 + (config.run.method == "ppo")
+    updating = trained * NANO_PARAMETERS * 4 * 4 + config.optimiser.batch_size * episode * ACTIVATION_TOKEN_BYTES
+    return round(BASE_MB + max(playing, updating) / 1e6)
+
+
+def _notes(config: TrainConfig, bundled: bool) -> list[str]:
+    notes = []
+    if bundled:
+        notes.append("Time and memory are estimates for two CPU cores, as if every episode took all its steps.")
+    else:
+        notes.append("Time and memory are known for the bundled models alone.")
+    counted = [_data(name) for name in models(config)]
+    if None in counted:
+        notes.append("A model has no recipe.json that says how many real transitions it was trained on.")
+    proofs = max((data.get("num_transitions_of_proofs", 0) for data in counted if data), default=0)
+    if proofs:
+        notes.append(f"{proofs:,} more real transitions proved task variations, of which only the words were learned.")
+    if config.run.method in ("sft", "dpo"):
+        notes.append("It learns from the workspace's stored trajectories, which are offline data and not counted here.")
+    return notes
