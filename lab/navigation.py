@@ -72,7 +72,7 @@ class Selection:
 _TRAJECTORY = re.compile(r"(tr-[0-9a-f]{12})(?:\.([1-9][0-9]{0,4}))?")
 _TASK = re.compile(r"[\w./ ()@=,+-]{1,300}")
 _WORD = re.compile(r"[\w -]{1,60}")
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Read = Callable[[str], dict[str, Any] | None]
 
