@@ -1,4 +1,4 @@
-"""The lab as one gr.Blocks: header, address, four tabs, and one handler that follows every link.
+"""The lab as one gr.Blocks: header, address, five tabs, and one handler that follows every link.
 
 One round trip per link: `go` turns the link into a new `Selection`, the selected tab renders it, the other tabs are
 left as they are. The address line is written from the same selection, so that what is seen always has its link.
@@ -14,18 +14,25 @@ import gradio as gr
 
 from dreamgym.errors import DreamGymError
 from lab.components.address import address, links
-from lab.components.base import ASSETS, script, styles
+from lab.components.base import ASSETS, PLOTLY, script, styles
 from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
-from lab.tabs import compare, dream, home, inspect
+from lab.tabs import compare, dream, home, inspect, train
 from lab.viewmodels.header import header_value
 
 log = logging.getLogger(__name__)
 
-BUILDERS = {"home": home.build, "inspect": inspect.build, "dream": dream.build, "compare": compare.build}
-HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in ("dom.js", "shortcuts.js"))
+BUILDERS = {
+    "home": home.build,
+    "inspect": inspect.build,
+    "dream": dream.build,
+    "compare": compare.build,
+    "train": train.build,
+}
+HEAD_SCRIPTS = ("dom.js", "live.js", "curves.js", "shortcuts.js")
+HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in HEAD_SCRIPTS)
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 SECONDS_BETWEEN_LOOKS = 1.0
 LAUNCH: dict[str, Any] = {
@@ -40,6 +47,7 @@ LAUNCH: dict[str, Any] = {
     "share": False,
     "quiet": True,
     "state_session_capacity": 200,
+    "allowed_paths": [str(PLOTLY)],
 }
 """Arguments of `launch` that never change; launch.py and the tests add host, port and login."""
 

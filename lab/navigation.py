@@ -12,12 +12,15 @@ from urllib.parse import parse_qsl, urlencode
 
 from dreamgym.types import SPLITS, transition_id
 
-TABS = ("home", "inspect", "dream", "compare")
+TABS = ("home", "inspect", "dream", "compare", "train")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
+AXES = ("updates", "time", "real")
+MAX_BESIDE = 7
+"""Runs that are shown beside the chosen one: there are eight colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,14 @@ class Selection:
     order: str = "newest"
     page: int = 1
     """Page of the list, counted from 1."""
+    run: str = ""
+    """Id of the training run that is looked at."""
+    beside: tuple[str, ...] = ()
+    """Ids of the runs that are drawn with it."""
+    axis: str = "updates"
+    """What the curves of runs are drawn over."""
+    iteration: int = -1
+    """Iteration of the run whose rollouts are listed; -1 lists none."""
     view: str = "state"
     """How the next state is shown: as changes against the state before, or plain."""
     pick: str = ""
@@ -61,6 +72,7 @@ class Selection:
 _TRAJECTORY = re.compile(r"(tr-[0-9a-f]{12})(?:\.([1-9][0-9]{0,4}))?")
 _TASK = re.compile(r"[\w./ ()@=,+-]{1,300}")
 _WORD = re.compile(r"[\w -]{1,60}")
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Read = Callable[[str], dict[str, Any] | None]
 
@@ -86,6 +98,15 @@ def _page(value: str) -> dict[str, Any] | None:
     return {"page": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
 
 
+def _runs(value: str) -> dict[str, Any] | None:
+    names = value.split(",")
+    return {"beside": tuple(dict.fromkeys(names))[:MAX_BESIDE]} if all(map(_RUN.fullmatch, names)) else None
+
+
+def _iteration(value: str) -> dict[str, Any] | None:
+    return {"iteration": int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
+
+
 # Gradio takes some names for itself: page, view, deep_link, __theme.
 _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "tab": (("tab",), _choice("tab", TABS)),
@@ -103,9 +124,19 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "policy": (("policy",), _text("policy", 120)),
     "order": (("order",), _choice("order", ORDERS)),
     "p": (("page",), _page),
+    "run": (("run",), _pattern("run", _RUN)),
+    "with": (("beside",), _runs),
+    "x": (("axis",), _choice("axis", AXES)),
+    "it": (("iteration",), _iteration),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
+
+
+def _text_of(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 _DEFAULTS = {field.name: field.default for field in fields(Selection)}
 _SHOWN_BY = {
     "inspect": {
@@ -122,9 +153,11 @@ _SHOWN_BY = {
     },
     "dream": {"task": "task", "d": "dream"},
     "compare": {"mode": "mode", "set": "switches"},
+    "train": {"run": "run", "with": "beside", "x": "axis", "it": "iteration"},
 }
 """Tab to what its addresses hold beside the chosen transition: name to field."""
-_TEXT_OF_DEFAULTS = {name: str(_DEFAULTS[field]) for names in _SHOWN_BY.values() for name, field in names.items()}
+_WITHOUT_A_TRAJECTORY = ("home", "train")
+_TEXT_OF_DEFAULTS = {name: _text_of(_DEFAULTS[field]) for names in _SHOWN_BY.values() for name, field in names.items()}
 _FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy", "order")
 
 
@@ -133,6 +166,8 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     changes: dict[str, Any] = {"pick": ""}
     if query.get("tab") == "dream" and ("t" in query or "task" in query):
         changes["dream"] = ""  # a link that names a start leaves the dream that was played
+    if "run" in query:
+        changes["iteration"] = -1  # of the run that was looked at before
     for name, value in query.items():
         if name not in _READ:
             continue
@@ -159,9 +194,9 @@ def to_query(selection: Selection) -> str:
     Fields at their default are left out, except the tab, and so is what only another tab's page shows.
     """
     pairs = [("tab", selection.tab)]
-    if selection.tab != TABS[0]:
+    if selection.tab not in _WITHOUT_A_TRAJECTORY:
         pairs.append(("t", selection.transition_id or selection.trajectory))
-    pairs += [(name, str(getattr(selection, field))) for name, field in _SHOWN_BY.get(selection.tab, {}).items()]
+    pairs += [(name, _text_of(getattr(selection, field))) for name, field in _SHOWN_BY.get(selection.tab, {}).items()]
     shown = [(name, value) for name, value in pairs if value and value != _TEXT_OF_DEFAULTS.get(name)]
     return "?" + urlencode(shown, safe="/:,")
 

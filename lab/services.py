@@ -12,6 +12,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.workspace import Workspace
 from lab.live import LiveDreams
+from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
@@ -27,7 +28,7 @@ class Services:
 
     workspace: Workspace
     reader: ExperienceReader
-    """Reads experience.sqlite and lab.sqlite together."""
+    """Reads experience.sqlite and lab.sqlite together, and finds a trajectory of a run by its id."""
     retriever: Retriever | None = None
     engine: WorkerEngine | None = None
     """The experience model's process; starts in the background."""
@@ -68,7 +69,7 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
         engine.start()
     return Services(
         workspace,
-        ExperienceReader(files),
+        WorkspaceReader(files, workspace.runs_path),
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
         Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only),
         engine,

@@ -11,18 +11,19 @@ window.dg = (() => {
     return node;
   };
 
+  // A redraw must not take the keyboard away: focus goes back to the control of the same name.
+  const keepFocus = (root, redraw) => {
+    const focused = root.contains(document.activeElement) ? document.activeElement : null;
+    const name = focused && ['id', 'data-key', 'href'].find((n) => focused.hasAttribute(n));
+    const wanted = name && `[${name}="${CSS.escape(focused.getAttribute(name))}"]`;
+    redraw();
+    if (wanted && !root.contains(document.activeElement)) root.querySelector(wanted)?.focus({ preventScroll: true });
+  };
+
   // Draw now and after every change of the value. The root stays, so that listeners on it do too.
   const mount = (element, props, watch, draw) => {
     const root = element.querySelector('.dg-root');
-    const again = () => {
-      if (!props.value) return;
-      // A redraw must not take the keyboard away: focus goes back to the control of the same name.
-      const focused = root.contains(document.activeElement) ? document.activeElement : null;
-      const name = focused && ['id', 'data-key', 'href'].find((n) => focused.hasAttribute(n));
-      const wanted = name && `[${name}="${CSS.escape(focused.getAttribute(name))}"]`;
-      draw(root, props.value);
-      if (wanted && !root.contains(document.activeElement)) root.querySelector(wanted)?.focus({ preventScroll: true });
-    };
+    const again = () => { if (props.value) keepFocus(root, () => draw(root, props.value)); };
     again();
     watch('value', again);
     return root;
@@ -107,5 +108,16 @@ window.dg = (() => {
     return el('div', { class: 'dg-term' }, el('pre', {}, text), button);
   };
 
-  return { el, mount, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
+  // Ask before something that cannot be taken back; resolves to the answer.
+  const confirm = (title, text, yes) => new Promise((resolve) => {
+    const dialog = el('dialog', { class: 'dg-root dg-confirm', 'aria-label': title },
+      el('h2', {}, title), el('p', {}, text),
+      el('form', { method: 'dialog', class: 'dg-row' },
+        el('button', { class: 'dg-btn', value: '' }, 'Cancel ', kbd('Esc')), el('button', { class: 'dg-btn pri', value: 'yes' }, yes)));
+    dialog.addEventListener('close', () => { dialog.remove(); resolve(dialog.returnValue === 'yes'); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+
+  return { el, mount, keepFocus, confirm, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
 })();

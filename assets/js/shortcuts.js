@@ -2,7 +2,7 @@
 // Elements that our components draw name their key with data-key; Gradio's own controls cannot carry that and are
 // listed with their element id. An entry without a tab works everywhere.
 dg.shortcuts = [
-  { keys: ['1', '2', '3', '4'], help: 'Home, Inspect, Dream, Compare' },
+  { keys: ['1', '2', '3', '4', '5'], help: 'Home, Inspect, Dream, Compare, Train' },
   { keys: ['y'], help: 'Copy the link to what is shown' },
   { keys: ['?'], help: 'Show this list' },
   { keys: ['Esc'], help: 'Leave a field, close this list' },
@@ -30,6 +30,11 @@ dg.shortcuts = [
   { tab: 'compare', keys: ['→', '←'], help: 'Next, previous step' },
   { tab: 'compare', keys: ['i'], help: 'Open in Inspect' },
   { tab: 'compare', keys: ['d'], help: 'Dream on from here' },
+  { tab: 'train', keys: ['j', 'k'], help: 'Next, previous run' },
+  { tab: 'train', keys: ['r'], help: 'Rollouts of the last iteration' },
+  { tab: 'train', keys: ['[', ']'], help: 'Rollouts of the previous, next iteration' },
+  { tab: 'train', keys: ['n'], help: 'New run: go to the presets', focus: 'dg-train-preset' },
+  { tab: 'train', keys: ['l'], help: 'Launch the run whose command is shown' },
 ];
 
 (() => {
@@ -61,7 +66,7 @@ dg.shortcuts = [
   };
 
   const act = (key) => {
-    if (/^[1-4]$/.test(key)) return openTab(Number(key)), true;
+    if (/^[1-5]$/.test(key)) return openTab(Number(key)), true;
     if (key === '?') return dg.help(), true;
     const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
     if (control) return control.click(), true;

@@ -7,6 +7,7 @@ Functions and not subclasses of gr.HTML, because Gradio writes a .pyi file besid
 """
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import gradio as gr
 from lab.navigation import TABS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PLOTLY = Path(getattr(find_spec("plotly"), "origin", None) or "plotly").parent / "package_data" / "plotly.min.js"
+"""The script that comes with the plotly package; a page fetches it from this machine when it first draws a chart."""
 
 
 @cache

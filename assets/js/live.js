@@ -1,0 +1,47 @@
+// What is live on the page: one poller asks the lab, components listen to parts of the answer by topic. A part that says
+// the same as before is not told again, so that nothing is redrawn, and a component that comes late is told at once.
+dg.live = (() => {
+  const listeners = new Map(); // topic -> Map(name of the component -> function)
+  const last = new Map(); // topic -> [text, value]
+
+  const on = (topic, name, listen) => {
+    if (!listeners.has(topic)) listeners.set(topic, new Map());
+    listeners.get(topic).set(name, listen);
+    if (last.has(topic)) listen(last.get(topic)[1]);
+  };
+  const emit = (topic, value) => {
+    const text = JSON.stringify(value);
+    if (last.get(topic)?.[0] === text) return;
+    last.set(topic, [text, value]);
+    listeners.get(topic)?.forEach((listen) => listen(value));
+  };
+
+  // Points of runs: only new ones travel, the rest stays here.
+  const runs = new Map();
+  const take = (points) => {
+    let changed = false;
+    for (const [id, fresh] of Object.entries(points)) {
+      if (!fresh.iteration.length && !(fresh.reset && runs.get(id)?.iteration.length)) {
+        if (!runs.has(id)) { runs.set(id, { ...fresh }); changed = true; }
+        continue;
+      }
+      changed = true;
+      const before = fresh.reset ? undefined : runs.get(id);
+      const join = (a, b) => (a ? a.concat(b) : b);
+      const curves = {};
+      for (const name of Object.keys(fresh.curves)) curves[name] = join(before?.curves[name], fresh.curves[name]);
+      runs.set(id, {
+        iteration: join(before?.iteration, fresh.iteration), ended_at: join(before?.ended_at, fresh.ended_at),
+        wall: join(before?.wall, fresh.wall), real: join(before?.real, fresh.real), curves,
+      });
+    }
+    return changed;
+  };
+  // The last point of each run; a run that grew beyond what a curve should have is asked for anew, and comes thinned.
+  const MAX_POINTS = 5000;
+  const have = (ids) => Object.fromEntries(ids.map((id) => [id, runs.get(id)])
+    .filter(([, run]) => run?.iteration.length && run.iteration.length < MAX_POINTS)
+    .map(([id, run]) => [id, { iteration: run.iteration.at(-1), ended_at: run.ended_at.at(-1) }]));
+
+  return { on, emit, take, have, runs, stamp: 0 };
+})();

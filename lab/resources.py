@@ -1,0 +1,69 @@
+"""How busy this machine is: processor, memory, disk, and the GPU where one can be asked."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+GIGABYTE = 1e9
+MIN_SECONDS = 1.0
+"""Several pages share one measurement: processor load is counted since the last one."""
+
+
+class Resources:
+    """Measures the machine; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` lies on the disk that is measured."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._measured_at = -MIN_SECONDS
+        self._value: list[dict[str, Any]] = []
+        psutil.cpu_percent(None)  # the first call starts the count
+
+    def value(self) -> list[dict[str, Any]]:
+        """Name, percent (None without a bar) and words of each."""
+        with self._lock:
+            if time.monotonic() - self._measured_at >= MIN_SECONDS:
+                self._value = [self._cpu(), self._memory(), self._disk(), *_gpus()]
+                self._measured_at = time.monotonic()
+            return self._value
+
+    def _cpu(self) -> dict[str, Any]:
+        cores = os.cpu_count() or 1
+        percent = psutil.cpu_percent(None)
+        return {"name": "CPU", "percent": round(percent), "text": f"{cores * percent / 100:.1f} of {cores}"}
+
+    def _memory(self) -> dict[str, Any]:
+        seen = psutil.virtual_memory()
+        return _share("Memory", seen.total - seen.available, seen.total)
+
+    def _disk(self) -> dict[str, Any]:
+        seen = psutil.disk_usage(str(self._folder))
+        return _share("Disk", seen.used, seen.used + seen.free)
+
+
+def _share(name: str, used: float, total: float) -> dict[str, Any]:
+    text = f"{used / GIGABYTE:.1f} of {total / GIGABYTE:.0f} GB"
+    return {"name": name, "percent": round(100 * used / total) if total else 0, "text": text}
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Memory of each NVIDIA GPU, where nvidia-ml-py is installed and finds one."""
+    nothing = [{"name": "GPU", "percent": None, "text": "none found"}]
+    try:
+        import pynvml  # noqa: PLC0415 - an optional package
+    except ImportError:
+        return nothing
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        seen = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+    except pynvml.NVMLError:
+        return nothing
+    return [
+        _share(f"GPU {i}" if len(seen) > 1 else "GPU", one.used, one.total) for i, one in enumerate(seen)
+    ] or nothing

@@ -1,0 +1,147 @@
+"""Train: the runs of this workspace, live; launch, stop, resume, clone and delete them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from dreamgym.errors import DreamGymError
+from dreamgym.presets import PRESETS
+from lab.components import train as parts
+from lab.context import ONE_BY_ONE, Context, TabHandles
+from lab.navigation import Selection, to_query
+from lab.train_form import Form
+from lab.train_page import TrainPage
+
+
+def build(context: Context) -> TabHandles:
+    """Lay out two columns and join them to the page's behaviour."""
+    page = TrainPage(context.services)
+    with gr.Row(elem_classes="dg-cols dg-train", equal_height=False):
+        with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
+            parts.run_list()
+            fields, plan = _new_run(visible=not page.read_only)
+            parts.resources()
+        with gr.Column(scale=70, min_width=0, elem_classes="dg-main dg-train-main"):
+            head = parts.run_head()
+            parts.plots()
+            rollouts = parts.rollouts()
+            parts.run_log()
+            live = parts.poller(page.tick)
+    shown = [live, rollouts]
+
+    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        chosen = page.choose(selection)
+        return chosen.selection, [page.watch(chosen), page.rollouts(chosen)]
+
+    def show(selection: Selection) -> list[Any]:
+        chosen, fresh = render(selection)
+        return [chosen, to_query(chosen), *fresh]
+
+    def change(act: Callable[[str], None], run_id: str, selection: Selection) -> list[Any]:
+        """Do something to a run, then look at what is there now."""
+        try:
+            act(run_id)
+            return show(selection)
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return _nothing(2 + len(shown))
+
+    def halt(event: gr.EventData, selection: Selection) -> list[Any]:
+        return change(page.stop, str(event.run), selection)
+
+    def resume(event: gr.EventData, selection: Selection) -> list[Any]:
+        return change(page.resume, str(event.run), selection)
+
+    def remove(event: gr.EventData, selection: Selection) -> list[Any]:
+        gone = str(event.run)
+        after = replace(selection, run="", iteration=-1) if gone == selection.run else selection
+        return change(page.delete, gone, after)
+
+    def clone(event: gr.EventData) -> list[Any]:
+        try:
+            form = page.clone(str(event.run), str(event.checkpoint))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return _nothing(len(fields) + 1)
+        gr.Info("The settings stand in the form “New run”: change what you like, then launch.")
+        return [form.preset, form.seed, form.overrides, page.plan(form)]
+
+    def look(*values: Any) -> dict[str, Any]:
+        return page.plan(_form(values))
+
+    def dry(*values: Any) -> dict[str, Any]:
+        return page.plan(_form(values), tried=True)
+
+    def launch(event: gr.EventData, selection: Selection, *values: Any) -> list[Any]:
+        try:
+            run_id = page.launch(_form(values), str(event.command))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return _nothing(2 + len(shown))
+        return show(replace(selection, run=run_id, iteration=-1))
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    place: dict[str, Any] = {"outputs": [context.selection, context.address, *shown], **quiet, **ONE_BY_ONE}
+    head.halt(halt, context.selection, **place)
+    head.resume(resume, context.selection, **place)
+    head.remove(remove, context.selection, **place)
+    head.clone(clone, None, [*fields, plan], **quiet)
+    # A Textbox has its `input` from key presses alone, so that pasted overrides are seen by `change`.
+    triggers = [fields[0].input, fields[1].change, fields[2].change]
+    gr.on(triggers, look, fields, plan, trigger_mode="always_last", **quiet)
+    plan.dry(dry, fields, plan, **quiet)
+    plan.launch(launch, [context.selection, *fields], **place)
+    return TabHandles(lambda selection, *values: _with_plan(render(selection), look(*values)), [*shown, plan], fields)
+
+
+def _with_plan(rendered: tuple[Selection, Sequence[Any]], plan: dict[str, Any]) -> tuple[Selection, Sequence[Any]]:
+    """The plan is shown for what stands in the form, which stays as it was typed."""
+    selection, values = rendered
+    return selection, [*values, plan]
+
+
+def _form(values: Sequence[Any]) -> Form:
+    preset, seed, overrides = values
+    return Form(str(preset), int(seed or 0), str(overrides or ""))
+
+
+def _nothing(number: int) -> list[Any]:
+    return [gr.skip()] * number
+
+
+def _new_run(visible: bool) -> tuple[list[Any], gr.HTML]:
+    start = Form()
+    with gr.Column(elem_classes="dg-filters dg-new-run dg-last-s", min_width=0, visible=visible, elem_id="dg-new-run"):
+        gr.HTML(
+            '<div class="dg-root dg-head"><h3>New run</h3><span class="dg-meta">preset, seed, overrides</span></div>',
+            apply_default_css=False,
+        )
+        with gr.Row(elem_classes="dg-new-run-row"):
+            preset = gr.Dropdown(
+                [(words, name) for name, words in PRESETS.items()],
+                value=start.preset,
+                label="Preset",
+                show_label=False,
+                container=False,
+                filterable=False,
+                scale=1,
+                min_width=0,
+                elem_id="dg-train-preset",
+            )
+            seed = gr.Number(
+                start.seed, label="seed", precision=0, minimum=0, scale=0, min_width=96, elem_id="dg-train-seed"
+            )
+        overrides = gr.Textbox(
+            placeholder="section.key=value, one a line",
+            label="Overrides",
+            show_label=False,
+            container=False,
+            lines=2,
+            max_lines=8,
+            min_width=0,
+            elem_id="dg-train-overrides",
+        )
+        plan = parts.run_plan()
+    return [preset, seed, overrides], plan
