@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,10 @@ def runs(tmp_path: Path) -> Iterator[RunManager]:
     manager = RunManager(tmp_path / "runs", program=PROGRAM)
     yield manager
     for info in manager.list():
-        if info.is_live and (pid := status.read(info.folder).pid):
-            os.kill(pid, signal.SIGKILL)
+        if info.is_live:
+            wait_for(manager, info.run_id, lambda now: not now.is_live or status.read(now.folder).pid > 0)
+            with suppress(ProcessLookupError):
+                kill(info)
 
 
 def wait_for(runs: RunManager, run_id: str, true: Callable[[RunInfo], bool], seconds: float = 20.0) -> RunInfo:
