@@ -69,15 +69,15 @@ RunInfos = list[RunInfo]
 class RunManager:
     """Runs as folders below `runs_path`."""
 
-    def __init__(self, runs_path: Path, slots: int = 1, program: Sequence[str] = PROGRAM) -> None:
+    def __init__(self, runs_path: Path, slots: int = 1, program: Sequence[str] | None = None) -> None:
         """Nothing is read or written yet.
 
         Args:
             runs_path: `Workspace.runs_path`; made by the first launch.
             slots: Runs that train at once where there is no GPU.
-            program: What is started for a run; it gets what `runs.process.main` reads.
+            program: What is started for a run, default PROGRAM; it gets what `runs.process.main` reads.
         """
-        self.runs_path, self._slots, self._program = runs_path.absolute(), slots, tuple(program)
+        self.runs_path, self._slots, self._program = runs_path.absolute(), slots, tuple(program or PROGRAM)
         self._children: list[subprocess.Popen[bytes]] = []
 
     def list(self) -> RunInfos:

@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 from dreamgym.errors import EngineError
-from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs import process, status
 from dreamgym.runs.config import TrainConfig
-from dreamgym.runs.store import RunReader, RunStore
 
 
 def train(config: TrainConfig, folder: Path, control: process.Control) -> None:
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # sqlite_utils would load it: a second for each process
+    from dreamgym.replay_buffer.encoders import HashedNgrams
+    from dreamgym.runs.store import RunReader, RunStore
+
     words = os.environ.get("TRAINER", "").split()
     pause = next((float(word.removeprefix("pause=")) for word in words if word.startswith("pause=")), 0.2)
     if "error" in words:

@@ -1,0 +1,79 @@
+"""What a run will cost: real transitions counted by hand, and no figure where nothing is known."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.plan import plan
+
+SMALL = ["run.iterations=10", "run.num_tasks=2", "run.group_size=3", "policy.max_steps=7", "evaluation.every=4"]
+SMALL += ["evaluation.num_tasks=5", "evaluation.num_replayed=4"]
+
+
+def planned(*assignments: str) -> TrainConfig:
+    return override(TrainConfig(), [*SMALL, *assignments])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (["run.world=dream"], 0),
+        (["run.world=real"], 10 * 2 * 3 * 7),
+        (["run.world=real", "real.max_transitions=100"], 100),
+        (["run.world=s2r", "real.iterations=4"], 4 * 2 * 3 * 7),
+        (["run.world=s2r", "real.iterations=99"], 10 * 2 * 3 * 7),
+        (["run.world=real", "run.method=sft"], 0),
+        (["run.world=s2r", "run.method=dpo"], 0),
+    ],
+)
+def test_real_transitions_are_what_training_may_play_at_most(assignments: list[str], expected: int) -> None:
+    assert plan(planned(*assignments)).real_transitions == expected
+
+
+def test_evaluation_counts_both_measurements_and_the_replays_of_dreams() -> None:
+    # Iterations 0, 4, 8 and the last one, 10: five tasks sampled and greedy, and up to four replays.
+    assert plan(planned()).evaluation_transitions == 4 * (2 * 5 + 4) * 7
+    assert plan(planned("run.world=real")).evaluation_transitions == 4 * (2 * 5) * 7
+    assert plan(planned("run.iterations=8")).evaluation_transitions == 3 * (2 * 5 + 4) * 7
+
+
+def test_offline_data_that_policy_and_experience_model_share_counts_once() -> None:
+    found = plan(planned())
+    assert found.offline_transitions == 77_940
+    assert any("8,011" in note for note in found.notes)
+
+
+def test_offline_data_of_another_model_is_added(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"data": {"num_transitions": 60}}')
+    assert plan(planned(f"policy.model={tmp_path}")).offline_transitions == 78_000
+    assert plan(planned(f"policy.model={tmp_path}", "run.world=real")).offline_transitions == 60
+
+
+@pytest.mark.parametrize("recipe", ["", "[]", "{}", '{"data": {"num_transitions": "many"}}'])
+def test_where_a_model_says_nothing_nothing_is_claimed(recipe: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(recipe)
+    found = plan(planned(f"trust.doubters={tmp_path}"))
+    assert (found.offline_transitions, found.minutes, found.memory_mb) == (None, None, None)
+    assert any("recipe.json" in note for note in found.notes)
+
+
+def test_time_follows_from_the_measured_figures() -> None:
+    # 60 dreamed episodes of 7 steps, two models; 56 real ones; 420 steps of 60 tokens read twice, a third more for KL.
+    seconds = 420 * 2 * 0.026 + 56 * (0.14 + 7 * (0.026 + 0.0019)) + 420 * 60 * 2 * 0.00026 * 4 / 3
+    assert plan(planned()).minutes == pytest.approx(seconds / 60, abs=0.05)
+
+
+def test_what_costs_more_is_estimated_as_more() -> None:
+    for more in ("run.method=ppo", "trust.doubters=nano", "run.iterations=40", "policy.max_steps=20"):
+        assert (plan(planned(more)).minutes or 0) > (plan(planned()).minutes or 0), more
+    for more in ("run.group_size=200", "optimiser.batch_size=64"):
+        assert (plan(planned(more)).memory_mb or 0) > (plan(planned()).memory_mb or 0), more
+
+
+def test_the_command_repeats_the_settings() -> None:
+    config = planned('policy.model=a "b" $HOME', "run.method=ppo")
+    words = shlex.split(plan(config).command)
+    assert words[:2] == ["dreamgym", "train"] and words[2::2] == ["--set"] * (len(words) // 2 - 1)
+    assert override(TrainConfig(), words[3::2]) == config
