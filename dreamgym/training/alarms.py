@@ -18,8 +18,8 @@ LOW_ENTROPY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    kind: str
     metric: str
+    """Whose value is compared; the alarm's kind."""
     is_bad: Callable[[float, TrustConfig, float | None], bool]
     """(value, thresholds, value of the first iteration that has one)."""
     text: str
@@ -27,7 +27,6 @@ class _Rule:
 
 _RULES = (
     _Rule(
-        "dream minus real",
         "dream_minus_real",
         lambda value, trust, _: value > trust.max_dream_minus_real,
         "Success in the dream is {value:.2f} above real success. Likely cause: the policy has found lies of the "
@@ -35,41 +34,35 @@ _RULES = (
     ),
     _Rule(
         "kl",
-        "kl",
         lambda value, trust, _: value > trust.max_kl,
         "The policy is {value:.2f} nats a token away from its warm start. Likely cause: steps are too large. Lower "
         "optimiser.learning_rate or raise trust.kl.",
     ),
     _Rule(
-        "valid actions",
         "valid_share",
         lambda value, trust, _: value < trust.min_valid_share,
         "Only {value:.0%} of the actions are accepted. Likely cause: the policy repeats what is refused, or its "
         "commands lose their form. Set policy.invalid_penalty, or lower optimiser.learning_rate.",
     ),
     _Rule(
-        "failed rollouts",
         "failed_share",
         lambda value, *_: value > MAX_FAILED,
         "{value:.0%} of the rollouts failed and are left out, so nothing pulls the policy back. Likely cause: it no "
         "longer writes an action, or the experience model's replies are malformed. Raise trust.kl.",
     ),
     _Rule(
-        "zero variance",
         "zero_variance",
         lambda value, trust, _: value > trust.max_zero_variance,
         "{value:.0%} of the groups agree in their returns and teach nothing. Likely cause: the tasks are all solved "
         "or all hopeless. Choose other tasks, or raise run.group_size.",
     ),
     _Rule(
-        "reply length",
         "reply_tokens",
         lambda value, _, first: first is not None and not SHORT_REPLY * first <= value <= LONG_REPLY * first,
         "Replies have {value:.0f} tokens, {first:.0f} at the start. Likely cause: the policy stopped thinking, or "
         "rambles. Raise trust.kl.",
     ),
     _Rule(
-        "entropy",
         "entropy",
         lambda value, _, first: first is not None and value < LOW_ENTROPY * first,
         "Entropy fell from {first:.3f} to {value:.3f} nats a token: all rollouts of a task are alike. Likely cause: "
@@ -101,8 +94,8 @@ def raise_alarms(
         before = [
             name
             for at, name in sorted(checkpoints.items())
-            if at < ringing.get(rule.kind, 1 + max(checkpoints, default=0))
+            if at < ringing.get(rule.metric, 1 + max(checkpoints, default=0))
         ]
         text = rule.text.format(value=value, first=first.get(rule.metric) or 0.0)
-        alarms.append(Alarm(rule.kind, text, before[-1] if before else None))
+        alarms.append(Alarm(rule.metric, text, before[-1] if before else None))
     return alarms

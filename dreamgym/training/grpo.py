@@ -175,9 +175,9 @@ class _Session:
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 control.should_log = state.global_step % args.logging_steps == 0
 
-            def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
                 if session.collected is not None:
-                    control.should_save = session.finish(logs)
+                    control.should_save = session.finish(given["logs"])
                     control.should_training_stop = session.is_over
 
             def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -24,14 +24,14 @@ def kinds(**changed: float) -> list[str]:
 @pytest.mark.parametrize(
     ("changed", "kind"),
     [
-        ({"dream_minus_real": 0.16}, "dream minus real"),
+        ({"dream_minus_real": 0.16}, "dream_minus_real"),
         ({"kl": 0.31}, "kl"),
-        ({"valid_share": 0.4}, "valid actions"),
-        ({"zero_variance": 0.95}, "zero variance"),
-        ({"reply_tokens": 9.0}, "reply length"),
-        ({"reply_tokens": 41.0}, "reply length"),
+        ({"valid_share": 0.4}, "valid_share"),
+        ({"zero_variance": 0.95}, "zero_variance"),
+        ({"reply_tokens": 9.0}, "reply_tokens"),
+        ({"reply_tokens": 41.0}, "reply_tokens"),
         ({"entropy": 0.04}, "entropy"),
-        ({"failed_share": 0.3}, "failed rollouts"),
+        ({"failed_share": 0.3}, "failed_share"),
     ],
 )
 def test_one_bad_figure_rings_one_alarm(changed: dict[str, float], kind: str) -> None:
