@@ -144,16 +144,12 @@ def _online_transitions(config: TrainConfig) -> int:
     return min(_episodes(config)[1] * config.policy.max_steps, config.real.max_transitions)
 
 
-def _evaluations(config: TrainConfig) -> int:
-    """Iterations that are measured: before the first update, every so many, and the last."""
-    last, every = config.run.iterations, config.evaluation.every
-    return 1 + last // every + (last % every > 0)
-
-
 def _evaluation_episodes(config: TrainConfig) -> int:
-    """Each task sampled and greedy, and where there are dreams the replays of their successes."""
-    replayed = config.evaluation.num_replayed if _dreams(config) else 0
-    return _evaluations(config) * (2 * config.evaluation.num_tasks + replayed)
+    """Sampled and greedy each time; after dreaming also the tasks just dreamed, and replays of their successes."""
+    evaluation, iterations = config.evaluation, config.run.iterations
+    num_later = iterations // evaluation.every + (iterations % evaluation.every > 0)
+    dreamed = config.run.num_tasks * config.run.group_size + evaluation.num_replayed if _dreams(config) else 0
+    return (1 + num_later) * 2 * evaluation.num_tasks + num_later * dreamed
 
 
 def _evaluation_transitions(config: TrainConfig) -> int:

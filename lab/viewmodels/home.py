@@ -82,9 +82,9 @@ def model_parts(services: Services) -> list[Part]:
 
 
 def policy_part(folder: Path) -> Part:
-    """The bundled policy, which plays in commands and not in the lab yet."""
+    """The bundled policy."""
     if (folder / "config.json").exists():
-        detail = "Reads the episode, thinks one line, acts; played some of the demo's dreams."
+        detail = "Reads the episode, thinks one line, acts; runs of the tab Train start from it."
         return Part(folder.name, "policy", "ok", "bundled", detail)
     return Part(folder.name, "policy", "bad", "not here", "No policy is bundled: make nano trains one.")
 

@@ -32,11 +32,11 @@ def test_real_transitions_are_what_training_may_play_at_most(assignments: list[s
     assert plan(planned(*assignments)).real_transitions == expected
 
 
-def test_evaluation_counts_both_measurements_and_the_replays_of_dreams() -> None:
+def test_evaluation_counts_all_measurements_and_the_replays_of_dreams() -> None:
     # Iterations 0, 4, 8 and the last one, 10: five tasks sampled and greedy, and up to four replays.
-    assert plan(planned()).evaluation_transitions == 4 * (2 * 5 + 4) * 7
+    assert plan(planned()).evaluation_transitions == (4 * 2 * 5 + 3 * (2 * 3 + 4)) * 7
     assert plan(planned("run.world=real")).evaluation_transitions == 4 * (2 * 5) * 7
-    assert plan(planned("run.iterations=8")).evaluation_transitions == 3 * (2 * 5 + 4) * 7
+    assert plan(planned("run.iterations=8")).evaluation_transitions == (3 * 2 * 5 + 2 * (2 * 3 + 4)) * 7
 
 
 def test_offline_data_that_policy_and_experience_model_share_counts_once() -> None:
