@@ -1,6 +1,6 @@
 """Another trainer than ours: it commits iterations and thinks nothing. Run as a process it takes a run's arguments.
 
-What else it does is said by TRAINER in the environment, words apart: "pause=0.2" seconds for an iteration, "error",
+What else it does is said by TRAINER in the environment, words apart: "pause=0.05" seconds for an iteration, "error",
 "bug", "full" (of so many bytes a file), "fork" (leaves a child that outlives it).
 """
 
@@ -21,7 +21,7 @@ def train(config: TrainConfig, folder: Path, control: process.Control) -> None:
     from dreamgym.runs.store import RunReader, RunStore
 
     words = os.environ.get("TRAINER", "").split()
-    pause = next((float(word.removeprefix("pause=")) for word in words if word.startswith("pause=")), 0.2)
+    pause = next((float(word.removeprefix("pause=")) for word in words if word.startswith("pause=")), 0.05)
     if "error" in words:
         raise EngineError("the model is not there: give another")
     if "bug" in words:

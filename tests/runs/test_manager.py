@@ -180,10 +180,12 @@ def test_ten_kills_lose_no_iteration_and_repeat_none(runs: RunManager, monkeypat
     rng = random.Random(0)
     info = runs.launch(LONG)
     seen: dict[int, str] = {}
-    for _ in range(10):
+    for number in range(10):
         wait_for(runs, info.run_id, lambda now: status.read(now.folder).pid > 0)
-        time.sleep(rng.uniform(0.0, 0.8))
-        seen |= {row.iteration: row.ended_at for row in committed(info)}
+        if number % 2:  # the others may be killed while they still start
+            wait_for(runs, info.run_id, lambda now: len(committed(now)) > len(seen))
+        time.sleep(rng.uniform(0.0, 0.4))
+        seen.update((row.iteration, row.ended_at) for row in committed(info))
         kill(info)
         wait_for(runs, info.run_id, lambda now: now.state == "died", seconds=10)
         runs.resume(info.run_id)
@@ -192,7 +194,7 @@ def test_ten_kills_lose_no_iteration_and_repeat_none(runs: RunManager, monkeypat
     runs.stop(info.run_id)
     assert wait_for(runs, info.run_id, ended).state == "stopped"
     rows = committed(info)
-    assert reached > 10
+    assert reached >= 5
     assert [row.iteration for row in rows] == list(range(len(rows)))
     assert {row.iteration: row.ended_at for row in rows}.items() >= seen.items()
 
@@ -257,10 +259,10 @@ def test_one_broken_run_is_listed_as_failed_beside_the_others(
     assert broken.state == "failed" and reason in broken.message
     assert (broken.config is None) == (name == "config.toml")
     assert runs.show("dream-grpo-02").state == "died", "it was never started"
-    if name == "status.json":
+    if content == "[1]":
         runs.resume("dream-grpo-01")
         assert wait_for(runs, "dream-grpo-01", ended).state == "done"
-    else:
+    elif name == "config.toml":
         with pytest.raises(ConfigError):
             runs.resume("dream-grpo-01")
     runs.delete("dream-grpo-01")
