@@ -18,7 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
 
 from dreamgym.engines.ragged_cache import ATTENTION
 from dreamgym.errors import ConfigError
@@ -26,10 +31,6 @@ from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, lora, save_policy
-
-if TYPE_CHECKING:
-    from transformers import TrainerCallback
-    from trl import GRPOConfig
 
 PLAIN_ATTENTION = "sdpa"
 """For updates, whose batches have a mask."""
@@ -45,9 +46,6 @@ LOGGED = {
 
 def train(loop: Loop) -> None:
     """Run the iterations that the loop has left."""
-    from datasets import Dataset
-    from trl import GRPOTrainer
-
     config, checkpoint = loop.config, loop.checkpoint
     left = loop.iterations()
     first = next(left, None)
@@ -83,11 +81,8 @@ def updates_per_iteration(config: TrainConfig) -> int:
     return config.optimiser.epochs * (num_rollouts // size)
 
 
-def arguments(config: TrainConfig, folder: Path) -> "GRPOConfig":
+def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
     """The settings in TRL's words."""
-    import torch
-    from trl import GRPOConfig
-
     run, optimiser = config.run, config.optimiser
     steps = updates_per_iteration(config)
     return GRPOConfig(
@@ -165,10 +160,8 @@ class _Session:
             "episode_returns": batch.returns,
         }
 
-    def callback(self) -> "TrainerCallback":
+    def callback(self) -> TrainerCallback:
         """Finishes an iteration when TRL logs it, and keeps its checkpoints."""
-        from transformers import TrainerCallback
-
         session = self
 
         class Callback(TrainerCallback):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import LoraConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
 if TYPE_CHECKING:
     from dreamgym.engines.transformers_engine import TransformersEngine
@@ -58,8 +59,6 @@ class PolicyWeights:
             saved = type(self.model).from_pretrained(folder / "policy", dtype=self.model.dtype, local_files_only=True)
             self.model.load_state_dict(saved.state_dict())
             return
-        from peft import load_peft_weights, set_peft_model_state_dict
-
         set_peft_model_state_dict(self._adapter, load_peft_weights(str(folder / "adapter"), device="cpu"))
 
 
@@ -69,8 +68,6 @@ def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def _add_lora(model: Any, rank: int, seed: int) -> Any:
-    from peft import LoraConfig, get_peft_model
-
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")).eval()
