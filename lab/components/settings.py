@@ -54,7 +54,7 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
         )
         gr.HTML(
             '<p class="dg-root dg-meta">0: the likeliest answer, so new places look mostly empty. '
-            "1: things turn up as often as in real rooms.</p>",
+            "1: drawn by chance, as often as the model expects it.</p>",
             apply_default_css=False,
         )
     return column, parts
