@@ -272,11 +272,11 @@ def _exploit(options: argparse.Namespace) -> None:
     if ("doubt" in options.remedies) != bool(options.doubters):
         raise ConfigError("the remedy doubt and --doubters belong together: name both or neither")
     names = (options.model, *options.doubters)
-    engine, *doubters = [TransformersEngine(model_path(name), device="cpu") for name in names]
+    engine, *doubters = [TransformersEngine(model_path(name)) for name in names]
     model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     told = honesty.measure(model, suite, retriever, exploit.switches(options.remedies))
-    policy = TransformersEngine(options.policy, device="cpu")
+    policy = TransformersEngine(options.policy)
     optimiser = replace(exploit.Optimiser(), iterations=options.iterations)
     figures = exploit.run(policy, model, retriever, options.remedies, options.seed, optimiser)
     same = {"lies_accepted": told["lies_accepted"], "false_success": told["false_success"]}

@@ -28,9 +28,15 @@ def origin(command: str) -> dict[str, Any]:
         "command": command,
         "commit": commit_id(),
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores{_gpu()}",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
+
+
+def _gpu() -> str:
+    """The GPU that was used, if any; torch is not loaded for the question."""
+    torch = sys.modules.get("torch")
+    return f", {torch.cuda.get_device_name()}" if torch and torch.cuda.is_available() else ""
 
 
 def _version(package: str) -> str | None:

@@ -197,7 +197,7 @@ def collator(pad_token_id: int) -> Any:
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = pad(rows)
         batch.pop("attention_mask")
-        batch["position_ids"] = torch.arange(batch["input_ids"].shape[1]).expand_as(batch["input_ids"])
+        batch["position_ids"] = torch.arange(batch["input_ids"].shape[1]).repeat(len(batch["input_ids"]), 1)
         return batch
 
     return collate

@@ -67,8 +67,8 @@ def run(
     rows: list[dict[str, Any]] = []
     for number in range(1, chosen.rounds + 1):
         found: list[Lie] = []
-        dreamer = ExperienceModel(TransformersEngine(model, device="cpu"))
-        learner = TransformersEngine(policy, device="cpu")
+        dreamer = ExperienceModel(TransformersEngine(model))
+        learner = TransformersEngine(policy)
         figures = exploit.run(
             learner, dreamer, retriever, ("reasoning",), seed * 100 + number, chosen.optimiser, on_lie=found.append
         )

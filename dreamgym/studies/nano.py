@@ -20,16 +20,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamgym.collect import collect, play
+from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
 from dreamgym.environments import environment_module
+from dreamgym.environments.batch import RealBatch
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit
-from dreamgym.policy import LanguageModelPolicy, warm_start_rows
+from dreamgym.policy import warm_start_rows
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -48,6 +49,8 @@ NO_HARD_NEGATIVES = (
     ("mistaken", 0.2, 25),
 )
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
+NUM_SLOTS = 32
+"""Test tasks that the policy plays side by side."""
 EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
 
 log = logging.getLogger(__name__)
@@ -225,27 +228,31 @@ def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> di
     trajectories = evaluation_set(ENVIRONMENT, "test", recipe.num_recorded_tasks)
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
-    model = ExperienceModel(TransformersEngine(str(folder), device="cpu"))
+    model = ExperienceModel(TransformersEngine(folder))
     return evaluate(model, trajectories, retriever, Switches(), "test")
 
 
 def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     """Success of the policy in the real engine on the test rooms, greedy."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.training.rollout import Sampling, roll_out
 
     module = environment_module(ENVIRONMENT)
     tasks = module.load_tasks("test", recipe.num_test_tasks)
-    policy = LanguageModelPolicy(TransformersEngine(str(folder), device="cpu", num_threads=1))
-    environment = module.make()
+    policy = TransformersEngine(folder)
+    environments = [module.make() for _ in range(min(NUM_SLOTS, len(tasks)))]
     start = time.perf_counter()
-    provenance = Provenance(policy.name, 0, module.version_text())
-    played = [play(environment, policy, task, 40, provenance) for task in tasks]
-    environment.close()
+    provenance = Provenance(f"{policy.name}(temperature=0)", 0, module.version_text())
+    sampling = Sampling(temperature=0.0, max_steps=40)
+    rollouts = roll_out(policy, "real", RealBatch(environments), tasks, sampling, provenance, len(environments))
+    played = [rollout.trajectory for rollout in rollouts]
+    for environment in environments:
+        environment.close()
     won = [trajectory.success for trajectory in played]
     low, high = wilson(sum(won), len(won))
     types = Counter(t.task.task_type for t in played)
     return {
-        "policy": policy.name,
+        "policy": provenance.policy,
         "split": "test",
         "num_tasks": len(played),
         "success": sum(won) / len(won),
@@ -256,7 +263,7 @@ def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
             name: sum(t.success for t in played if t.task.task_type == name) / num
             for name, num in sorted(types.items())
         },
-        "max_steps": 40,
+        "max_steps": sampling.max_steps,
         "seconds": time.perf_counter() - start,
     }
 

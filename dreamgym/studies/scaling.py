@@ -104,7 +104,7 @@ def _cell(
         return row
     recipe = replace(chosen.recipe, shape=shape)
     trained = experience_model_stage(recipe, trajectories, retriever, folder / "model")
-    model = ExperienceModel(TransformersEngine(folder / "model", device="cpu"))
+    model = ExperienceModel(TransformersEngine(folder / "model"))
     figures = evaluate(model, list(test), retriever, Switches(), "test", num_closed=0)
     row = {
         "num_transitions": sum(len(trajectory.transitions) for trajectory in trajectories),
