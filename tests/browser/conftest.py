@@ -1,8 +1,9 @@
-"""One lab on hand-written experience and one Chromium per session; a fresh page per test, which fails on any error."""
+"""A lab of hand-written experience per module, one Chromium per session; a page per test, failing on any error."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,33 +36,36 @@ def open_services(path: Path, **changes: Any) -> Services:
     return Services(workspace, ExperienceReader(files), Retriever(files, HashedNgrams()), model=model, **changes)
 
 
-@pytest.fixture(scope="session")
-def serve() -> Iterator[Callable[[Services], str]]:
-    """Serve a lab and return its address; all are closed at the end."""
-    pages = []
-
-    def start(services: Services) -> str:
-        page = build(services)
-        pages.append(page)
-        port = choose_port("127.0.0.1", None, 17860)
-        page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, inline=False, **LAUNCH)
-        return f"http://127.0.0.1:{port}/"
-
-    yield start
-    for page in pages:
+@contextmanager
+def serving(services: Services) -> Iterator[str]:
+    """Serve a lab at the address that is returned; a server that stays slows every test after it."""
+    page = build(services)
+    port = choose_port("127.0.0.1", None, 17860)
+    page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, inline=False, **LAUNCH)
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
         page.close(verbose=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def serve() -> Iterator[Callable[[Services], str]]:
+    """Serve a lab of the test's own and return its address."""
+    with ExitStack() as labs:
+        yield lambda services: labs.enter_context(serving(services))
+
+
+@pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Services:
-    """What the shared lab works with."""
+    """What the lab of the module works with."""
     return open_services(tmp_path_factory.mktemp("lab") / "demo")
 
 
-@pytest.fixture(scope="session")
-def url(serve: Callable[[Services], str], services: Services) -> str:
-    """Address of the shared lab."""
-    return serve(services)
+@pytest.fixture(scope="module")
+def url(services: Services) -> Iterator[str]:
+    """Address of the lab that the tests of a module share."""
+    with serving(services) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

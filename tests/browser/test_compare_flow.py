@@ -1,7 +1,7 @@
 """Compare in a real browser: open and closed loop, the real engine, keys, folding, cached results, hostile text."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.types import Provenance, Trajectory
 from lab.services import Services
-from tests.browser.conftest import open_services
+from tests.browser.conftest import open_services, serving
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import HOSTILE, hostile, real_success, task
 
@@ -147,7 +147,7 @@ def test_the_comparison_fits_a_phone(url: str, phone: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def real_lab(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Services], str]) -> Iterator[str]:
+def real_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A lab with one real engine and one real task; also a real episode with hostile text."""
     alfworld = environment_module("alfworld")
     if not alfworld.availability().ok:
@@ -160,7 +160,8 @@ def real_lab(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Services
         with ReplayBuffer(Path(services.workspace.experience_path), HashedNgrams()) as buffer:
             buffer.add(Trajectory(wicked, "real", (step,), Provenance(HOSTILE, 1, HOSTILE)))
             buffer.add(Trajectory(played, "real", (), Provenance("nobody", 1, "alfworld")))
-        yield f"{serve(services)}?tab=dream&task={played.task_id}"
+        with serving(services) as address:
+            yield f"{address}?tab=dream&task={played.task_id}"
 
 
 def test_a_dream_is_replayed_in_the_real_engine(real_lab: str, page: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lab.services import Services
-from tests.browser.conftest import open_services
+from tests.browser.conftest import open_services, serving
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import hostile, real_success, task
 
@@ -221,9 +221,10 @@ def test_every_control_fits_a_phone(url: str, phone: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def saving(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Services], str]) -> str:
+def saving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A lab of its own, because it is written to."""
-    return serve(open_services(tmp_path_factory.mktemp("saving") / "demo"))
+    with serving(open_services(tmp_path_factory.mktemp("saving") / "demo")) as address:
+        yield address
 
 
 def test_a_saved_dream_is_found_in_inspect(saving: str, page: Any) -> None:
