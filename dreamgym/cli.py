@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT, CollectConfig
+from dreamgym.engines.model_folder import find_bundled
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -232,7 +233,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     names = ("history", "reasoning", "retrieval", "k", "temperature", "guard")
     switches = Switches(**{name: getattr(options, name) for name in names})
     retriever = _retriever(options.buffer, options.encoder)
-    model = ExperienceModel(TransformersEngine(model_path(options.model), num_threads=options.threads))
+    model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
     if options.output:
@@ -255,7 +256,7 @@ def _honesty(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
     from dreamgym.studies import honesty  # noqa: PLC0415
 
-    engine, *doubters = [TransformersEngine(model_path(name)) for name in (options.model, *options.doubters)]
+    engine, *doubters = [TransformersEngine(find_bundled(name)) for name in (options.model, *options.doubters)]
     model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     switches = Switches(k=options.k, guard=options.guard, temperature=options.temperature)
@@ -272,7 +273,7 @@ def _exploit(options: argparse.Namespace) -> None:
     if ("doubt" in options.remedies) != bool(options.doubters):
         raise ConfigError("the remedy doubt and --doubters belong together: name both or neither")
     names = (options.model, *options.doubters)
-    engine, *doubters = [TransformersEngine(model_path(name)) for name in names]
+    engine, *doubters = [TransformersEngine(find_bundled(name)) for name in names]
     model, retriever = ExperienceModel(engine, doubters=doubters), _retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     told = honesty.measure(model, suite, retriever, exploit.switches(options.remedies))
@@ -291,7 +292,7 @@ def _harden(options: argparse.Namespace) -> None:
 
     old = list(ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train")))
     settings = replace(harden.Hardening(), rounds=options.rounds)
-    model, retriever = Path(model_path(options.model)), _retriever(options.buffer)
+    model, retriever = Path(find_bundled(options.model)), _retriever(options.buffer)
     figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
     publish(figures, _command(), options.output)
 
@@ -327,7 +328,7 @@ def _ablations(options: argparse.Namespace) -> None:
     retriever = _retriever(options.buffer)
     reader = ExperienceReader([options.buffer or DEMO_EXPERIENCE])
     rules = PlainRules(environment_module("alfworld").rule_guess(reader.iterate_trajectories(Filter(split="train"))))
-    model = ExperienceModel(TransformersEngine(model_path(options.model), num_threads=options.threads))
+    model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
     trajectories = evaluation_set("alfworld", "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
     publish({"split": "test", **figures}, f"dreamgym study ablations --episodes {options.episodes}", options.output)
@@ -345,7 +346,7 @@ def _variations(options: argparse.Namespace) -> None:
         temperature=options.temperature,
         seed=options.seed,
     )
-    engine = TransformersEngine(model_path(options.model))
+    engine = TransformersEngine(find_bundled(options.model))
     module = environment_module("alfworld")
     tasks, train = module.load_tasks("test", options.tasks), module.load_tasks("train", options.train_tasks)
     publish(variations.run(engine, tasks, train, settings), _command(), options.output)
@@ -394,11 +395,6 @@ def _demo(options: argparse.Namespace) -> None:
     from dreamgym.studies import demo  # noqa: PLC0415  loads torch
 
     demo.run(options.output, "make demo")
-
-
-def model_path(name: str) -> str:
-    """A bundled name as its folder; anything else is a folder or hub id already."""
-    return str(ROOT / "assets/models/nano-experience-model") if name == BUNDLED_MODEL else name
 
 
 if __name__ == "__main__":

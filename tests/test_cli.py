@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamgym.cli import benchmarks, main, model_path
+from dreamgym.cli import benchmarks, main
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,6 @@ def test_collected_episodes_are_in_the_workspace(
     assert "2 episodes played, 0 solved, 0 failed; 2 new" in capsys.readouterr().out
     assert main(command) == 0
     assert "; 0 new" in capsys.readouterr().out, "the same episodes are stored once"
-
-
-def test_the_bundled_model_is_a_folder_and_other_names_pass() -> None:
-    assert Path(model_path("nano")).name == "nano-experience-model"
-    assert model_path("org/model") == "org/model"
 
 
 def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:

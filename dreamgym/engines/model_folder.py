@@ -1,7 +1,10 @@
-"""Name of a model from its files, without loading it; the app's process may call this."""
+"""Folder, name and data of a model from its files, without loading it; the app's process may call this."""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dreamgym.config import ROOT
 from dreamgym.errors import EngineError
@@ -14,6 +17,32 @@ def find_bundled(name: str) -> str:
     """Return the folder of a bundled model by its name; anything else is a folder or a hub id already."""
     folder = BUNDLED / SHORT_NAMES.get(name, name)
     return str(folder) if "/" not in name and (folder / "config.json").is_file() else name
+
+
+def model_data(name: str) -> dict[str, Any] | None:
+    """What a model's recipe says of its training data; None where it says nothing that can be counted."""
+    try:
+        recipe = json.loads((Path(find_bundled(name)).expanduser() / "recipe.json").read_text(encoding="utf-8"))
+        data: dict[str, Any] = recipe["data"]
+        return data if type(data["num_transitions"]) is int else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def offline_transitions(names: Sequence[str]) -> int | None:
+    """Count the real transitions that went into these models; data that two of them share counts once.
+
+    Returns:
+        None when a model has no recipe.json that says so.
+    """
+    found: list[dict[str, Any]] = []
+    for name in names:
+        data = model_data(name)
+        if data is None:
+            return None
+        if data not in found:
+            found.append(data)
+    return sum(int(data["num_transitions"]) for data in found)
 
 
 def model_name(folder: Path, label: str | None = None) -> str:

@@ -4,13 +4,10 @@ Time and memory are estimates for the bundled models on two CPU cores, by the fe
 upper bounds: episodes that end early use fewer.
 """
 
-import json
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from dreamgym.config import ROOT
+from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
 from dreamgym.runs.config import TrainConfig, changes
 
 DREAM_STEP_SECONDS = 0.026
@@ -38,12 +35,6 @@ ACTIVATION_TOKEN_BYTES = 5 * (8 * 192 + 3 * 512) * 4 + 3 * 837 * 4
 """An update keeps of a token: for each layer about eight vectors of the hidden and three of the inner size, and the
 logits three times over."""
 NANO_PARAMETERS = 2_190_336
-BUNDLED = {
-    "nano": "nano-experience-model",
-    "nano-policy": "nano-policy",
-    "nano-experience-model": "nano-experience-model",
-}
-"""Folders below assets/models by the names that a config may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +61,13 @@ class Plan:
 
 def plan(config: TrainConfig) -> Plan:
     """Say what a run will do and cost; loads no model and writes nothing."""
-    bundled = all(name in BUNDLED for name in models(config))
+    bundled = all(find_bundled(name) != name for name in models(config))
     return Plan(
         config=config,
         command=command(config),
         minutes=round(_seconds(config) / 60, 1) if bundled else None,
         memory_mb=_memory_mb(config) if bundled else None,
-        offline_transitions=offline_transitions(config),
+        offline_transitions=offline_transitions(models(config)),
         real_transitions=_online_transitions(config),
         evaluation_transitions=_evaluation_transitions(config),
         notes=tuple(_notes(config, bundled)),
@@ -97,32 +88,6 @@ def models(config: TrainConfig) -> tuple[str, ...]:
         return (config.policy.model,)
     doubters = (name.strip() for name in config.trust.doubters.split(","))
     return (config.policy.model, config.experience_model.model, *filter(None, doubters))
-
-
-def offline_transitions(config: TrainConfig) -> int | None:
-    """Count the real transitions that went into the models before; data that two models share counts once.
-
-    Returns:
-        None when a model has no recipe.json that says so.
-    """
-    found: list[dict[str, Any]] = []
-    for name in models(config):
-        data = _data(name)
-        if data is None:
-            return None
-        if data not in found:
-            found.append(data)
-    return sum(int(data["num_transitions"]) for data in found)
-
-
-def _data(model: str) -> dict[str, Any] | None:
-    """What a model's recipe says of its data; None where it says nothing that can be counted."""
-    folder = ROOT / "assets/models" / BUNDLED[model] if model in BUNDLED else Path(model).expanduser()
-    try:
-        data: dict[str, Any] = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))["data"]
-        return data if type(data["num_transitions"]) is int else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _dreams(config: TrainConfig) -> bool:
@@ -196,7 +161,7 @@ def _notes(config: TrainConfig, bundled: bool) -> list[str]:
         notes.append("Time and memory are estimates for two CPU cores, as if every episode took all its steps.")
     else:
         notes.append("Time and memory are known for the bundled models alone.")
-    counted = [_data(name) for name in models(config)]
+    counted = [model_data(name) for name in models(config)]
     if None in counted:
         notes.append("A model has no recipe.json that says how many real transitions it was trained on.")
     proofs = max((data.get("num_transitions_of_proofs", 0) for data in counted if data), default=0)

@@ -1,10 +1,10 @@
 """Where a run acts: dreams of its experience model, or real environments of this process."""
 
-import json
 import logging
+from functools import cached_property
 from pathlib import Path
 
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.model_folder import find_bundled, offline_transitions
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import environment_module
 from dreamgym.environments.batch import DreamBatch, RealBatch
@@ -13,6 +13,7 @@ from dreamgym.interfaces import Environment
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.plan import models
 from dreamgym.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -71,14 +72,14 @@ class Worlds:
         """Of the experience model, with its checksum."""
         return self._load_model().name
 
-    @property
+    @cached_property
     def offline_transitions(self) -> int:
-        """Real transitions that the models of the run were made of before it began; 0 where no recipe says so."""
-        config = self._config
-        names = [config.policy.model]
-        if config.run.world != "real":
-            names += [config.experience_model.model, *_split(config.trust.doubters)]
-        return max(map(_num_transitions, names))
+        """Real transitions that the models of the run were made of before it began; 0 where a recipe does not say."""
+        names = models(self._config)
+        known = offline_transitions(names)
+        if known is None:
+            log.warning("one of %s does not say of how many real transitions it was made; counted as 0", names)
+        return known or 0
 
     def close(self) -> None:
         """Close environments and model; safe to call twice."""
@@ -88,7 +89,7 @@ class Worlds:
 
     def _load_model(self) -> ExperienceModel:
         if self._model is None:
-            names = [self._config.experience_model.model, *_split(self._config.trust.doubters)]
+            names = models(self._config)[1:]
             engine, *doubters = [TransformersEngine(find_bundled(name)) for name in names]
             self._model = ExperienceModel(engine, self._config.experience_model.max_tokens, doubters)
             mine = self._folder / "run.sqlite"
@@ -96,17 +97,3 @@ class Worlds:
             files = [self._folder.parent.parent / "experience.sqlite", *([mine] if self._config.trust.guard else [])]
             self._retriever = Retriever(files, HashedNgrams(), ("train",), read_only=True, dreams_only=[mine])
         return self._model
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _num_transitions(model: str) -> int:
-    """From a model's recipe; models that were made of the same episodes name the same ones."""
-    path = Path(find_bundled(model)) / "recipe.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["data"]["num_transitions"])
-    except (OSError, ValueError, KeyError, TypeError):
-        log.warning("%s does not say of how many real transitions it was made; they are counted as 0", model)
-        return 0
