@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_collect(commands)
     runs.add(commands)
+    _add_refresh(commands)
     _add_evaluate(commands)
     _add_studies(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
@@ -90,6 +91,19 @@ def _add_collect(commands: "Commands") -> None:
     collect.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     collect.add_argument("--workspace", type=Path, default=Path("workspace"))
     collect.set_defaults(run=_collect)
+
+
+def _add_refresh(commands: "Commands") -> None:
+    refresh = commands.add_parser(
+        "refresh", help="train a copy of the experience model on what the workspace's runs have played for real"
+    )
+    refresh.add_argument("--model", default=BUNDLED_MODEL, help="bundled name or folder")
+    refresh.add_argument("--workspace", type=Path, default=Path("workspace"))
+    refresh.add_argument("--run", dest="run_ids", action="append", metavar="ID", help="only this one; may be repeated")
+    refresh.add_argument("--steps", type=int, default=100, help="updates; 100 take some minutes on two cores")
+    refresh.add_argument("--seed", type=int, default=0)
+    refresh.add_argument("--output", type=Path, required=True, help="folder of the copy")
+    refresh.set_defaults(run=_refresh)
 
 
 def _add_evaluate(commands: "Commands") -> None:
@@ -223,6 +237,29 @@ def _collect(options: argparse.Namespace) -> None:
             won += trajectory.success
             failed += trajectory.failure is not None
     print(f"{len(tasks)} episodes played, {won} solved, {failed} failed; {stored} new in {workspace.experience_path}")
+
+
+def _refresh(options: argparse.Namespace) -> None:
+    from dreamgym.experience_model.refresh import FIT, real_train_episodes, refresh  # noqa: PLC0415  loads torch
+
+    workspace = Workspace.open(options.workspace, read_only=True)
+    found = workspace.runs_path.glob("*/run.sqlite")
+    stores = sorted(path for path in found if not options.run_ids or path.parent.name in options.run_ids)
+    missing = set(options.run_ids or ()) - {path.parent.name for path in stores}
+    if missing:
+        raise ConfigError(f"no run {', '.join(sorted(missing))} in {workspace.runs_path}; see: dreamgym runs list")
+    old = real_train_episodes([workspace.experience_path])
+    seen = {trajectory.trajectory_id for trajectory in old}
+    new = [trajectory for trajectory in real_train_episodes(stores) if trajectory.trajectory_id not in seen]
+    retriever = _retriever(workspace.experience_path)
+    settings = replace(FIT, steps=options.steps)
+    refresh(Path(find_bundled(options.model)), new, old, retriever, options.output, options.seed, settings)
+    num_transitions = sum(len(trajectory.transitions) for trajectory in new)
+    print(
+        f"learned from {len(new)} new real episodes ({num_transitions} transitions); use the copy with "
+        f"dreamgym train --set experience_model.model={options.output}, compare it with "
+        f"dreamgym evaluate-experience-model --model {options.output}"
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

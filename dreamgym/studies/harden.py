@@ -6,7 +6,6 @@ with old episodes so that it forgets nothing. Every one of these real transition
 """
 
 import logging
-import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.engines.transformers_engine import TransformersEngine
-from dreamgym.experience_model import nano
-from dreamgym.experience_model.dataset import RowSettings, episode_rows
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.experience_model.train import FitSettings, encode_rows, fit
+from dreamgym.experience_model.refresh import FIT, OLD_PER_NEW, refresh
+from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies import exploit
 from dreamgym.studies.exploit import Optimiser
@@ -34,9 +32,9 @@ class Hardening:
     rounds: int = 3
     optimiser: Optimiser = field(default_factory=lambda: Optimiser(iterations=5))
     """How long each round looks for lies."""
-    old_per_lie: int = 3
+    old_per_lie: int = OLD_PER_NEW
     """Old episodes beside each lie."""
-    fit: FitSettings = FitSettings(steps=100, batch_size=8, learning_rate=5e-4, max_length=2048)
+    fit: FitSettings = FIT
 
 
 def run(
@@ -87,31 +85,6 @@ def run(
         log.info("%s", rows[-1])
         if not found:
             break
-        model = retrain(model, lies, old, retriever, output / f"round-{number}", seed + number, chosen)
+        shown, folder = [lie.real for lie in lies], output / f"round-{number}"
+        model = refresh(model, shown, old, retriever, folder, seed + number, chosen.fit, chosen.old_per_lie)
     return {"hardened": str(model), "settings": asdict(chosen), "rounds": rows}
-
-
-def retrain(
-    model: Path,
-    lies: Sequence[Lie],
-    old: Sequence[Trajectory],
-    retriever: Retriever,
-    output: Path,
-    seed: int,
-    settings: Hardening,
-) -> Path:
-    """Train a copy of `model` on the real answers to all lies so far, mixed with old episodes.
-
-    Returns:
-        `output`, which holds the new weights.
-    """
-    rng = random.Random(seed)
-    mixed = [lie.real for lie in lies if lie.real.transitions]
-    mixed += rng.choices(old, k=settings.old_per_lie * len(mixed))
-    rng.shuffle(mixed)
-    # Under another goal, a lie about this one would be none.
-    settings_of_rows = RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)
-    rows = list(episode_rows(mixed, retriever, settings_of_rows))
-    weights, tokenizer = nano.load(model)
-    fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.fit.max_length), settings.fit, output)
-    return output

@@ -1,0 +1,95 @@
+"""Train an experience model further on new real transitions, mixed with old ones so that it forgets nothing.
+
+The buffer that starts from offline data grows with training (paper section 3, Figure 2), and so may the model that is
+grounded on it: episodes that a policy played for real, in sim-to-real or where its dreams were replayed, are where the
+dream is needed next and where it is known least.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dreamgym.engines.model_folder import model_data, model_name
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model import nano
+from dreamgym.experience_model.dataset import RowSettings, episode_rows
+from dreamgym.experience_model.train import FitSettings, encode_rows, fit
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.replay_buffer.rows import Filter
+from dreamgym.types import Trajectory
+
+FIT = FitSettings(steps=100, batch_size=8, learning_rate=5e-4, max_length=2048)
+OLD_PER_NEW = 3
+"""Old episodes beside each new one."""
+
+
+def real_train_episodes(paths: Sequence[Path]) -> list[Trajectory]:
+    """Real episodes of train tasks in these files, each once; a missing file is empty."""
+    found: dict[str, Trajectory] = {}
+    for path in paths:  # one at a time: a reader takes ten files at most
+        for trajectory in ExperienceReader([path]).iterate_trajectories(Filter(world="real", split="train")):
+            if trajectory.transitions:
+                found.setdefault(trajectory.trajectory_id, trajectory)
+    return list(found.values())
+
+
+def refresh(
+    model: Path,
+    new: Sequence[Trajectory],
+    old: Sequence[Trajectory],
+    retriever: Retriever,
+    output: Path,
+    seed: int = 0,
+    settings: FitSettings = FIT,
+    old_per_new: int = OLD_PER_NEW,
+) -> Path:
+    """Train a copy of `model`; the copy's recipe.json counts the new real transitions beside the old ones.
+
+    Args:
+        model: Folder of an experience model; stays as it is.
+        new: Real episodes that it has not seen.
+        old: Real episodes that it has.
+        retriever: Demonstrations for the rows.
+        output: Gets weights, tokenizer and recipe.
+        seed: Of the mix and of the rows.
+        settings: Of the training.
+        old_per_new: Old episodes beside each new one, drawn with replacement.
+
+    Returns:
+        `output`.
+
+    Raises:
+        ConfigError: There is nothing new to learn from.
+    """
+    mixed = [trajectory for trajectory in new if trajectory.transitions]
+    if not mixed:
+        raise ConfigError(
+            "no new real episode of a train task to learn from; runs that act for real make them: "
+            "dreamgym train --set run.world=s2r"
+        )
+    num_transitions = sum(len(trajectory.transitions) for trajectory in mixed)
+    known, start = model_data(str(model)), model_name(model)
+    rng = random.Random(seed)
+    if old:
+        mixed += rng.choices(old, k=old_per_new * len(mixed))
+    rng.shuffle(mixed)
+    # Under another goal, what was refused for this one would be allowed.
+    rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)))
+    weights, tokenizer = nano.load(model)
+    result = fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.max_length), settings, output)
+    recipe = {
+        "refreshed": {
+            "from": start,
+            "num_new_transitions": num_transitions,
+            "old_per_new": old_per_new,
+            "settings": asdict(settings),
+            **asdict(result),
+        }
+    }
+    if known is not None:  # else nobody knows what the model had seen before
+        recipe["data"] = {**known, "num_transitions": known["num_transitions"] + num_transitions}
+    (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    return output
