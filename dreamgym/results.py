@@ -15,6 +15,11 @@ from dreamgym.errors import ConfigError
 PACKAGES = ("torch", "transformers", "trl", "numpy", "faiss-cpu", "alfworld", "textworld", "gradio")
 
 
+def typed_command() -> str:
+    """What was typed, for result files."""
+    return " ".join(["dreamgym", *sys.argv[1:]])
+
+
 def origin(command: str) -> dict[str, Any]:
     """Where figures come from.
 

@@ -268,7 +268,8 @@ def wilson(successes: int, num: int) -> tuple[float, float]:
     z, middle_share = 1.959964, successes / num
     middle = (middle_share + z * z / (2 * num)) / (1 + z * z / num)
     half = z * math.sqrt(middle_share * (1 - middle_share) / num + z * z / (4 * num * num)) / (1 + z * z / num)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # The ends are exact; rounding would leave a trace there.
+    return (middle - half if successes else 0.0), (middle + half if successes < num else 1.0)
 
 
 def parts_of_depth(depths: Sequence[int], width: int = 5) -> Iterator[tuple[str, list[int]]]:

@@ -24,7 +24,6 @@ from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
 from dreamgym.environments import environment_module
-from dreamgym.environments.batch import RealBatch
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
@@ -36,7 +35,7 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.results import origin as results_origin
-from dreamgym.types import Provenance, Trajectory
+from dreamgym.types import Trajectory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -49,8 +48,6 @@ NO_HARD_NEGATIVES = (
     ("mistaken", 0.2, 25),
 )
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
-NUM_SLOTS = 32
-"""Test tasks that the policy plays side by side."""
 EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
 
 log = logging.getLogger(__name__)
@@ -235,24 +232,18 @@ def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> di
 def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     """Success of the policy in the real engine on the test rooms, greedy."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
-    from dreamgym.training.rollout import Sampling, roll_out
+    from dreamgym.training.play import play
+    from dreamgym.training.rollout import Sampling
 
-    module = environment_module(ENVIRONMENT)
-    tasks = module.load_tasks("test", recipe.num_test_tasks)
-    policy = TransformersEngine(folder)
-    environments = [module.make() for _ in range(min(NUM_SLOTS, len(tasks)))]
     start = time.perf_counter()
-    provenance = Provenance(f"{policy.name}(temperature=0)", 0, module.version_text())
+    tasks = environment_module(ENVIRONMENT).load_tasks("test", recipe.num_test_tasks)
     sampling = Sampling(temperature=0.0, max_steps=40)
-    rollouts = roll_out(policy, "real", RealBatch(environments), tasks, sampling, provenance, len(environments))
-    played = [rollout.trajectory for rollout in rollouts]
-    for environment in environments:
-        environment.close()
+    played = play(TransformersEngine(folder), tasks, sampling)
     won = [trajectory.success for trajectory in played]
     low, high = wilson(sum(won), len(won))
     types = Counter(t.task.task_type for t in played)
     return {
-        "policy": provenance.policy,
+        "policy": played[0].provenance.policy,
         "split": "test",
         "num_tasks": len(played),
         "success": sum(won) / len(won),
