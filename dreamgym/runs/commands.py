@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import shlex
 import time
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.errors import DreamGymError
-from dreamgym.runs import config, process, status
+from dreamgym.runs import config, process
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo, RunManager
 from dreamgym.runs.plan import Plan, plan
@@ -70,14 +69,8 @@ def _train(options: argparse.Namespace) -> None:
 def _train_here(manager: RunManager, chosen: TrainConfig, name: str) -> None:
     folder, lock = manager.create(chosen, name)
     print(f"\n{folder.name} in {folder}")
-    kept = logging.FileHandler(folder / status.LOG, encoding="utf-8")
-    kept.setFormatter(logging.Formatter(process.LOG_FORMAT, process.LOG_TIME))
-    logging.getLogger().addHandler(kept)
-    try:
+    with process.logged(folder):
         last = process.run(folder, lock=lock)
-    finally:
-        logging.getLogger().removeHandler(kept)
-        kept.close()
     if last.state == "failed":
         raise DreamGymError(last.message)
     print(f"{folder.name}: {last.state} after iteration {last.iteration} of {last.iterations}")

@@ -45,6 +45,19 @@ class Control(Protocol):
         """Say how far it is; `checkpoint` is the newest one's name, None: as before."""
 
 
+@contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """Write what is logged meanwhile into the run's log too, for a run in the foreground."""
+    kept = logging.FileHandler(folder / status.LOG, encoding="utf-8")
+    kept.setFormatter(logging.Formatter(LOG_FORMAT, LOG_TIME))
+    logging.getLogger().addHandler(kept)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(kept)
+        kept.close()
+
+
 Train = Callable[[TrainConfig, Path, Control], None]
 """Runs or resumes the run in a folder; returns when all is done or after a graceful stop."""
 

@@ -1,13 +1,14 @@
 """`make demo`: the workspace that fills every screen at the first start, made with the bundled models.
 
 Real episodes go to experience.sqlite (train rooms for retrieval, test rooms to look at), dreams of test tasks to
-lab.sqlite. Nothing in it is written by hand.
+lab.sqlite; a short training run in the dream fills the page of runs. Nothing in it is written by hand.
 """
 
 import logging
 import shutil
 import sqlite3
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from dreamgym.collect import collect, play
@@ -18,9 +19,13 @@ from dreamgym.errors import WorkspaceError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.interfaces import Engine, Policy
 from dreamgym.policy import LanguageModelPolicy
+from dreamgym.presets import load_preset
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.runs import process, status
+from dreamgym.runs.config import override
+from dreamgym.runs.manager import RunManager
 from dreamgym.types import Provenance, Split
 from dreamgym.workspace import Workspace
 
@@ -37,6 +42,16 @@ REAL: tuple[tuple[Split, int, str, float, int], ...] = (
 NUM_DREAMS = 6
 """Test tasks dreamed by each of the expert, the liar and the nano policy."""
 DREAM_STEPS = 30
+PRESET = "nano-dream-grpo"
+RUN = (
+    "run.iterations=10",
+    "run.num_tasks=6",
+    "evaluation.every=2",
+    "evaluation.num_tasks=32",
+    "evaluation.num_replayed=8",
+    "checkpoints.every=10",
+)
+"""What the run changes in its preset."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +80,8 @@ def run(output: Path, command: str) -> None:
         workspace = Workspace.create(Path(folder) / output.name)
         _play(workspace)
         _dream(workspace, model_engine, policy_engine)
-        for path in (workspace.experience_path, workspace.lab_path):
+        _train(workspace)
+        for path in workspace.path.rglob("*.sqlite"):
             _freeze(path)
         (workspace.path / "README.md").write_text(_readme(command), encoding="utf-8")
         if output.exists():
@@ -100,6 +116,21 @@ def _dream(workspace: Workspace, model_engine: Engine, policy_engine: Engine) ->
                 buffer.add(play(environment, policy, task, DREAM_STEPS, provenance, world="dream"))
 
 
+def _train(workspace: Workspace) -> None:
+    """A whole run, but for its checkpoints, which are several times as large as all the rest."""
+    config = override(load_preset(PRESET), RUN)
+    folder, lock = RunManager(workspace.runs_path).create(config)
+    log.info("training %s", folder.name)
+    with process.logged(folder):
+        last = process.run(folder, lock=lock)
+    if last.state != "done":
+        raise WorkspaceError(f"the demo's run ended as {last.state}: {last.message}")
+    shutil.rmtree(folder / "checkpoints")
+    status.write(folder, replace(last, checkpoint=""))
+    for lock_file in workspace.runs_path.rglob(".*"):
+        lock_file.unlink()
+
+
 def _freeze(path: Path) -> None:
     """One file without a write-ahead log, so that it opens on a read-only folder."""
     database = sqlite3.connect(path)
@@ -125,4 +156,6 @@ Real episodes, in `experience.sqlite`:
 
 Dreams, in `lab.sqlite`: the experience model plays {NUM_DREAMS} test tasks for the expert (noise 0.1), the liar
 (noise 0.1) and the nano policy, at most {DREAM_STEPS} steps each, greedy, with demonstrations from the train rooms.
+
+A training run, in `runs/`, without its checkpoints: preset {PRESET} with {", ".join(RUN)}.
 """

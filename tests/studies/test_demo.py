@@ -5,9 +5,21 @@ import pytest
 from dreamgym.cli import main
 from dreamgym.errors import EngineError
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.runs.manager import RunManager
+from dreamgym.runs.store import RunReader
 from dreamgym.studies import demo
 from dreamgym.workspace import Workspace
 
+SHORT_RUN = (
+    "run.iterations=1",
+    "run.num_tasks=1",
+    "run.group_size=2",
+    "optimiser.batch_size=2",
+    "run.threads=1",
+    "policy.max_steps=2",
+    "curriculum.num_seed_tasks=1",
+    "evaluation.num_tasks=1",
+)
 DELETE_MODE = b"\x01\x01"
 """Bytes 18 and 19 of an SQLite file without a write-ahead log."""
 
@@ -47,10 +59,12 @@ def test_a_demo_is_made_whole_and_can_be_read_from_a_read_only_folder(
     monkeypatch.setattr(demo, "REAL", (("train", 1, "expert", 0.0, 3), ("test", 1, "lying", 0.2, 2)))
     monkeypatch.setattr(demo, "NUM_DREAMS", 1)
     monkeypatch.setattr(demo, "DREAM_STEPS", 2)
+    monkeypatch.setattr(demo, "RUN", SHORT_RUN)
     demo.run(output, "make a small demo")
     files = contents(output)
-    assert set(files) == {"README.md", "workspace.json", "experience.sqlite", "lab.sqlite"}
-    assert [files[name][18:20] for name in ("experience.sqlite", "lab.sqlite")] == [DELETE_MODE] * 2
+    run = {f"runs/dream-grpo-01/{name}" for name in ("config.toml", "status.json", "log.txt", "run.sqlite")}
+    assert set(files) == {"README.md", "workspace.json", "experience.sqlite", "lab.sqlite"} | run
+    assert [files[name][18:20] for name in files if name.endswith(".sqlite")] == [DELETE_MODE] * 3
     assert {path.name for path in output.parent.iterdir()} == {"demo", "models"}, "nothing is left beside it"
     text = files["README.md"].decode()
     assert "`make a small demo`" in text and "- 1 train tasks played by `expert` (noise 0, at most 3 steps)" in text
@@ -65,3 +79,8 @@ def test_a_demo_is_made_whole_and_can_be_read_from_a_read_only_folder(
     train = {step for t in real if t.task.split == "train" for step in (f"{t.trajectory_id}.{n}" for n in range(1, 4))}
     shown = {near.transition_id for t in dreams for step in t.transitions for near in step.neighbours}
     assert shown and shown <= train, "demonstrations come from the train rooms"
+
+    (info,) = RunManager(output / "runs").list()
+    assert (info.run_id, info.state, info.iteration, info.checkpoint) == ("dream-grpo-01", "done", 1, None)
+    iterations = RunReader(output / "runs/dream-grpo-01/run.sqlite").iterations()
+    assert [row.iteration for row in iterations] == [0, 1] and iterations[1].metrics["real_success"] is not None
