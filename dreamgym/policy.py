@@ -34,6 +34,11 @@ def parse_action(reply: str) -> str:
     return action.strip()
 
 
+def parse_thought(reply: str) -> str:
+    """Read the thought out of a reply that follows `<think>`; empty when nothing was thought."""
+    return reply.partition("</think>")[0].strip()
+
+
 class LanguageModelPolicy:
     """Acts by one session of an engine; one episode at a time."""
 
@@ -42,6 +47,8 @@ class LanguageModelPolicy:
         self._engine, self._temperature, self._seed = engine, temperature, seed
         self._session: Session | None = None
         self._num_steps = 0
+        self.last_reply: str | None = None
+        """What it wrote behind `<think>` for the last action."""
 
     @property
     def name(self) -> str:
@@ -63,7 +70,8 @@ class LanguageModelPolicy:
         self._num_steps = len(history)
         self._session.extend([seen + "<think>"])
         seed = self._seed + self._num_steps
-        return parse_action(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
+        self.last_reply = whole(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
+        return parse_action(self.last_reply)
 
     def close(self) -> None:
         """End the session; safe to call twice."""
