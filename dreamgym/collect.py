@@ -44,7 +44,8 @@ def play(
             action = None  # if the policy fails, nothing was tried
             action = policy.act(steps, state, environment.admissible())
             step = environment.step(action)
-            steps.append(replace(step, truncated=len(steps) + 1 == max_steps and not step.terminated))
+            truncated = len(steps) + 1 == max_steps and not step.terminated
+            steps.append(replace(step, truncated=truncated, policy_reply=policy.last_reply))
             if step.terminated:
                 break
             state = step.next_state

@@ -112,6 +112,10 @@ class Policy(Protocol):
     def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
         """Return the next action."""
 
+    @property
+    def last_reply(self) -> str | None:
+        """What it wrote behind `<think>` for the last action, as generated; None: it writes nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Availability:

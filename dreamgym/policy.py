@@ -34,6 +34,11 @@ def parse_action(reply: str) -> str:
     return action.strip()
 
 
+def parse_thought(reply: str) -> str:
+    """Read the thought out of a reply that follows `<think>`; empty when nothing was thought."""
+    return reply.partition("</think>")[0].strip()
+
+
 class LanguageModelPolicy:
     """Acts by one session of an engine; one episode at a time."""
 
@@ -42,6 +47,8 @@ class LanguageModelPolicy:
         self._engine, self._temperature, self._seed = engine, temperature, seed
         self._session: Session | None = None
         self._num_steps = 0
+        self.last_reply: str | None = None
+        """What it wrote behind `<think>` for the last action."""
 
     @property
     def name(self) -> str:
@@ -63,7 +70,8 @@ class LanguageModelPolicy:
         self._num_steps = len(history)
         self._session.extend([seen + "<think>"])
         seed = self._seed + self._num_steps
-        return parse_action(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
+        self.last_reply = whole(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
+        return parse_action(self.last_reply)
 
     def close(self) -> None:
         """End the session; safe to call twice."""
@@ -73,23 +81,28 @@ class LanguageModelPolicy:
 
 
 def warm_start_rows(trajectories: Iterable[Trajectory], max_steps: int = 30) -> Iterator[list[Segment]]:
-    """Supervised rows for a policy from real trajectories, one per episode.
+    """Supervised rows for a policy, one per episode.
+
+    The target of a step is the reply as its policy wrote it. Where none is stored, it is the scripted expert's thought
+    and action if the expert would have acted alike; any other action carries no loss.
 
     Args:
-        trajectories: Played by experts, with or without noise.
+        trajectories: For a warm start, played by experts with or without noise.
         max_steps: Longer episodes are cut here.
     """
     for trajectory in trajectories:
-        module = environment_module(trajectory.task.environment)
         steps = trajectory.transitions[:max_steps]
         if not steps:
             continue
         segments: list[Segment] = [(start_text(trajectory.task, steps[0].state), False)]
         for index, step in enumerate(steps):
-            thought, action = module.expert_decision(trajectory.task, steps[:index], step.state)
-            if action == step.action:
-                segments += [("<think>", False), (f"{neutral(thought)}</think>{action_text(action)}", True)]
-            else:
-                segments.append((action_text(step.action), False))
+            reply = step.policy_reply or _expert_reply(trajectory.task, steps[:index], step)
+            segments += [("<think>", False), (reply, True)] if reply else [(action_text(step.action), False)]
             segments.append((f"<state>{neutral(step.next_state)}</state>", False))
         yield segments
+
+
+def _expert_reply(task: Task, history: Sequence[Transition], step: Transition) -> str | None:
+    """What the scripted expert would have written; None where it would have done something else."""
+    thought, action = environment_module(task.environment).expert_decision(task, history, step.state)
+    return f"{neutral(thought)}</think>{action_text(action)}" if action == step.action else None

@@ -74,6 +74,9 @@ class Transition:
     """Wall time of the step."""
     contradiction: str | None = None
     """Why the guard refused what the experience model's reply says; None: it did not."""
+    policy_reply: str | None = None
+    """What the policy wrote behind `<think>`, thought and action, as generated; None: the actor wrote nothing (scripts,
+    people), or it was not stored (before schema 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class Trajectory:
                 t.success,
                 t.reasoning,
                 t.raw_reply,
+                *([] if t.policy_reply is None else [t.policy_reply]),  # so that older ids stay what they were
             ]
             for t in self.transitions
         ]

@@ -27,6 +27,13 @@ def test_a_solved_episode_has_its_return() -> None:
     played = play_dream([OPEN, WON], [ACT, ACT])
     assert (played.success, played.total_reward, played.failure) == (True, 1.0, None)
     assert [step.truncated for step in played.transitions] == [False, False]
+    assert [step.policy_reply for step in played.transitions] == [ACT, ACT]
+
+
+def test_each_step_keeps_the_reply_that_chose_its_action() -> None:
+    replies = [f"Thought {number}, \ud800.</think><action>look</action>" for number in range(2)]
+    kept = [step.policy_reply for step in play_dream([OPEN, WON], replies).transitions]
+    assert kept == [reply.replace("\ud800", "\ufffd") for reply in replies], "half characters could not be stored"
 
 
 def test_the_step_limit_truncates_and_does_not_end_the_task() -> None:
@@ -55,8 +62,7 @@ def test_a_malformed_reply_of_the_policy_is_a_failure_too() -> None:
 
 def test_collecting_twice_gives_the_same_trajectories(alfworld_tasks: list[Task], alfworld_games: Path) -> None:
     tasks = alfworld_tasks[:3]
-    runs = [
-        sorted(t.trajectory_id for t in collect("alfworld", tasks, "random", seed=5, max_steps=6, workers=workers))
-        for workers in (1, 2)
-    ]
-    assert runs[0] == runs[1] and len(set(runs[0])) == 3
+    one, two = (list(collect("alfworld", tasks, "random", seed=5, max_steps=6, workers=workers)) for workers in (1, 2))
+    ids = {t.trajectory_id for t in one}
+    assert ids == {t.trajectory_id for t in two} and len(ids) == len(one) == len(two) == 3
+    assert all(step.policy_reply is None for t in one for step in t.transitions), "a script writes nothing"

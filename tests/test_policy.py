@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.errors import ConfigError, MalformedReplyError
-from dreamgym.policy import LanguageModelPolicy, parse_action, warm_start_rows
+from dreamgym.policy import LanguageModelPolicy, parse_action, parse_thought, warm_start_rows
 from tests.experience_model.kitchen import FIRST, kitchen_episodes, make_task, solved
 
 
@@ -40,6 +42,7 @@ def test_one_session_reads_each_state_once() -> None:
         policy.act((), FIRST, None)
     policy.reset(make_task(), FIRST)
     assert policy.act((), FIRST, None) == "look"
+    assert policy.last_reply == "Hm.</think><action>look</action>"
     policy.act(steps[:1], steps[0].next_state, None)
     policy.act(steps[:2], steps[1].next_state, None)
     head = f"<task>put a hot egg in sinkbasin.</task><state>{FIRST}</state>"
@@ -59,6 +62,20 @@ def test_warm_start_targets_are_the_experts_thoughts_and_actions() -> None:
     assert all(
         text == "<think>" or text.startswith(("<task>", "<state>", "<action>")) for text, yes in rows[0] if not yes
     )
+
+
+def test_a_step_whose_policy_wrote_a_reply_is_learned_as_written_whatever_the_expert_would_do() -> None:
+    first, refused, *rest = solved().transitions
+    reply = "An <odd> thought.</think> <action>open  egg 1</action>"
+    episode = replace(solved(), transitions=(first, replace(refused, policy_reply=reply), *rest))
+    (row,), (without,) = warm_start_rows([episode]), warm_start_rows([solved()])
+    alone = without.index(("<action>open egg 1</action>", False))
+    assert row == [*without[:alone], ("<think>", False), (reply, True), *without[alone + 1 :]]
+
+
+def test_the_thought_is_what_stands_before_the_action() -> None:
+    assert parse_thought(" Look first. </think><action>look</action>") == "Look first."
+    assert parse_thought("</think><action>look</action>") == parse_thought("") == ""
 
 
 def test_long_episodes_are_cut() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dreamgym.types import Failure, Neighbour, Provenance, Trajectory, Transition, transition_id
-from tests.replay_buffer.stored_episodes import dream, failed, make_task, real
+from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking
 
 
 def test_a_trajectory_id_is_the_same_in_every_version() -> None:
@@ -27,9 +27,10 @@ def test_an_id_follows_content_and_origin_but_not_the_clock() -> None:
         replace(first, provenance=replace(first.provenance, seed=1)),
         replace(first, provenance=replace(first.provenance, model="nano@01234567")),
         replace(first, task=make_task(1)),
+        thinking(),
     ]
     assert {trajectory.trajectory_id for trajectory in same} == {first.trajectory_id}
-    assert len({first.trajectory_id, *(trajectory.trajectory_id for trajectory in other)}) == 7
+    assert len({first.trajectory_id, *(trajectory.trajectory_id for trajectory in other)}) == 8
 
 
 def test_the_return_of_a_failed_episode_is_unknown_and_not_zero() -> None:

@@ -57,20 +57,24 @@ window.dg = (() => {
     setTimeout(() => { button.textContent = before; }, 1200);
   };
 
-  // Folded text: the first lines and a button, when there are more. Opened once, it stays open for the visit.
+  // Folded text: the first lines and a button, when there are more. All fold together, and stay open for the visit.
   let unfolded = false;
   const fold = (text, maxLines) => {
     const pre = el('pre', { style: `--lines:${maxLines}` }, text);
     const button = el('button', { type: 'button', class: 'dg-text-button', 'data-key': 'o', hidden: true });
     const show = () => {
+      pre.classList.add('dg-folded');
+      button.hidden = pre.scrollHeight <= pre.clientHeight + 1;
       pre.classList.toggle('dg-folded', !unfolded);
-      button.hidden = !unfolded && pre.scrollHeight <= pre.clientHeight + 1;
       button.replaceChildren(unfolded ? 'Fold ' : 'Show all ', kbd('o'));
       button.setAttribute('aria-expanded', String(unfolded));
     };
-    button.addEventListener('click', () => { unfolded = !unfolded; show(); });
+    button.addEventListener('click', () => {
+      unfolded = !unfolded;
+      document.querySelectorAll('.dg-fold').forEach((each) => each.show());
+    });
     new ResizeObserver(show).observe(pre);
-    return el('div', {}, pre, button);
+    return Object.assign(el('div', { class: 'dg-fold' }, pre, button), { show });
   };
 
   // Step strip: one link a step; the arrows stand on the neighbours of the current one. A step that was just asked for

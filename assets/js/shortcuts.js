@@ -12,7 +12,7 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['t'], help: 'Transitions or trajectories', toggle: 'dg-rows' },
   { tab: 'inspect', keys: ['f'], help: 'Go to the filters', focus: 'dg-filter-world' },
   { tab: 'inspect', keys: ['x'], help: 'Clear all filters' },
-  { tab: 'inspect', keys: ['o'], help: 'Fold or unfold the reasoning' },
+  { tab: 'inspect', keys: ['o'], help: 'Fold or unfold thought and reasoning' },
   { tab: 'inspect', keys: ['v'], help: 'Next state against the state before, or plain' },
   { tab: 'inspect', keys: ['[', ']'], help: 'Previous, next page of the list' },
   { tab: 'inspect', keys: ['r'], help: 'The raw reply of the experience model' },

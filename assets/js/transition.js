@@ -34,6 +34,7 @@ const parts = (v) => {
   const p = v.parts;
   return [
     part('State', p.state_label, state(v.world, p.state)),
+    p.thought && part('Thought', p.thought_label, dg.fold(p.thought, p.fold_lines)),
     part('Action', p.action_label, el('pre', { class: 'dg-b' }, p.action)),
     p.reasoning && part('Reasoning', p.reasoning_label, dg.fold(p.reasoning, p.fold_lines)),
     p.guard && part('Guard', '', dg.guard(p.guard)),

@@ -46,6 +46,8 @@ class Recorded:
 class Replayed:
     """A policy that repeats recorded actions."""
 
+    last_reply = None
+
     def __init__(self, name: str, actions: Sequence[str]) -> None:
         self.name = name
         self._actions = tuple(actions)

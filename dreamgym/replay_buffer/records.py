@@ -74,6 +74,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "raw_reply": transition.raw_reply,
             "neighbours": json.dumps([[n.transition_id, n.similarity] for n in transition.neighbours]),
             "contradiction": transition.contradiction,
+            "policy_reply": transition.policy_reply,
         }
     if failure := trajectory.failure:
         state = trajectory.transitions[-1].next_state if trajectory.transitions else trajectory.task.first_state
@@ -95,6 +96,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "raw_reply": failure.raw_reply,
             "neighbours": "[]",
             "contradiction": None,
+            "policy_reply": None,
         }
 
 
@@ -115,6 +117,7 @@ def read_task(record: Mapping[str, Any] | sqlite3.Row) -> Task:
 
 def read_transition(record: Mapping[str, Any] | sqlite3.Row) -> Transition:
     """Build a transition from its row; not for a failed attempt."""
+    later = {name: record[name] for name in ("contradiction", "policy_reply") if name in record.keys()}  # noqa: SIM118  a Row
     return Transition(
         state=record["state"],
         action=record["action"],
@@ -128,7 +131,7 @@ def read_transition(record: Mapping[str, Any] | sqlite3.Row) -> Transition:
         raw_reply=record["raw_reply"],
         neighbours=tuple(Neighbour(key, similarity) for key, similarity in json.loads(record["neighbours"])),
         seconds=record["seconds"],
-        contradiction=record["contradiction"] if "contradiction" in record.keys() else None,  # noqa: SIM118  a Row
+        **later,
     )
 
 

@@ -157,6 +157,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    ("ALTER TABLE transitions ADD COLUMN policy_reply TEXT",),
 )
 
 

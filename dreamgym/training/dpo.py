@@ -6,13 +6,13 @@ Departures, and what follows from what is stored:
 
 - An episode is one sequence, and the log-ratio is summed over the policy's own turns in it. TRL counts everything
   behind the prompt as the policy's, the world's answers too; so the collator is ours, and says what is the policy's.
-- What a stored policy thought is not stored. Where the scripted expert would have taken the same action, its thought
-  stands there and counts; any other action stands without a thought, and its words count. What two episodes have in
-  common from the start is the same on both sides, and so cancels.
-- That has a price. A thinking policy gives an action without a thought about 6 nats a token, and most such actions are
-  on the rejected side. On the demo's real pairs, six steps of 4 pairs at a learning rate of 1e-4 brought a mean margin
-  of 10.9; in each of six pairs looked at it came from these actions (rejected log-ratios of -105 to -154 nats) and not
-  from the thoughts (-3.9 to 0.4). So a `pair_accuracy` of 1 is no sign of a better policy; only success is.
+- Where a step has its policy's reply, thought and action as written are what counts, on both sides. What two episodes
+  have in common from the start is the same on both sides, and so cancels.
+- Scripts write none, and before schema 5 none was stored. There, where the scripted expert would have taken the same
+  action, its thought stands and counts; any other action stands without a thought, and its words count.
+- That has a price. A thinking policy hardly ever acts without a thought, and most such actions are on the rejected
+  side: to make the form less likely still is an easy way to a margin. So from scripts DPO can learn the form of actions
+  rather than the choice, and a `pair_accuracy` of 1 is no sign of a better policy; only success is.
 - A mean over a batch of pairs; a batch of `optimiser.batch_size` sequences is half as many pairs.
 """
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from dreamgym.characters import whole
 from dreamgym.errors import MalformedReplyError
 from dreamgym.experience_model.prompts import neutral, start_text
 from dreamgym.interfaces import Engine, EnvironmentBatch, Reply, Session
@@ -51,6 +52,8 @@ class _Episode:
     task: Task
     unread: str = ""
     """What the world said since the policy's last reply."""
+    reply: str = ""
+    """The policy's last one."""
     steps: list[Transition] = field(default_factory=list)
     failure: Failure | None = None
     done: bool = False
@@ -74,8 +77,9 @@ class _Episode:
         self.token_ids += reply.token_ids
         self.mask += [True] * len(reply.token_ids)
         self.logprobs += reply.logprobs
+        self.reply = whole(reply.text)
         try:
-            return parse_action(reply.text)
+            return parse_action(self.reply)
         except MalformedReplyError as error:
             self.end(Failure(None, str(error), error.raw_reply))
             return None
@@ -85,7 +89,8 @@ class _Episode:
             self.end(answer)
             return
         last = len(self.steps) + 1 == max_steps
-        self.steps.append(replace(answer, truncated=last and not answer.terminated))
+        truncated = last and not answer.terminated
+        self.steps.append(replace(answer, truncated=truncated, policy_reply=self.reply))
         self.unread = f"<state>{neutral(answer.next_state)}</state>"
         self.done = last or answer.terminated
 

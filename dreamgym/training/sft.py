@@ -1,8 +1,9 @@
 """SFT of the policy on stored successes, real or dreamed: the offline baseline that imitates.
 
-A row is one episode as the policy reads and writes it. What a stored policy thought is not stored, so the scripted
-expert's thought stands before an action that the expert would have taken too, and both are targets; any other action
-stays in the sequence without loss, as in the policy's warm start (`policy.warm_start_rows`).
+A row is one episode as the policy reads and writes it, and the replies that are stored with its steps are the targets.
+A step of a script has none: there the scripted expert's thought stands before an action that the expert would have
+taken too, and both are targets; any other action stays in the sequence without loss, as in the policy's warm start
+(`policy.warm_start_rows`).
 """
 
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def rows(trajectories: Sequence[Trajectory], policy: TransformersEngine, max_ste
         max_steps: Longer episodes are cut here, as the policy's own are.
 
     Raises:
-        ConfigError: None is a success, or none has a step that the expert would have taken.
+        ConfigError: None is a success, or none has a step with a reply or one that the expert would have taken.
     """
     won = [each for each in trajectories if each.success and each.failure is None]
     if not won:
@@ -83,7 +84,8 @@ def rows(trajectories: Sequence[Trajectory], policy: TransformersEngine, max_ste
     data = to_dataset((encode(row, policy) for row in warm_start_rows(won, max_steps)), max_length(policy))
     if len(data) == 0:
         raise ConfigError(
-            f"in none of {len(won)} successes did the expert agree with an action in the first {max_steps} steps, so "
-            "nobody can say what was thought; collect others: dreamgym collect --policy expert --episodes 100"
+            f"in none of {len(won)} successes did the expert agree with an action in the first {max_steps} steps, and "
+            "no reply of a policy is stored, so nobody can say what was thought; collect others: dreamgym collect "
+            "--policy expert --episodes 100"
         )
     return data

@@ -11,7 +11,7 @@ def row_list() -> gr.HTML:
 
 
 def transition() -> gr.HTML:
-    """One step: strip, state, action, reasoning, next state, facts, outcome."""
+    """One step: strip, state, thought, action, reasoning, next state, facts, outcome."""
     return drawn("transition.js", elem_id="dg-transition")
 
 

@@ -1,4 +1,4 @@
-"""One step of a trajectory on one screen: strip, state, action, reasoning, next state, facts, outcome, source."""
+"""One step of a trajectory on one screen: strip, state, thought, action, reasoning, next state, facts, outcome."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.facts import Fact, changed
 from dreamgym.experience_model.prompts import ParsedReply, parse
+from dreamgym.policy import parse_thought
 from dreamgym.types import Failure, Task, Trajectory, Transition, transition_id
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
@@ -125,13 +126,16 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
     transition = trajectory.transitions[step - 1]
     against_state = selection.view == "state"
     segments = inline_diff(_before(transition), transition.next_state) if against_state else None
+    thought = parse_thought(transition.policy_reply or "")
     return {
         "state": transition.state,
         "state_label": f"s{subscript(step - 1)}",
+        "thought": thought,
+        "thought_label": _num_words(thought),
         "action": transition.action,
         "action_label": f"a{subscript(step)}",
         "reasoning": transition.reasoning,
-        "reasoning_label": counted(len(transition.reasoning.split()), "word") if transition.reasoning else "",
+        "reasoning_label": _num_words(transition.reasoning),
         "guard": guard_view(transition),
         "fold_lines": FOLD_LINES,
         "next_state": segments or [("equal", transition.next_state)],
@@ -144,6 +148,10 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "outcome": _outcome(transition),
         "raw_reply": transition.raw_reply,
     }
+
+
+def _num_words(text: str | None) -> str:
+    return counted(len(text.split()), "word") if text else ""
 
 
 def guard_view(transition: Transition) -> dict[str, str] | None:

@@ -183,10 +183,23 @@ def test_long_reasoning_is_folded_and_stays_unfolded(url: str, page: Any) -> Non
     expect(reasoning).not_to_have_class("dg-folded")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#dg-transition")).to_contain_text("step 5 of 6")
+    expect(page.get_by_role("button", name="Fold")).to_have_count(0)
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#dg-transition")).to_contain_text("step 4 of 6")
     expect(reasoning).not_to_have_class("dg-folded")
     expect(page.get_by_role("button", name="Fold")).to_be_visible()
+    page.keyboard.press("o")
+    expect(reasoning).to_have_class("dg-folded")
+
+
+def test_the_policys_thought_stands_before_its_action(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
+    parts = page.locator("#dg-transition .dg-part")
+    expect(parts.nth(1).locator(".dg-lab")).to_have_text("Thought9 words")
+    expect(parts.nth(1).locator("pre")).to_have_text("I want to heat potato 2 with microwave 1.")
+    expect(parts.nth(2)).to_contain_text("Action")
+    page.goto(f"{url}?tab=inspect&t={transition_id(REAL.trajectory_id, 4)}")
+    expect(parts.nth(1)).to_contain_text("Action")
 
 
 def test_the_next_state_is_shown_plain_on_demand(url: str, page: Any) -> None:
@@ -202,6 +215,7 @@ def test_the_next_state_is_shown_plain_on_demand(url: str, page: Any) -> None:
 def test_text_of_a_model_or_task_never_becomes_code(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect&t={transition_id(hostile().trajectory_id, 1)}")
     expect(page.locator("#dg-transition h2")).to_have_text(HOSTILE)
+    expect(page.locator("#dg-transition .dg-part", has_text="Thought").locator("pre")).to_have_text(HOSTILE)
     page.keyboard.press("r")
     expect(page.locator(".dg-raw")).to_have_text(HOSTILE)
     assert page.evaluate("window.hacked") is None

@@ -31,6 +31,7 @@ class Looks:
     """A policy that always does the same."""
 
     name = "looks"
+    last_reply = None
 
     def __init__(self, action: str = "look") -> None:
         self.action = action

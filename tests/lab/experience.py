@@ -72,6 +72,7 @@ def dream_with_neighbours(real: Trajectory) -> Trajectory:
                 step.state, step.action, step.next_state, step.reward, step.terminated, success=step.success,
                 reasoning=thought if number != 4 else thought + " It becomes hot." * 80,
                 confidence=confidence, raw_reply=reply, neighbours=neighbours, seconds=0.42,
+                policy_reply=f"I want to {step.action}.</think><action>{step.action}</action>",
             )
         )  # fmt: skip
     return Trajectory(task(1), "dream", tuple(transitions), provenance("expert(noise=0)", 1, "nano@9f2c41d0"))
@@ -104,6 +105,7 @@ def hostile() -> Trajectory:
         reasoning=HOSTILE,
         confidence=0.3,
         raw_reply=HOSTILE,
+        policy_reply=HOSTILE + "</think><action>look</action>",
     )
     return Trajectory(wicked, "dream", (step,), provenance("typed by a person", 3, "nano@9f2c41d0"))
 

@@ -76,6 +76,12 @@ def test_a_dreamed_step_shows_all_its_parts(path: Path) -> None:
     assert {"figure": "0.48", "label": "confidence"} in step["parts"]["outcome"]
     assert {"figure": "no", "label": "done"} in step["parts"]["outcome"]
     assert step["parts"]["raw_reply"] == DREAM.transitions[3].raw_reply
+    assert step["parts"]["thought"] == "I want to heat potato 2 with microwave 1."
+    assert step["parts"]["thought_label"] == "9 words"
+
+
+def test_a_step_without_a_reply_of_its_policy_has_no_thought(path: Path) -> None:
+    assert at(path, REAL.trajectory_id, 1).step["parts"]["thought"] == ""
 
 
 def test_the_places_of_the_first_state_do_not_count_as_lost(path: Path) -> None:
@@ -182,5 +188,5 @@ def test_an_empty_workspace_names_the_command(tmp_path: Path) -> None:
 def test_hostile_text_is_passed_on_as_text(path: Path) -> None:
     step = at(path, hostile().trajectory_id, 1).step
     assert step["heading"] == HOSTILE
-    assert step["parts"]["reasoning"] == HOSTILE
+    assert step["parts"]["reasoning"] == step["parts"]["thought"] == HOSTILE
     assert {"figure": "cut", "label": "done, at the step limit"} in step["parts"]["outcome"]

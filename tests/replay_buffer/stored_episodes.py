@@ -53,6 +53,16 @@ def dream(number: int = 0, confidence: float = 0.75, task: Task | None = None) -
     return Trajectory(task, "dream", (step,), Provenance("random", number, "alfworld 0.4.2", "nano@01234567", "run 7"))
 
 
+def thinking(number: int = 0) -> Trajectory:
+    """`real`, played by a model that wrote a thought before each action."""
+    episode = real(number)
+    steps = [
+        replace(step, policy_reply=f"On to the next, “{number}”.</think><action>{step.action}</action>")
+        for step in episode.transitions
+    ]
+    return replace(episode, transitions=tuple(steps))
+
+
 def failed(number: int = 0, num_steps: int = 2, world: World = "dream") -> Trajectory:
     """An episode that broke off when the next action was tried."""
     failure = Failure("open fridge 1", "the reply has no <state>", "<think>zzz")

@@ -15,7 +15,7 @@ from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams, situation
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.types import Trajectory
-from tests.replay_buffer.stored_episodes import dream, failed, make_task, real
+from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking
 
 ENCODER = HashedNgrams(32)
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def check_whole(path: Path, expected: list[Trajectory]) -> None:
     assert rows(path, "embeddings") == sum(len(trajectory.transitions) for trajectory in expected)
 
 
-@pytest.mark.parametrize("episode", [real(), dream(), failed(), failed(num_steps=0)])
+@pytest.mark.parametrize("episode", [real(), dream(), thinking(), failed(), failed(num_steps=0)])
 def test_what_is_stored_comes_back_equal(episode: Trajectory, tmp_path: Path) -> None:
     path = tmp_path / "experience.sqlite"
     with ReplayBuffer(path, ENCODER) as buffer:

@@ -11,13 +11,18 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
-from tests.replay_buffer.stored_episodes import dream, failed, real
+from dreamgym.types import Trajectory
+from tests.replay_buffer.stored_episodes import dream, failed, real, thinking
 
 PAST_SCHEMAS = Path(__file__).with_name("schemas")
-"""<n>.sql: what `sqlite3 FILE .dump` said of a database of schema n that held `EPISODES`, and its two PRAGMAs."""
-EPISODES = (real(1), dream(2), failed(3))
+"""<n>.sql: what `sqlite3 FILE .dump` said of a database of schema n that held `episodes(n)`, and its two PRAGMAs."""
 NEXT = ("ALTER TABLE trajectories ADD COLUMN note TEXT", "CREATE TABLE notes (note TEXT)")
 VERSIONS = range(1, len(schema.MIGRATIONS) + 1)
+
+
+def episodes(version: int) -> list[Trajectory]:
+    """What a schema could hold; from 5 on also what the policy wrote."""
+    return [real(1), dream(2), failed(3), *([thinking(4)] if version >= 5 else [])]
 
 
 def restore(version: int, path: Path) -> None:
@@ -53,9 +58,10 @@ def test_a_database_of_every_past_schema_opens_with_its_episodes(version: int, t
     path = tmp_path / "experience.sqlite"
     restore(version, path)
     with ReplayBuffer(path, HashedNgrams()) as buffer:
-        assert [buffer.add(episode) for episode in EPISODES] == [False] * len(EPISODES)
+        assert not any(buffer.add(episode) for episode in episodes(version))
+        assert buffer.add(thinking(5))
     assert version_of(path) == len(schema.MIGRATIONS)
-    assert list(ExperienceReader([path]).iterate_trajectories()) == list(EPISODES)
+    assert list(ExperienceReader([path]).iterate_trajectories()) == [*episodes(version), thinking(5)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -103,7 +109,7 @@ def test_a_reader_copes_with_every_past_schema_and_changes_nothing(version: int,
     restore(version, path)
     before = snapshot(tmp_path)
     reader = ExperienceReader([path])
-    assert list(reader.iterate_trajectories()) == list(EPISODES)
+    assert list(reader.iterate_trajectories()) == episodes(version)
     for order in ("newest", "oldest", "least_confident"):
         assert reader.transitions(Filter(text="can be TAKEN: 100%_"), order=order).num_rows == 1
     assert reader.transitions(Filter(text="no <state>")).num_rows == 1

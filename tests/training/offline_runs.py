@@ -1,6 +1,6 @@
 """What the tests of SFT and DPO share: a tiny policy, a loop that keeps a record, episodes that end badly."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,12 @@ def stuck(number: int = 0, thing: str = "egg") -> Trajectory:
     arrive, refused = solved(number, thing).transitions[:2]
     steps = (arrive, *[replace(refused, state=arrive.next_state)] * 6)
     return replace(solved(number, thing), transitions=(*steps[:-1], replace(steps[-1], truncated=True)))
+
+
+def written(episode: Trajectory, replies: Sequence[str]) -> Trajectory:
+    """The episode with what its policy wrote at each step."""
+    steps = [replace(step, policy_reply=reply) for step, reply in zip(episode.transitions, replies, strict=True)]
+    return replace(episode, transitions=tuple(steps))
 
 
 class Record:

@@ -13,7 +13,7 @@ from dreamgym.training.offline import POLICY
 from dreamgym.types import Failure, Trajectory
 from tests.experience_model.kitchen import kitchen_episodes, solved
 from tests.replay_buffer.stored_episodes import failed, real
-from tests.training.offline_runs import MAX_STEPS, Record, settings, stuck, tiny_policy
+from tests.training.offline_runs import MAX_STEPS, Record, settings, stuck, tiny_policy, written
 
 EPISODES = [*kitchen_episodes(4), *[stuck(number, "egg") for number in range(4)]]
 
@@ -74,6 +74,15 @@ def test_an_action_without_a_thought_counts_behind_its_tag() -> None:
         ("open egg 1</action>", True),
         ("<state>s</state>", False),
     ]
+
+
+def test_both_sides_are_the_replies_as_written(tmp_path: Path) -> None:
+    policy = tiny_policy(tmp_path)
+    good, bad = ([f"{word} egg 1</think><action>look</action>"] * MAX_STEPS for word in ("take", "open"))
+    (row,) = rows([Pair(written(solved(), good), written(stuck(), bad))], policy, MAX_STEPS)
+    for side, replies in (("chosen", good), ("rejected", bad)):
+        marked = zip(row[f"{side}_tokens"], row[f"{side}_mask"], strict=True)
+        assert policy.decode([token for token, own in marked if own]) == "".join(replies)
 
 
 def test_the_longest_sequence_cuts_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.errors import EnvironmentFailedError, TaskError
 from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.policy import warm_start_rows
 from dreamgym.training.rollout import Rollout, Sampling, roll_out
 from dreamgym.types import Provenance, Task, Transition
 from tests.experience_model.kitchen import FIRST, make_task
@@ -53,6 +54,16 @@ def test_an_episode_ends_when_the_dream_says_so_and_keeps_its_sequence() -> None
     expected = f"<task>{task.text}</task><state>{FIRST}</state><think><state>{STATE}</state><think>"
     assert told(rollout, mine=False) == expected
     assert sum(rollout.mask) == len(rollout.token_ids) - len(expected)
+
+
+def test_a_stored_rollout_is_trained_on_as_it_was_played() -> None:
+    replies = ["One \ud800.</think><action>look</action>", "Two.</think> <action> open microwave 1 </action>"]
+    (rollout,) = play(ScriptedPolicy(replies), ScriptedEngine([dreamed("0.0"), dreamed("1.0")]))
+    written = [reply.replace("\ud800", "\ufffd") for reply in replies]
+    assert [step.policy_reply for step in rollout.trajectory.transitions] == written
+    (row,) = warm_start_rows([rollout.trajectory])
+    assert [text for text, target in row if target] == written
+    assert "".join(text for text, target in row[:-1] if not target) == told(rollout, mine=False)
 
 
 def test_the_last_step_of_a_long_episode_is_truncated_not_terminated() -> None:

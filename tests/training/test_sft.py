@@ -14,7 +14,7 @@ from dreamgym.training.offline import POLICY, TRAINER, encode, trainer_arguments
 from dreamgym.training.sft import rows, train
 from dreamgym.types import Failure
 from tests.experience_model.kitchen import FIRST, kitchen_episodes, solved
-from tests.training.offline_runs import MAX_STEPS, Record, settings, stuck, tiny_policy
+from tests.training.offline_runs import MAX_STEPS, Record, settings, stuck, tiny_policy, written
 
 EPISODES = [*kitchen_episodes(), stuck(0)]
 
@@ -50,6 +50,13 @@ def test_only_successes_become_rows_and_only_the_experts_turns_are_targets(tmp_p
     assert len(data) == 1
     targets = [text for text, target in next(warm_start_rows([solved()])) if target]
     assert policy.decode([label for label in data["labels"][0] if label != IGNORED]) == "".join(targets)
+
+
+def test_what_the_policy_wrote_is_the_target(tmp_path: Path) -> None:
+    policy, replies = tiny_policy(tmp_path), [f"look egg {number}</think><action>look</action>" for number in range(7)]
+    data = rows([written(solved(), replies)], policy, MAX_STEPS)
+    targets = "".join(policy.decode([label for label in row if label != IGNORED]) for row in data["labels"])
+    assert targets == "".join(replies)
 
 
 def test_a_long_success_is_cut_at_the_policys_step_limit(tmp_path: Path) -> None:

@@ -216,6 +216,8 @@ def misread(task: Task, rng: random.Random) -> Task:
 class ScriptedPolicy:
     """The expert, mixed with random actions and lies by fixed shares."""
 
+    last_reply = None
+
     def __init__(
         self, name: str, seed: int, noise: float, lies: float, *, random_only: bool = False, mistaken: bool = False
     ) -> None:
