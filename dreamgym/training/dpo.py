@@ -34,8 +34,9 @@ from dreamgym.experience_model.dataset import Segment
 from dreamgym.policy import warm_start_rows
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.loop import Loop
-from dreamgym.training.offline import encode, lora, max_length, pad_token_id, run, trainer_arguments
+from dreamgym.training.offline import encode, max_length, pad_token_id, run, trainer_arguments
 from dreamgym.training.stored import real_transitions
+from dreamgym.training.weights import lora
 from dreamgym.types import Trajectory
 
 MAX_PAIRS_PER_TASK = 4
@@ -162,7 +163,7 @@ def own_turns(segments: Sequence[Segment]) -> Iterator[Segment]:
 
 def make_trainer(config: TrainConfig, policy: TransformersEngine, data: Dataset, work: Path) -> DPOTrainer:
     """TRL's trainer; without LoRA the reference is a copy of the policy as it is now."""
-    adapters = lora(config)
+    adapters = lora(config.policy.lora_rank)
     return DPOTrainer(
         model=policy.model,
         ref_model=copy.deepcopy(policy.model) if adapters is None else None,

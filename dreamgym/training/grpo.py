@@ -31,7 +31,8 @@ from dreamgym.errors import ConfigError
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.loop import Iteration, Loop
-from dreamgym.training.offline import POLICY, TRAINER, lora, save_policy
+from dreamgym.training.offline import POLICY, TRAINER, save_policy
+from dreamgym.training.weights import lora
 
 PLAIN_ATTENTION = "sdpa"
 """For updates, whose batches have a mask."""
@@ -62,7 +63,7 @@ def train(loop: Loop) -> None:
         processing_class=loop.policy.tokenizer,
         rollout_func=session.roll_out,
         callbacks=[session.callback()],
-        peft_config=lora(config),
+        peft_config=lora(config.policy.lora_rank),
     )
     loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))

@@ -18,13 +18,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.process import Control
 from dreamgym.runs.store import Exploit, RunReader, RunStore, StoredRollout
 from dreamgym.stopwatch import Stopwatch
 from dreamgym.training import checkpoints
@@ -42,16 +43,6 @@ NUM_SLOTS = 64
 """Episodes played at once."""
 
 log = logging.getLogger(__name__)
-
-
-class Control(Protocol):
-    """The process around a run."""
-
-    def should_stop(self) -> bool:
-        """Was a stop asked for?"""
-
-    def report(self, iteration: int, message: str, checkpoint: str | None) -> None:
-        """Show where the run is; `checkpoint` is the newest one's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, PeftModel
+from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dreamgym.engines.transformers_engine import TransformersEngine
@@ -67,14 +67,6 @@ def trainer_arguments(config: TrainConfig, policy: TransformersEngine, work: Pat
         "save_strategy": "no",  # the callback says when
         "report_to": [name.strip() for name in config.run.report_to.split(",") if name.strip()],
     }
-
-
-def lora(config: TrainConfig) -> LoraConfig | None:
-    """Adapters on every matrix of the layers; None trains all weights."""
-    rank = config.policy.lora_rank
-    if rank == 0:
-        return None
-    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def pad_token_id(policy: TransformersEngine) -> int:

@@ -19,8 +19,9 @@ from dreamgym.experience_model.train import SFT_ARGUMENTS, collator, to_dataset
 from dreamgym.policy import warm_start_rows
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.loop import Loop
-from dreamgym.training.offline import encode, lora, max_length, pad_token_id, run, trainer_arguments
+from dreamgym.training.offline import encode, max_length, pad_token_id, run, trainer_arguments
 from dreamgym.training.stored import real_transitions
+from dreamgym.training.weights import lora
 from dreamgym.types import Trajectory
 
 METRICS = {"token_accuracy": "mean_token_accuracy"}
@@ -57,7 +58,7 @@ def train(
             train_dataset=data,
             processing_class=policy.tokenizer,
             data_collator=collator(pad_token_id(policy)),
-            peft_config=lora(config),
+            peft_config=lora(config.policy.lora_rank),
         )
 
     known = {"real_transitions": real_transitions(trajectories), "online_transitions": 0.0}

@@ -7,8 +7,9 @@ from pathlib import Path
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.process import Control
 from dreamgym.training import dpo, grpo, ppo, sft
-from dreamgym.training.loop import Control, Loop
+from dreamgym.training.loop import Loop
 from dreamgym.training.stored import stored_trajectories
 from dreamgym.types import Trajectory
 

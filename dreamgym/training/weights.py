@@ -25,7 +25,8 @@ class PolicyWeights:
             seed: Of the adapters' first weights.
         """
         self._engine = engine
-        self._adapter = _add_lora(engine.model, lora_rank, seed) if lora_rank else None
+        adapters = lora(lora_rank)
+        self._adapter = _add_lora(engine.model, adapters, seed) if adapters else None
         # Without adapters LoRA's own base is the warm start: no second copy in memory.
         self._frozen = None if lora_rank else copy.deepcopy(engine.model).requires_grad_(False)
 
@@ -62,12 +63,19 @@ class PolicyWeights:
         set_peft_model_state_dict(self._adapter, load_peft_weights(str(folder / "adapter"), device="cpu"))
 
 
+def lora(rank: int) -> LoraConfig | None:
+    """Adapters on every matrix of the layers; None for rank 0, which trains all weights."""
+    if rank == 0:
+        return None
+    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
 def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """The parameters that training changes, by name."""
     return {name: value for name, value in module.named_parameters() if value.requires_grad}
 
 
-def _add_lora(model: Any, rank: int, seed: int) -> Any:
+def _add_lora(model: Any, adapters: LoraConfig, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")).eval()
+        return get_peft_model(model, adapters).eval()
