@@ -2,7 +2,7 @@
 
     python scripts/screenshots.py [--workspace FOLDER] [--output FOLDER] [--only NAME]
 
-Writes assets/screenshots/{home,inspect,dream,compare}-{light,dark,phone}.png. Ids are looked up in the workspace, so
+Writes assets/screenshots/{home,inspect,dream,compare,train}-{light,dark,phone}.png. Ids are looked up in the workspace, so
 that the pictures show what is stored; nothing on them is made up. Needs chromium (or $CHROMIUM), playwright, the
 bundled model and the demo workspace; what is missing or goes wrong is said in a sentence, with exit status 1.
 """
@@ -38,6 +38,8 @@ NUM_STEPS = 11
 DREAMED_STEP = 4
 """Enough history to show."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DEMO_RUN = "dream-grpo-01"
+"""The training run of the demo."""
 SETTLE_MS = 400
 """Fonts and layout; nothing of the lab moves by itself."""
 MODES: dict[str, dict[str, Any]] = {
@@ -115,6 +117,7 @@ VIEWS = {
     "compare": View(
         lambda reader: link("compare", t=real_success(reader)), "#dg-comparison h2", wait_for_the_last_step
     ),
+    "train": View(lambda reader: link("train", run=DEMO_RUN), "#dg-plot-success .dg-plot[data-points]"),
 }
 
 
