@@ -9,6 +9,7 @@ const PARTS = [['policy', 'accent', 'policy acts'], ['model', 'dream', 'dreams']
 const CHARTS = [
   { key: 'success', title: 'Success', note: 'held-out real tasks with 95 % interval', range: [0, 1] },
   { key: 'dream_minus_real', title: 'Dream minus real', note: 'success', limit: 'over' },
+  { key: 'loss', title: 'Loss', note: 'of the policy; dotted: of PPO’s value model' },
   { key: 'entropy', title: 'Policy entropy', note: 'nats a token' },
   { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over' },
   { key: 'zero_variance', title: 'Zero-variance groups', note: 'share', range: [0, 1], limit: 'over' },
@@ -89,6 +90,14 @@ const curve = (key, runs, colour) => {
   return { traces, said: traces.length ? [] : ['Nothing recorded yet.'] };
 };
 
+// The policy's, and beside it the value model's where there is one.
+const loss = (runs, colour) => {
+  const policy = curve('loss', runs, colour);
+  const value = curve('value_loss', runs, colour).traces.map((t) => ({ ...t, name: `${t.name} value`, endLabel: `${t.endLabel} value`, line: { ...t.line, dash: '1.5px,2.5px' } }));
+  const traces = [...policy.traces, ...value];
+  return { traces, said: traces.length ? [] : policy.said };
+};
+
 const stacked = (run, colour) => {
   const traces = PARTS.map(([name, tint, words]) => [C.points(run.data, `seconds_${name}`, state.axis), tint, words]).filter(([list]) => list.some((p) => p.y > 0))
     .map(([list, tint, words]) => ({
@@ -143,7 +152,7 @@ const keepHover = (graph) => {
 const show = async (Plotly, plot, colour) => {
   const { chart, graph, said, note } = plot;
   const stack = chart.key === 'seconds' && byPart && state.runs.find((run) => run.id === state.run);
-  const made = chart.key === 'success' ? success(state.runs, colour) : stack ? stacked(stack, colour) : curve(chart.key, state.runs, colour);
+  const made = stack ? stacked(stack, colour) : { success, loss }[chart.key]?.(state.runs, colour) ?? curve(chart.key, state.runs, colour);
   said.textContent = made.said.join(' ');
   said.classList.toggle('over', !made.traces.length);
   const limit = chart.limit && state.limits[chart.key];

@@ -14,6 +14,8 @@ CURVES = (
     "real_low",
     "real_high",
     "dream_minus_real",
+    "loss",
+    "value_loss",
     "entropy",
     "kl",
     "zero_variance",

@@ -156,6 +156,21 @@ def test_the_dream_is_never_drawn_without_real_success(lab: Any, page: Any) -> N
     run.close()
 
 
+def test_ppo_draws_the_loss_of_its_value_model_beside_that_of_the_policy(lab: Any, page: Any) -> None:
+    url, services, _ = lab
+    run = WrittenRun(services.workspace.runs_path, "dream-ppo-03", override(TrainConfig(), ["run.method=ppo"]), 3.0)
+    for number in range(4):
+        # No policy loss before the first updates and while the value model learns alone.
+        losses = {"loss": -0.01 if number > 1 else None, "value_loss": 0.1 if number else None}
+        run.iterate(number, figures(number) | losses)
+    run.say("done")
+    page.goto(f"{url}?tab=train&run=dream-ppo-03&with=dream-grpo-01")
+    graph(page, "loss")
+    assert page.evaluate(NAMES, "loss") == ["01", "03", "03 value"]
+    lengths = "document.querySelector('#dg-plot-loss .dg-plot').data.map((trace) => trace.x.length)"
+    assert page.evaluate(lengths) == [21, 2, 3]
+
+
 def test_the_log_follows_unless_the_reader_scrolled_up(lab: Any, page: Any) -> None:
     url, _, runs = lab
     page.goto(f"{url}{SHOWN}")

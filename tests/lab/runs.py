@@ -20,6 +20,7 @@ def figures(iteration: int, evaluated: bool = True, gap: float = 0.05, pace: flo
         "dream_success": dream,
         **({} if not evaluated else measured),
         "reward": dream,
+        "loss": 0.01 - 0.002 * iteration,
         "entropy": 1.2 - 0.02 * iteration * pace,
         "kl": 0.004 * iteration,
         "zero_variance": 0.5,
