@@ -23,6 +23,8 @@ class Form:
     seed: int = 0
     overrides: str = ""
     """section.key=value, one a line; empty lines and lines that start with # are left out."""
+    name: str = ""
+    """Begins the run's id; empty for the default."""
 
 
 def config_of(form: Form) -> TrainConfig:
@@ -32,20 +34,20 @@ def config_of(form: Form) -> TrainConfig:
     return override(load_preset(form.preset), [f"{SEED}{form.seed}", *lines])
 
 
-def form_of(config: TrainConfig) -> Form:
-    """The form that gives these settings: the preset that needs the fewest overrides."""
+def form_of(config: TrainConfig, name: str = "") -> Form:
+    """The form that gives these settings and this name: the preset that needs the fewest overrides."""
     seedless = from_sections({"run": {"seed": 0}}, config)
     differences = {name: changes(seedless, load_preset(name)) for name in PRESETS}
     preset = min(differences, key=lambda name: len(differences[name]))
     lines = [line for line in differences[preset] if not line.startswith(SEED)]
-    return Form(preset, config.run.seed, "\n".join(lines))
+    return Form(preset, config.run.seed, "\n".join(lines), name)
 
 
-def from_checkpoint(config: TrainConfig, checkpoint: Path) -> Form:
+def from_checkpoint(config: TrainConfig, checkpoint: Path, name: str = "") -> Form:
     """The form of a run that starts from the policy in a checkpoint."""
     folder = next((path.parent for path in sorted(checkpoint.rglob(MODEL_FILE)) if path.parent.name == "policy"), None)
     folder = folder or checkpoint
-    return form_of(replace(config, policy=replace(config.policy, model=str(folder))))
+    return form_of(replace(config, policy=replace(config.policy, model=str(folder))), name)
 
 
 def plan_value(form: Form, read_only: bool, tried: bool = False) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def plan_value(form: Form, read_only: bool, tried: bool = False) -> dict[str, An
         tried: The person asked for a dry run, and is told that nothing was started.
     """
     try:
-        found = plan(config_of(form))
+        found = plan(config_of(form), form.name)
     except DreamGymError as error:
         return {"error": str(error), "command": "", "facts": [], "notes": [], "tried": tried, "can": False}
     return {

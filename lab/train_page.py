@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.errors import DreamGymError, WorkspaceError
-from dreamgym.runs.manager import RunInfo, RunManager
+from dreamgym.runs.manager import RunInfo, RunManager, given_name
 from dreamgym.runs.status import LOG, STORE
 from dreamgym.runs.store import RunReader
 from lab import train_form
@@ -129,7 +129,7 @@ class TrainPage:
         config = train_form.config_of(form)
         if shown_command != self.plan(form)["command"]:
             raise DreamGymError("The settings have changed since the command was shown: look at it again, then launch.")
-        return self._manager.launch(config).run_id
+        return self._manager.launch(config, form.name).run_id
 
     def clone(self, run_id: str, checkpoint: str = "") -> Form:
         """The form of a run as it was launched, or of one that starts from a checkpoint's policy."""
@@ -139,11 +139,12 @@ class TrainPage:
             raise WorkspaceError(
                 f"The settings of {run_id} cannot be read, so that they cannot be copied: {run.message}"
             )
+        name = given_name(run_id, run.config)
         if not checkpoint:
-            return train_form.form_of(run.config)
+            return train_form.form_of(run.config, name)
         if checkpoint not in _checkpoints(run):
             raise WorkspaceError(f"{run_id} has no checkpoint {checkpoint!r} (any more): {_named(_checkpoints(run))}")
-        return train_form.from_checkpoint(run.config, run.folder / "checkpoints" / checkpoint)
+        return train_form.from_checkpoint(run.config, run.folder / "checkpoints" / checkpoint, name)
 
     # --- changing a run ---------------------------------------------------------------------------------------------
 

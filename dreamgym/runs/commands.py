@@ -26,7 +26,9 @@ def add(commands: "Commands") -> None:
     train.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one setting; may be repeated"
     )
-    train.add_argument("--name", default="", help="begins the run's id; default: world and method")
+    train.add_argument(
+        "--name", default="", help="begins the run's id: letters, digits, - and _; default: world and method"
+    )
     train.add_argument("--workspace", type=Path, default=Path("workspace"))
     train.add_argument("--dry-run", action="store_true", help="only say what would be done and what it costs")
     train.add_argument("--foreground", action="store_true", help="train here and print the log; Ctrl-C stops it")
@@ -53,8 +55,8 @@ def add(commands: "Commands") -> None:
 
 def _train(options: argparse.Namespace) -> None:
     base = config.load(options.config) if options.config else TrainConfig()
-    chosen = plan(config.override(base, options.set))
-    _print_plan(chosen, options.config, options.set)
+    chosen = plan(config.override(base, options.set), options.name)
+    _print_plan(chosen, options)
     if options.dry_run:
         return
     manager = RunManager(Workspace.ensure(options.workspace).runs_path)
@@ -76,11 +78,13 @@ def _train_here(manager: RunManager, chosen: TrainConfig, name: str) -> None:
     print(f"{folder.name}: {last.state} after iteration {last.iteration} of {last.iterations}")
 
 
-def _print_plan(chosen: Plan, file: Path | None, changes: list[str]) -> None:
+def _print_plan(chosen: Plan, options: argparse.Namespace) -> None:
     """Print the settings that a run gets, and what it costs."""
     command = chosen.command
-    if file is not None:
-        command = shlex.join(["dreamgym", "train", "--config", str(file), *(w for c in changes for w in ("--set", c))])
+    if options.config is not None:
+        words = ["dreamgym", "train", "--config", str(options.config)]
+        words += [word for change in options.set for word in ("--set", change)]
+        command = shlex.join([*words, *(("--name", options.name) if options.name else ())])
     for section, values in asdict(chosen.config).items():
         print(f"[{section}] " + ", ".join(f"{key}={value}" for key, value in values.items()))
     print(f"\n{command}")

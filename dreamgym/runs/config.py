@@ -13,6 +13,7 @@
 What the paper leaves open (group size, learning rate, KL, turn caps) is a field here with our default.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -33,6 +34,16 @@ from dreamgym.errors import ConfigError
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
 World = Literal["dream", "real", "s2r"]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless a run may be called so; an empty name takes the default."""
+    if name and not _NAME.fullmatch(name):
+        raise ConfigError(
+            "the name of a run has at most 48 letters (a-z), digits, - and _, and begins with a letter or a digit; "
+            f"got {name!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.runs import config as settings
 from dreamgym.runs import status
-from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.config import TrainConfig, check_name
 from dreamgym.runs.plan import command
 from dreamgym.runs.status import State, Status
 
@@ -30,7 +30,6 @@ PROGRAM = (sys.executable, "-P", "-m", "dreamgym.runs.process")
 MAX_LOG_BYTES = 1 << 20
 """Of one answer of `log`."""
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_NAME_LENGTH = 48
 _PATIENCE_SECONDS = 0.5
 
 
@@ -95,9 +94,10 @@ class RunManager:
 
         Args:
             config: Saved in the folder.
-            name: Begins its id; default: world and method. Other characters than letters, digits, - and _ become -.
+            name: Begins its id; default: world and method.
 
         Raises:
+            ConfigError: It may not be called so.
             WorkspaceError: The folder cannot be made, or the process cannot be started.
         """
         folder, lock = self.create(config, name)
@@ -110,17 +110,16 @@ class RunManager:
         Returns:
             The folder, and the descriptor that holds its lock: for `process.run`, or a process that is started.
         """
-        base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:_NAME_LENGTH]
-        base = base or f"{config.run.world}-{config.run.method}"
+        check_name(name)
         new = self.runs_path / f".new-{secrets.token_hex(8)}"
         with _written(new):
             new.mkdir(parents=True)
             lock = status.take(new / status.LOCK)
             assert lock is not None  # nobody else knows the folder
             try:
-                settings.save(config, new / status.CONFIG, {"command": command(config)})
+                settings.save(config, new / status.CONFIG, {"command": command(config, name)})
                 status.write(new, _queued(config, time.time()))
-                return self._name(new, base), lock
+                return self._name(new, name or _default_name(config)), lock
             except BaseException:
                 status.release(lock)
                 shutil.rmtree(new, ignore_errors=True)
@@ -244,6 +243,16 @@ class RunManager:
         self._children.append(child)
 
 
+def given_name(run_id: str, config: TrainConfig) -> str:
+    """The name that a run was launched with; empty for the default."""
+    base = run_id.rpartition("-")[0]
+    return "" if base == _default_name(config) else base
+
+
+def _default_name(config: TrainConfig) -> str:
+    return f"{config.run.world}-{config.run.method}"
+
+
 def _info(folder: Path) -> RunInfo:
     # In this order: a process that ends in between has written its last word before it gave the lock back.
     live = status.is_live(folder)
@@ -278,7 +287,7 @@ def _info(folder: Path) -> RunInfo:
         heartbeat_age=max(0.0, time.time() - said.heartbeat) if said.heartbeat else None,
         checkpoint=said.checkpoint or None,
         created_at=said.created_at,
-        command=command(config) if config else "",
+        command=command(config, given_name(folder.name, config)) if config else "",
     )
 
 

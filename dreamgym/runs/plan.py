@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
-from dreamgym.runs.config import TrainConfig, changes
+from dreamgym.runs.config import TrainConfig, changes, check_name
 
 DREAM_STEP_SECONDS = 0.026
 """A dreamed step with two demonstrations, in batches: assets/results/experience-model-alfworld.json."""
@@ -59,12 +59,17 @@ class Plan:
     """Sentences about what the figures leave out."""
 
 
-def plan(config: TrainConfig) -> Plan:
-    """Say what a run will do and cost; loads no model and writes nothing."""
+def plan(config: TrainConfig, name: str = "") -> Plan:
+    """Say what a run will do and cost; loads no model and writes nothing.
+
+    Raises:
+        ConfigError: It may not be called so.
+    """
+    check_name(name)
     bundled = all(find_bundled(name) != name for name in models(config))
     return Plan(
         config=config,
-        command=command(config),
+        command=command(config, name),
         minutes=round(_seconds(config) / 60, 1) if bundled else None,
         memory_mb=_memory_mb(config) if bundled else None,
         offline_transitions=offline_transitions(models(config)),
@@ -74,9 +79,9 @@ def plan(config: TrainConfig) -> Plan:
     )
 
 
-def command(config: TrainConfig) -> str:
+def command(config: TrainConfig, name: str = "") -> str:
     """Write the shell command that starts a run of these settings."""
-    words = ["dreamgym", "train"]
+    words = ["dreamgym", "train", *(("--name", name) if name else ())]
     for change in changes(config):
         words += ["--set", change]
     return shlex.join(words)

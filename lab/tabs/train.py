@@ -66,7 +66,7 @@ def build(context: Context) -> TabHandles:
             gr.Warning(str(error))
             return _nothing(len(fields) + 1)
         gr.Info("The settings stand in the form “New run”: change what you like, then launch.")
-        return [form.preset, form.seed, form.overrides, page.plan(form)]
+        return [form.preset, form.seed, form.overrides, form.name, page.plan(form)]
 
     def look(*values: Any) -> dict[str, Any]:
         return page.plan(_form(values))
@@ -88,8 +88,8 @@ def build(context: Context) -> TabHandles:
     head.resume(resume, context.selection, **place)
     head.remove(remove, context.selection, **place)
     head.clone(clone, None, [*fields, plan], **quiet)
-    # A Textbox has its `input` from key presses alone, so that pasted overrides are seen by `change`.
-    triggers = [fields[0].input, fields[1].change, fields[2].change]
+    # A Textbox has its `input` from key presses alone, so that pasted text is seen by `change`.
+    triggers = [fields[0].input, *(field.change for field in fields[1:])]
     gr.on(triggers, look, fields, plan, trigger_mode="always_last", **quiet)
     plan.dry(dry, fields, plan, **quiet)
     plan.launch(launch, [context.selection, *fields], **place)
@@ -103,8 +103,8 @@ def _with_plan(rendered: tuple[Selection, Sequence[Any]], plan: dict[str, Any]) 
 
 
 def _form(values: Sequence[Any]) -> Form:
-    preset, seed, overrides = values
-    return Form(str(preset), int(seed or 0), str(overrides or ""))
+    preset, seed, overrides, name = values
+    return Form(str(preset), int(seed or 0), str(overrides or ""), str(name or "").strip())
 
 
 def _nothing(number: int) -> list[Any]:
@@ -115,7 +115,7 @@ def _new_run(visible: bool) -> tuple[list[Any], gr.HTML]:
     start = Form()
     with gr.Column(elem_classes="dg-filters dg-new-run dg-last-s", min_width=0, visible=visible, elem_id="dg-new-run"):
         gr.HTML(
-            '<div class="dg-root dg-head"><h3>New run</h3><span class="dg-meta">preset, seed, overrides</span></div>',
+            '<div class="dg-root dg-head"><h3>New run</h3><span class="dg-meta">name, overrides: optional</span></div>',
             apply_default_css=False,
         )
         with gr.Row(elem_classes="dg-new-run-row"):
@@ -133,6 +133,15 @@ def _new_run(visible: bool) -> tuple[list[Any], gr.HTML]:
             seed = gr.Number(
                 start.seed, label="seed", precision=0, minimum=0, scale=0, min_width=96, elem_id="dg-train-seed"
             )
+        name = gr.Textbox(
+            placeholder="name, with which the run’s id begins",
+            label="Name",
+            show_label=False,
+            container=False,
+            max_lines=1,
+            min_width=0,
+            elem_id="dg-train-name",
+        )
         overrides = gr.Textbox(
             placeholder="section.key=value, one a line",
             label="Overrides",
@@ -144,4 +153,4 @@ def _new_run(visible: bool) -> tuple[list[Any], gr.HTML]:
             elem_id="dg-train-overrides",
         )
         plan = parts.run_plan()
-    return [preset, seed, overrides], plan
+    return [preset, seed, overrides, name], plan

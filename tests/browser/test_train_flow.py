@@ -230,20 +230,28 @@ def test_the_command_is_shown_and_nothing_else_is_launched(lab: Any, page: Any) 
     page.locator("#dg-train-overrides textarea").fill("run.iterations=0")
     expect(plan.get_by_role("alert")).to_contain_text("iterations")
     expect(page.locator("#dg-launch")).to_be_hidden()
+    page.locator("#dg-train-overrides textarea").fill("")
+    page.locator("#dg-train-name input").fill("no model")
+    expect(plan.get_by_role("alert")).to_contain_text("letters (a-z), digits, - and _")
+    page.locator("#dg-train-name input").fill("no-model")
     # A policy that does not exist: the process starts, says so and ends.
     page.locator("#dg-train-overrides textarea").fill("policy.model=no-such-model\nrun.iterations=2")
-    expect(plan.locator("pre")).to_contain_text("policy.model")
+    expect(plan.locator("pre")).to_contain_text(
+        "dreamgym train --name no-model --set run.iterations=2 --set 'policy.model"
+    )
     command = plan.locator("pre").inner_text()
     page.locator("#dg-dry-run").click()
     expect(plan).to_contain_text("nothing was started")
     assert len(list(services.workspace.runs_path.glob("*-*"))) == 2
     page.locator("#dg-launch").click()
-    expect(page.locator("#dg-run-head h2")).to_have_text("dream-grpo-02")
-    expect(page.locator("#dg-address code")).to_contain_text("run=dream-grpo-02")
-    expect(page.locator("#dg-runs tr", has_text="dream-grpo-02")).to_contain_text("✕ failed", timeout=90_000)
+    expect(page.locator("#dg-run-head h2")).to_have_text("no-model-01")
+    expect(page.locator("#dg-address code")).to_contain_text("run=no-model-01")
+    expect(page.locator("#dg-runs tr", has_text="no-model-01")).to_contain_text("✕ failed", timeout=90_000)
     page.locator("#dg-run-head summary").click()
     expect(page.locator("#dg-run-head pre")).to_have_text(command)
+    page.locator("#dg-train-name input").fill("")
     page.get_by_role("button", name="Clone …").click()
+    expect(page.locator("#dg-train-name input")).to_have_value("no-model")
     expect(page.locator("#dg-train-overrides textarea")).to_have_value('run.iterations=2\npolicy.model="no-such-model"')
     page.get_by_role("button", name="Delete …").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete for good").click()
@@ -279,7 +287,7 @@ def test_read_only_offers_nothing_and_its_handlers_refuse(serve: Any, tmp_path: 
     asked = {"run": "s2r-grpo-02", "checkpoint": "", "command": "dreamgym train"}
     for number, event in targets:
         num_inputs = len(next(d["inputs"] for d in config["dependencies"] if d["id"] == number))
-        data = [None, "nano-dream-grpo", 0, ""][:num_inputs]
+        data = [None, "nano-dream-grpo", 0, "", ""][:num_inputs]
         sent = {"data": data, "event_data": asked | ({"run": "dream-grpo-01"} if event != "halt" else {})}
         answer = page.request.post(
             f"{url}gradio_api/queue/join?__theme=light",

@@ -197,6 +197,22 @@ def test_an_override_that_does_not_fit_is_said_and_cannot_be_launched(page: Trai
         page.launch(Form(overrides=line), shown["command"])
 
 
+@pytest.mark.parametrize("name", ["a b", "../x", "é", "-"])
+def test_a_name_that_no_run_may_have_is_said_and_cannot_be_launched(page: TrainPage, name: str) -> None:
+    shown = page.plan(Form(name=name))
+    assert "letters" in shown["error"] and repr(name) in shown["error"] and not shown["can"]
+    with pytest.raises(DreamGymError):
+        page.launch(Form(name=name), shown["command"])
+
+
+def test_a_clone_keeps_the_name_that_a_run_was_given(page: TrainPage, services: Services) -> None:
+    done(services, "kl-0-07").checkpoint(15)
+    done(services)
+    assert page.clone("kl-0-07").name == page.clone("kl-0-07", "step-15").name == "kl-0"
+    assert page.clone("dream-grpo-01").name == ""
+    assert page.plan(page.clone("kl-0-07"))["command"].startswith("dreamgym train --name kl-0")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_clone_fills_the_form_with_the_same_settings(name: str) -> None:
     config = config_of(Form(name, 5, "run.iterations=3\npolicy.model=a folder"))

@@ -39,8 +39,10 @@ def test_a_file_of_settings_is_read_and_single_ones_come_after_it(
     file.write_text("[run]\nseed = 7\niterations = 3\n")
     assert main(["train", "--config", str(file), "--set", "run.iterations=4", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert f"dreamgym train --config {file} --set run.iterations=4" in said
+    assert f"dreamgym train --config {file} --set run.iterations=4\n" in said
     assert "iterations=4," in said and "seed=7," in said
+    assert main(["train", "--config", str(file), "--name", "kl-0", "--dry-run"]) == 0
+    assert f"dreamgym train --config {file} --name kl-0\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_a_file_of_settings_is_read_and_single_ones_come_after_it(
         (["train", "--set", "clip=1"], "expected section.key=value"),
         (["train", "--set", "run.method=dqn"], "method must be one of"),
         (["train", "--config", "nothing.toml"], "nothing.toml"),
+        (["train", "--name", "first try"], "letters (a-z), digits, - and _"),
         (["runs", "list"], "is no folder"),
     ],
 )
@@ -70,7 +73,7 @@ def test_a_run_is_launched_shown_logged_resumed_and_deleted(
 ) -> None:
     monkeypatch.setattr(manager, "PROGRAM", PROGRAM)
     place = ["--workspace", str(workspace)]
-    assert main(["train", "--set", "run.iterations=2", "--name", "first try", *place]) == 0
+    assert main(["train", "--set", "run.iterations=2", "--name", "first-try", *place]) == 0
     assert "first-try-01 is queued" in capsys.readouterr().out
     runs = RunManager(workspace / "runs")
     wait_for(runs, "first-try-01", ended)

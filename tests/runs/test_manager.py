@@ -72,12 +72,12 @@ def test_a_run_trains_to_its_end_and_its_folder_tells_all(runs: RunManager) -> N
     assert "".join(runs.log(info.run_id, place)[0][:1] for place in (0, 1)) == text[:2]
 
 
-def test_ids_are_numbered_safe_and_never_used_twice_while_the_folder_exists(runs: RunManager) -> None:
-    names = ["", "", "../../etc/a b!", "..", "DREAM-grpo"]
+def test_ids_are_numbered_and_never_used_twice_while_the_folder_exists(runs: RunManager) -> None:
+    names = ["", "", "kl-0_1", "dream-grpo", "DREAM-grpo"]
     made = [runs.create(SHORT, name) for name in names]
     for _, lock in made:
         status.release(lock)
-    numbers = ["dream-grpo-01", "dream-grpo-02", "etc-a-b-01", "dream-grpo-03", "DREAM-grpo-04"]
+    numbers = ["dream-grpo-01", "dream-grpo-02", "kl-0_1-01", "dream-grpo-03", "DREAM-grpo-04"]
     assert [folder.name for folder, _ in made] == numbers
     assert all(folder.parent == runs.runs_path for folder, _ in made)
     assert [info.run_id for info in runs.list()] == numbers[::-1], "newest first"
@@ -85,6 +85,22 @@ def test_ids_are_numbered_safe_and_never_used_twice_while_the_folder_exists(runs
     folder, lock = runs.create(SHORT)
     status.release(lock)
     assert folder.name == "dream-grpo-05"
+
+
+def test_a_name_is_part_of_the_command_that_repeats_a_run(runs: RunManager) -> None:
+    for name, words in (("kl-0_1", " --name kl-0_1"), ("", "")):
+        folder, lock = runs.create(SHORT, name)
+        status.release(lock)
+        command = f"dreamgym train{words} --set run.iterations=2"
+        assert runs.show(folder.name).command == command
+        assert f"# command: {command}\n" in (folder / status.CONFIG).read_text()
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a b", "-x", "_x", ".x", "ä", "x\n", "x" * 49])
+def test_a_name_with_other_characters_is_refused_and_leaves_nothing(runs: RunManager, name: str) -> None:
+    with pytest.raises(ConfigError, match="letters"):
+        runs.create(SHORT, name)
+    assert not runs.runs_path.exists()
 
 
 def test_two_runs_with_one_slot_train_in_the_order_they_were_launched(runs: RunManager) -> None:
