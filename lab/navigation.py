@@ -7,9 +7,11 @@ that is unknown, or a value that does not fit, is left out: a broken link opens 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from dreamgym.runs.config import Method
+from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 
 TABS = ("home", "inspect", "dream", "compare", "train")
@@ -19,6 +21,8 @@ ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
 AXES = ("updates", "time", "real")
+RUN_STATES: tuple[str, ...] = get_args(State)
+METHODS: tuple[str, ...] = get_args(Method)
 MAX_BESIDE = 7
 """Runs that are shown beside the chosen one: there are eight colours."""
 
@@ -54,6 +58,10 @@ class Selection:
     """Id of the training run that is looked at."""
     beside: tuple[str, ...] = ()
     """Ids of the runs that are drawn with it."""
+    find: str = ""
+    """Text in the ids of the runs that are listed; all that filters their list is empty for all of them."""
+    state: str = ""
+    method: str = ""
     axis: str = "updates"
     """What the curves of runs are drawn over."""
     iteration: int = -1
@@ -126,6 +134,9 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "p": (("page",), _page),
     "run": (("run",), _pattern("run", _RUN)),
     "with": (("beside",), _runs),
+    "find": (("find",), _text("find", 64)),
+    "state": (("state",), _choice("state", RUN_STATES)),
+    "method": (("method",), _choice("method", METHODS)),
     "x": (("axis",), _choice("axis", AXES)),
     "it": (("iteration",), _iteration),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
@@ -153,7 +164,15 @@ _SHOWN_BY = {
     },
     "dream": {"task": "task", "d": "dream"},
     "compare": {"mode": "mode", "set": "switches"},
-    "train": {"run": "run", "with": "beside", "x": "axis", "it": "iteration"},
+    "train": {
+        "run": "run",
+        "with": "beside",
+        "find": "find",
+        "state": "state",
+        "method": "method",
+        "x": "axis",
+        "it": "iteration",
+    },
 }
 """Tab to what its addresses hold beside the chosen transition: name to field."""
 _WITHOUT_A_TRAJECTORY = ("home", "train")

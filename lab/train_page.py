@@ -20,6 +20,7 @@ from lab.services import Services
 from lab.train_form import Form
 from lab.viewmodels.train import (
     EMPTY,
+    FILTERS,
     alarms_value,
     end_labels,
     head_value,
@@ -84,6 +85,7 @@ class TrainPage:
         return {
             "run": chosen.selection.run,
             "with": ",".join(chosen.selection.beside),
+            "filters": {name: getattr(chosen.selection, name) for name in FILTERS},
             "axis": chosen.selection.axis,
             "notice": chosen.notice,
             "drawn": [{"id": name, "colour": number, "label": labels[name]} for number, name in enumerate(drawn, 1)],
@@ -95,8 +97,8 @@ class TrainPage:
         """Answer a page that is open: what is new since it asked last.
 
         Args:
-            ask: `run` and `with` as in the address; `have`: run id to the last point the page has of it; `log`: run
-                and offset that the page has read to. It comes from a browser, so nothing in it is trusted.
+            ask: `run`, `with` and the filters as in the address; `have`: run id to the last point the page has of it;
+                `log`: run and offset that the page has read to. It comes from a browser, so nothing in it is trusted.
 
         Returns:
             `list`, `head`, `alarms`, `limits`, `points` by run, `log`, `resources`; or `empty` where there is no run.
@@ -166,7 +168,7 @@ class TrainPage:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _answer(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        query = {name: str(ask.get(name) or "") for name in ("run", "with")}
+        query = {name: str(ask.get(name) or "") for name in ("run", "with", *FILTERS)}
         chosen = self.choose(follow(Selection(), query))
         run = chosen.run
         common = {"resources": self._resources.value(), "at": time.strftime("%H:%M:%S")}

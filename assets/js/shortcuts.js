@@ -31,6 +31,8 @@ dg.shortcuts = [
   { tab: 'compare', keys: ['i'], help: 'Open in Inspect' },
   { tab: 'compare', keys: ['d'], help: 'Dream on from here' },
   { tab: 'train', keys: ['j', 'k'], help: 'Next, previous run' },
+  { tab: 'train', keys: ['/'], help: 'Find a run', focus: 'dg-run-find' },
+  { tab: 'train', keys: ['x'], help: 'Clear the filters' },
   { tab: 'train', keys: ['r'], help: 'Rollouts of the last iteration' },
   { tab: 'train', keys: ['[', ']'], help: 'Rollouts of the previous, next iteration' },
   { tab: 'train', keys: ['n'], help: 'New run: go to the presets', focus: 'dg-train-preset' },
@@ -84,7 +86,7 @@ dg.shortcuts = [
     if (document.querySelector('dialog[open]')) return;
     const key = names[event.key] || event.key;
     if (typing(event.target)) {
-      if (key === 'Esc' || (key === 'Enter' && event.target.closest('#dg-search'))) event.target.blur();
+      if (key === 'Esc' || (key === 'Enter' && event.target.closest('#dg-search, #dg-run-find'))) event.target.blur();
       return;
     }
     // The arrows belong to a widget that uses them itself.

@@ -42,7 +42,7 @@ const poll = async () => {
   busy = true;
   const asked = props.value;
   try {
-    const answer = await server.tick({ run: asked.run, with: asked.with, have: dg.live.have(asked.drawn.map((d) => d.id)), log });
+    const answer = await server.tick({ run: asked.run, with: asked.with, ...asked.filters, have: dg.live.have(asked.drawn.map((d) => d.id)), log });
     if (asked === props.value || JSON.stringify(asked) === JSON.stringify(props.value)) take(asked, answer);
     else again = true; // the person has gone on meanwhile
   } catch {

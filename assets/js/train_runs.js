@@ -30,6 +30,9 @@ const turn = (href, label, key) => el(href ? 'a' : 'span', { class: 'dg-btn s', 
 const empty = (e) => el('div', { class: 'dg-empty' },
   el('h3', {}, e.title), el('p', {}, e.read_only ? e.text_read_only : e.text), dg.command(e.command));
 
+const none = (v) => el('div', { class: 'dg-empty' },
+  el('h3', {}, v.none), el('a', { class: 'dg-btn', href: v.clear, 'data-key': 'x' }, 'Clear the filters ', kbd('x')));
+
 body.addEventListener('click', (event) => {
   const line = event.target.closest('tr[data-href]');
   if (line && !event.target.closest('a, input') && !String(getSelection())) dg.follow(line.dataset.href);
@@ -38,8 +41,9 @@ body.addEventListener('click', (event) => {
 dg.live.on('list', 'runs', (v) => dg.keepFocus(root, () => {
   const keep = body.scrollTop;
   foot.hidden = Boolean(v.empty);
-  body.replaceChildren(v.empty ? empty(v.empty) : table(v));
+  body.replaceChildren(v.empty ? empty(v.empty) : v.none ? none(v) : table(v));
   body.scrollTop = keep;
   if (v.empty) return;
-  foot.replaceChildren(el('span', {}, v.footer), el('span', { class: 'dg-fill' }), turn(v.previous, 'Previous run', 'k'), turn(v.next, 'Next run', 'j'));
+  foot.replaceChildren(...[el('span', { class: 'dg-nw' }, v.footer),
+    v.clear && !v.none && el('a', { href: v.clear, class: 'dg-nw', 'data-key': 'x' }, 'Clear filters ', kbd('x')), el('span', { class: 'dg-fill' }), turn(v.previous, 'Previous run', 'k'), turn(v.next, 'Next run', 'j')].filter(Boolean));
 }));

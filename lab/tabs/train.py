@@ -10,9 +10,10 @@ from dreamgym.errors import DreamGymError
 from dreamgym.presets import PRESETS
 from lab.components import train as parts
 from lab.context import ONE_BY_ONE, Context, TabHandles
-from lab.navigation import Selection, to_query
+from lab.navigation import Selection, follow, to_query
 from lab.train_form import Form
 from lab.train_page import TrainPage
+from lab.viewmodels.train import FILTERS, METHOD_CHOICES, STATE_CHOICES
 
 
 def build(context: Context) -> TabHandles:
@@ -20,6 +21,7 @@ def build(context: Context) -> TabHandles:
     page = TrainPage(context.services)
     with gr.Row(elem_classes="dg-cols dg-train", equal_height=False):
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
+            filters = _filters()
             parts.run_list()
             fields, plan = _new_run(visible=not page.read_only)
             parts.resources()
@@ -38,6 +40,12 @@ def build(context: Context) -> TabHandles:
     def show(selection: Selection) -> list[Any]:
         chosen, fresh = render(selection)
         return [chosen, to_query(chosen), *fresh]
+
+    def narrow(selection: Selection, *values: str) -> list[Any]:
+        wanted = {name: (value or "").strip() for name, value in zip(FILTERS, values, strict=True)}
+        # What the lab itself wrote into the fields is selected already.
+        narrowed = follow(selection, wanted)
+        return _nothing(2 + len(shown)) if narrowed == selection else show(narrowed)
 
     def change(act: Callable[[str], None], run_id: str, selection: Selection) -> list[Any]:
         """Do something to a run, then look at what is there now."""
@@ -88,18 +96,21 @@ def build(context: Context) -> TabHandles:
     head.resume(resume, context.selection, **place)
     head.remove(remove, context.selection, **place)
     head.clone(clone, None, [*fields, plan], **quiet)
+    gr.on(
+        [field.change for field in filters], narrow, [context.selection, *filters], trigger_mode="always_last", **place
+    )
     # A Textbox has its `input` from key presses alone, so that pasted text is seen by `change`.
     triggers = [fields[0].input, *(field.change for field in fields[1:])]
     gr.on(triggers, look, fields, plan, trigger_mode="always_last", **quiet)
     plan.dry(dry, fields, plan, **quiet)
     plan.launch(launch, [context.selection, *fields], **place)
-    return TabHandles(lambda selection, *values: _with_plan(render(selection), look(*values)), [*shown, plan], fields)
 
+    def open_tab(selection: Selection, *values: Any) -> tuple[Selection, Sequence[Any]]:
+        """The plan is shown for what stands in the form, which stays as it was typed."""
+        chosen, fresh = render(selection)
+        return chosen, [*(getattr(chosen, name) for name in FILTERS), *fresh, look(*values)]
 
-def _with_plan(rendered: tuple[Selection, Sequence[Any]], plan: dict[str, Any]) -> tuple[Selection, Sequence[Any]]:
-    """The plan is shown for what stands in the form, which stays as it was typed."""
-    selection, values = rendered
-    return selection, [*values, plan]
+    return TabHandles(open_tab, [*filters, *shown, plan], fields)
 
 
 def _form(values: Sequence[Any]) -> Form:
@@ -109,6 +120,19 @@ def _form(values: Sequence[Any]) -> Form:
 
 def _nothing(number: int) -> list[Any]:
     return [gr.skip()] * number
+
+
+def _filters() -> list[gr.blocks.Block]:
+    plain: dict[str, Any] = {"show_label": False, "container": False, "min_width": 0}
+    with gr.Row(elem_classes="dg-filters dg-run-filters"):
+        find = gr.Textbox(
+            placeholder="Find a run", label="Find", max_lines=1, elem_id="dg-run-find", elem_classes="dg-key", **plain
+        )
+        state = gr.Dropdown(STATE_CHOICES, value="", label="State", filterable=False, elem_id="dg-run-state", **plain)
+        method = gr.Dropdown(
+            METHOD_CHOICES, value="", label="Method", filterable=False, elem_id="dg-run-method", **plain
+        )
+    return [find, state, method]
 
 
 def _new_run(visible: bool) -> tuple[list[Any], gr.HTML]:

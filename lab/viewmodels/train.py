@@ -7,7 +7,7 @@ from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo
 from dreamgym.runs.store import AlarmRow, ExploitRow, IterationRow, RolloutRow
 from dreamgym.types import transition_id
-from lab.navigation import MAX_BESIDE, Selection, link
+from lab.navigation import MAX_BESIDE, METHODS, RUN_STATES, Selection, link
 from lab.viewmodels.inspect_list import OUTCOME_WORDS
 from lab.viewmodels.text import counted, short_id
 from lab.viewmodels.train_points import wall_seconds
@@ -28,6 +28,11 @@ NUM_FOR_ESTIMATE = 10
 """The time that is left is reckoned from the last so many iterations."""
 WORLD_WORDS = {"dream": "dream", "real": "real", "s2r": "dream, then real"}
 PURPOSE_WORDS = {"train": "trained on", "evaluate": "evaluation", "replay": "replay of a dream"}
+FILTERS = ("find", "state", "method")
+"""Of the list: names in the address, and fields of `Selection`."""
+CLEAR = link("train", **dict.fromkeys(FILTERS, ""))
+STATE_CHOICES = [("Any state", ""), *((f"{CHIPS[state][0]} {CHIPS[state][1]}", state) for state in RUN_STATES)]
+METHOD_CHOICES = [("Any method", ""), *((method.upper(), method) for method in METHODS)]
 EMPTY = {
     "title": "No run in this workspace",
     "text": "Choose a preset below, look at its command, and launch it; or run the command in a terminal.",
@@ -54,15 +59,34 @@ def what_it_trains(config: TrainConfig) -> str:
 
 
 def list_value(runs: Sequence[RunInfo], real: Mapping[str, float | None], selection: Selection) -> dict[str, Any]:
-    """The list of runs, newest first, as the component draws it."""
-    rows = [_row(run, real.get(run.run_id), selection) for run in runs]
-    at = next((number for number, run in enumerate(runs) if run.run_id == selection.run), 0)
+    """The list of runs that the filters leave, newest first, as the component draws it.
+
+    Args:
+        runs: All of the workspace, newest first.
+        real: Real success by run id.
+        selection: The run that is looked at, which the filters may hide, and the filters.
+    """
+    rows = [_row(run, real.get(run.run_id), selection) for run in runs if _matches(run, selection)]
+    at = next((number for number, row in enumerate(rows) if row["selected"]), -1)
+    all_runs = counted(len(runs), "run")
+    filtered = any(getattr(selection, name) for name in FILTERS)
     return {
         "rows": rows,
-        "footer": counted(len(rows), "run"),
+        "none": None if rows else f"None of {all_runs} matches",
+        "footer": f"{len(rows)} of {all_runs}" if filtered else all_runs,
+        "clear": CLEAR if filtered else None,
         "previous": rows[at - 1]["href"] if at > 0 else None,
         "next": rows[at + 1]["href"] if at + 1 < len(rows) else None,
     }
+
+
+def _matches(run: RunInfo, selection: Selection) -> bool:
+    method = run.config.run.method if run.config else ""
+    return (
+        selection.find.casefold() in run.run_id.casefold()
+        and selection.state in ("", run.state)
+        and selection.method in ("", method)
+    )
 
 
 def _row(run: RunInfo, real: float | None, selection: Selection) -> dict[str, Any]:

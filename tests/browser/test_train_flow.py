@@ -222,6 +222,33 @@ def test_a_checkbox_draws_a_run_and_j_looks_at_the_next(lab: Any, page: Any) -> 
     expect(page.locator("#dg-run-head h2")).to_have_text("dream-grpo-01")
 
 
+def test_a_filter_is_part_of_the_address_and_an_empty_list_says_how_to_clear_it(lab: Any, page: Any) -> None:
+    url, _, _ = lab
+    page.goto(f"{url}{SHOWN}")
+    rows, address = page.locator("#dg-runs tbody tr"), page.locator("#dg-address code")
+    expect(rows).to_have_count(2)
+    page.keyboard.press("/")
+    page.keyboard.insert_text("S2R")
+    expect(rows).to_have_count(1)
+    expect(page.locator("#dg-runs .dg-foot")).to_contain_text("1 of 2 runs")
+    page.locator("#dg-run-state input").click()
+    page.get_by_role("option", name="done").click()
+    expect(address).to_have_text(f"{SHOWN}&find=S2R&state=done")
+    page.reload()
+    expect(page.locator("#dg-run-find input")).to_have_value("S2R")
+    expect(page.locator("#dg-run-state input")).to_have_value("✓ done")
+    expect(page.locator("#dg-runs")).to_contain_text("None of 2 runs matches")
+    expect(page.locator("#dg-run-head h2")).to_have_text("s2r-grpo-02")
+    page.keyboard.press("x")
+    expect(rows).to_have_count(2)
+    expect(address).to_have_text(SHOWN)
+    expect(page.locator("#dg-run-find input")).to_have_value("")
+    page.locator("#dg-run-method input").click()
+    page.get_by_role("option", name="PPO").click()
+    page.get_by_role("link", name="Clear the filters").click()
+    expect(rows).to_have_count(2)
+
+
 def test_the_command_is_shown_and_nothing_else_is_launched(lab: Any, page: Any) -> None:
     url, services, _ = lab
     page.goto(f"{url}{SHOWN}")

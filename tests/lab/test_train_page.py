@@ -60,6 +60,14 @@ def test_an_unknown_run_falls_back_and_is_said(page: TrainPage, running: Written
     assert "gone-07" in chosen.notice
 
 
+def test_the_list_of_an_open_page_stays_filtered(page: TrainPage, services: Services, running: WrittenRun) -> None:
+    done(services)
+    asked = page.watch(page.choose(parse("?tab=train&run=dream-grpo-02&find=grpo&state=done&method=grpo")))
+    answer = page.tick({"run": asked["run"], **asked["filters"]})
+    assert answer["run"] == "dream-grpo-02"
+    assert [row["id"] for row in answer["list"]["rows"]] == ["dream-grpo-01"]
+
+
 def test_a_workspace_without_runs_says_what_to_do(page: TrainPage) -> None:
     assert page.choose(Selection()).selection.run == ""
     empty = page.tick({})["empty"]

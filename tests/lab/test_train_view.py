@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -9,6 +10,7 @@ from dreamgym.runs.store import AlarmRow, ExploitRow, IterationRow, RolloutRow
 from lab.navigation import Selection, follow, parse
 from lab.viewmodels.train import (
     CHIPS,
+    CLEAR,
     alarms_value,
     duration,
     end_labels,
@@ -37,6 +39,38 @@ def test_the_list_says_state_method_iteration_and_real_success() -> None:
     assert listed["chip"] == {"glyph": "●", "word": "running", "kind": "run"}
     assert listed["success"] == "0.61" or listed["success"] == "0.62"
     assert list_value([run("a")], {}, Selection())["rows"][0]["success"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("", ["dream-grpo-03", "KL-0-02", "real-ppo-01", "broken-01"]),
+        ("find=kl-0", ["KL-0-02"]),
+        ("find=-0", ["dream-grpo-03", "KL-0-02", "real-ppo-01", "broken-01"]),
+        ("state=done", ["KL-0-02"]),
+        ("method=ppo", ["real-ppo-01"]),
+        ("method=grpo&state=running", ["dream-grpo-03"]),
+        ("state=failed", ["broken-01"]),
+        ("state=queued", []),
+    ],
+)
+def test_the_list_is_filtered_by_text_state_and_method(query: str, left: list[str]) -> None:
+    ppo = override(TrainConfig(), ["run.method=ppo"])
+    runs = [run("dream-grpo-03"), run("KL-0-02", state="done"), run("real-ppo-01", state="died", config=ppo)]
+    runs.append(run("broken-01", state="failed", config=None))
+    selection = parse(f"?tab=train&run=dream-grpo-03&{query}")
+    listed = list_value(runs, {}, selection)
+    assert [row["id"] for row in listed["rows"]] == left
+    assert listed["footer"] == (f"{len(left)} of 4 runs" if query else "4 runs")
+    assert bool(listed["clear"]) == bool(query)
+    assert (listed["none"] is None) == bool(left)
+    cleared = follow(selection, dict(parse_qsl(CLEAR[1:], keep_blank_values=True)))
+    assert cleared == parse("?tab=train&run=dream-grpo-03")
+
+
+def test_a_run_that_the_filters_hide_is_looked_at_still_and_j_opens_the_first_that_is_listed() -> None:
+    listed = list_value(RUNS, {}, Selection(run="dream-grpo-03", find="-02"))
+    assert (listed["previous"], parse(listed["next"]).run) == (None, "dream-grpo-02")
 
 
 def test_every_state_has_a_glyph_and_a_word() -> None:
