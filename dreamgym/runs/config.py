@@ -31,6 +31,7 @@ from dreamgym.config import (
     toml_value,
 )
 from dreamgym.errors import ConfigError
+from dreamgym.runs import trackers
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
 World = Literal["dream", "real", "s2r"]
@@ -67,7 +68,7 @@ class RunConfig:
     threads: int = 0
     """CPU threads; 0: all cores."""
     report_to: str = ""
-    """Comma separated integrations of transformers: "trackio", "tensorboard", "wandb"; empty: none."""
+    """Comma separated trackers that get the figures too: "tensorboard" (in the run's folder), "trackio", "wandb"."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -78,6 +79,7 @@ class RunConfig:
         check_range("group_size", self.group_size, 2, 1024)
         check_range("seed", self.seed, 0, 2**32 - 1)
         check_range("threads", self.threads, 0, 1024)
+        trackers.names(self.report_to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.runs import config as settings
 from dreamgym.runs import status
-from dreamgym.runs.config import TrainConfig, check_name
-from dreamgym.runs.plan import command
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.plan import check, command
 from dreamgym.runs.status import State, Status
 
 PROGRAM = (sys.executable, "-P", "-m", "dreamgym.runs.process")
@@ -97,7 +97,7 @@ class RunManager:
             name: Begins its id; default: world and method.
 
         Raises:
-            ConfigError: It may not be called so.
+            ConfigError: It may not be called so, or a tracker that it reports to is not installed.
             WorkspaceError: The folder cannot be made, or the process cannot be started.
         """
         folder, lock = self.create(config, name)
@@ -110,7 +110,7 @@ class RunManager:
         Returns:
             The folder, and the descriptor that holds its lock: for `process.run`, or a process that is started.
         """
-        check_name(name)
+        check(config, name)
         new = self.runs_path / f".new-{secrets.token_hex(8)}"
         with _written(new):
             new.mkdir(parents=True)

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
+from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes, check_name
 
 DREAM_STEP_SECONDS = 0.026
@@ -63,9 +64,9 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
     """Say what a run will do and cost; loads no model and writes nothing.
 
     Raises:
-        ConfigError: It may not be called so.
+        ConfigError: It cannot be launched so.
     """
-    check_name(name)
+    check(config, name)
     bundled = all(find_bundled(name) != name for name in models(config))
     return Plan(
         config=config,
@@ -77,6 +78,12 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
         evaluation_transitions=_evaluation_transitions(config),
         notes=tuple(_notes(config, bundled)),
     )
+
+
+def check(config: TrainConfig, name: str = "") -> None:
+    """Raise ConfigError where a run may not be called so, or this machine lacks a tracker that it reports to."""
+    check_name(name)
+    trackers.check_installed(config.run.report_to)
 
 
 def command(config: TrainConfig, name: str = "") -> str:

@@ -110,7 +110,7 @@ def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
         logging_steps=steps,
         save_strategy="no",
         ignore_data_skip=True,
-        report_to=[name.strip() for name in run.report_to.split(",") if name.strip()],
+        report_to=[],
         disable_tqdm=True,
     )
 

@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.process import Control
 from dreamgym.runs.store import Exploit, RunReader, RunStore, StoredRollout
+from dreamgym.runs.trackers import Trackers
 from dreamgym.stopwatch import Stopwatch
 from dreamgym.training import checkpoints
 from dreamgym.training.alarms import raise_alarms
@@ -97,6 +98,7 @@ class Loop:
             )
         self._tasks = module.load_tasks("train", config.curriculum.num_seed_tasks, 0, config.run.size)
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
+        self._trackers = Trackers(config.run.report_to, folder, asdict(config), self.start)
 
     @property
     def work(self) -> Path:
@@ -180,6 +182,7 @@ class Loop:
         alarms = raise_alarms(figures, self._first, self.config.trust, self._ringing, names)
         self._ringing = {alarm.kind: self._ringing.get(alarm.kind, iteration) for alarm in alarms}
         self._store.commit(iteration, figures, stored, exploits, alarms)
+        self._trackers.report(iteration, figures)
         self._last = figures
         message = describe(iteration, figures)
         log.info("%s", message)
@@ -200,7 +203,8 @@ class Loop:
         self._control.report(iteration, describe(iteration, self._last), sealed.name)
 
     def close(self) -> None:
-        """Close the record and the environments; safe to call twice."""
+        """Close the record, the trackers and the environments; safe to call twice."""
+        self._trackers.close()
         self._store.close()
         self._worlds.close()
 

@@ -65,7 +65,6 @@ def trainer_arguments(config: TrainConfig, policy: TransformersEngine, work: Pat
         "use_cpu": policy.device.type == "cpu",
         "logging_steps": optimiser.steps,
         "save_strategy": "no",  # the callback says when
-        "report_to": [name.strip() for name in config.run.report_to.split(",") if name.strip()],
     }
 
 

@@ -122,7 +122,7 @@ def _nothing(number: int) -> list[Any]:
     return [gr.skip()] * number
 
 
-def _filters() -> list[gr.blocks.Block]:
+def _filters() -> list[gr.Textbox | gr.Dropdown]:
     plain: dict[str, Any] = {"show_label": False, "container": False, "min_width": 0}
     with gr.Row(elem_classes="dg-filters dg-run-filters"):
         find = gr.Textbox(

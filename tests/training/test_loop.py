@@ -1,9 +1,11 @@
 """A run of the bundled models, small: what it stores, what it counts, where it stops, and that it goes on exactly."""
 
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -27,6 +29,7 @@ from dreamgym.training.rollout import Rollout
 from dreamgym.training.train import train
 from dreamgym.types import Failure, Trajectory
 from tests.experience_model.kitchen import solved
+from tests.runs.test_trackers import Sent
 
 SMALL = TrainConfig(
     RunConfig(iterations=2, num_tasks=2, group_size=2, threads=1),
@@ -83,6 +86,7 @@ def test_a_run_stores_every_iteration_with_real_success_beside_the_dreams(runs: 
         "dream_minus_real",
         "kl",
         "entropy",
+        "loss",
     ):
         assert last.metrics[name] is not None, name
     assert (last.metrics["num_updates"], second.metrics["num_updates"]) == (4, 2)
@@ -140,6 +144,25 @@ def test_real_data_is_never_used_beyond_its_budget(tmp_path: Path) -> None:
     assert len(rows) in (3, 4) and max(value or 0 for value in online) <= 40
     assert rows[-1].metrics["online_success"] is not None and rows[-1].metrics["dream_success"] is None
     assert f"step-{rows[-1].iteration}" in [path.name for path in (folder / "checkpoints").iterdir()]
+
+
+@pytest.mark.usefixtures("alfworld_games")
+@pytest.mark.parametrize("method", ["grpo", "ppo"])
+def test_a_tracker_gets_all_that_is_stored_once_whoever_drives_the_updates(
+    method: Literal["grpo", "ppo"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = Sent()
+    for name in ("tensorboard", "torch.utils.tensorboard"):  # TRL looks into the others
+        monkeypatch.setitem(sys.modules, name, sent.modules()[name])
+    run = replace(SMALL.run, method=method, world="real", iterations=1, report_to="tensorboard")
+    folder = tmp_path / "runs/real"
+    folder.mkdir(parents=True)
+    optimiser = replace(SMALL.optimiser, critic_warmup=0)
+    train(replace(SMALL, run=run, optimiser=optimiser), folder, Control())
+    rows = RunReader(folder / "run.sqlite").iterations()
+    stored = [(row.iteration, name, x) for row in rows for name, x in row.metrics.items() if x is not None]
+    assert {"loss", "real_success"} | ({"value_loss"} if method == "ppo" else set()) <= {name for _, name, _ in stored}
+    assert sent.figures["tensorboard"] == stored and sent.closed == ["tensorboard"]
 
 
 def rollout(trajectory: Trajectory) -> Rollout:
