@@ -75,17 +75,15 @@ dg.curves = (() => {
     return [band, trace];
   };
 
-  // End labels, pushed apart where curves end close to each other. box: {x: range, y: range, width, height} in pixels.
+  // End labels, pushed apart where curves end close to each other: first down, then up again from the x axis.
+  // box: {x: range, y: range, width, height} in pixels.
   const labels = (ends, box, font) => {
     const pixel = (value, [low, high], size) => ((value - low) / (high - low || 1)) * size;
-    const placed = [];
-    return ends.map((end) => ({ ...end, left: pixel(end.x, box.x, box.width), up: pixel(end.y, box.y, box.height) }))
-      .sort((a, b) => b.up - a.up).map((end) => {
-        let up = end.up;
-        for (const other of placed) if (Math.abs(other.left - end.left) < 7 * end.text.length + 8 && other.up - up < 13) up = other.up - 13;
-        placed.push({ left: end.left, up });
-        return { text: end.text, x: end.x, y: end.y, xref: 'x', yref: 'y', showarrow: false, xanchor: 'left', yanchor: 'middle', xshift: 8, yshift: up - end.up, font, borderpad: 0 };
-      });
+    const near = (a, b) => Math.abs(a.left - b.left) < 7 * Math.max(a.text.length, b.text.length) + 8;
+    const list = ends.map((end) => ({ ...end, left: pixel(end.x, box.x, box.width), at: pixel(end.y, box.y, box.height) })).sort((a, b) => b.at - a.at);
+    list.forEach((end, i) => { end.up = Math.min(end.at, ...list.slice(0, i).filter((other) => near(end, other)).map((other) => other.up - 13)); });
+    list.reverse().forEach((end, i) => { end.up = Math.max(end.up, 3, ...list.slice(0, i).filter((other) => near(end, other)).map((other) => other.up + 13)); });
+    return list.map((end) => ({ text: end.text, x: end.x, y: end.y, xref: 'x', yref: 'y', showarrow: false, xanchor: 'left', yanchor: 'middle', xshift: 8, yshift: end.up - end.at, font, borderpad: 0 }));
   };
 
   // Range of the x axis: all that is drawn, and a little room for the first and the last marker.

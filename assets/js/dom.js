@@ -106,10 +106,12 @@ window.dg = (() => {
   const guard = (g) => el('div', {},
     el('p', {}, el('span', { class: 'dg-chip warn' }, '⊘ refused by the guard'), ' ', g.reason),
     g.claim && el('p', { class: 'dg-meta' }, 'The reply says: ', g.claim));
+  // Lines break between words alone: a browser would also break behind the first "-" of "--set".
   const command = (text) => {
+    const words = text.split(/( )/).map((word) => (word.trim() ? el('span', { class: 'dg-word' }, word) : word));
     const button = el('button', { type: 'button', class: 'dg-btn s' }, 'Copy');
     button.addEventListener('click', () => copy(text, button));
-    return el('div', { class: 'dg-term' }, el('pre', {}, text), button);
+    return el('div', { class: 'dg-term' }, el('pre', {}, words), button);
   };
 
   // Ask before something that cannot be taken back; resolves to the answer.
