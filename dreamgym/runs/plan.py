@@ -1,7 +1,8 @@
 """What a run will do and cost, said before it starts: time, memory, real data.
 
-Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. Real transitions are
-upper bounds: episodes that end early use fewer.
+Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. An iteration of each
+preset was measured on one core: its CPU seconds are 1.2 times the estimate (GRPO), 1.3 (PPO), 1.5 (SFT, DPO). Real
+transitions are upper bounds: episodes that end early use fewer.
 """
 
 import shlex
@@ -28,13 +29,13 @@ STEP_TOKENS = 60
 """The policy's sequence grows by so many with a step: 65,395 in the 1,081 steps of the demo's expert episodes."""
 EPISODE_TOKENS = 845
 """A stored expert episode: 1,216,547 tokens in 1,440 of them in assets/models/nano-policy/recipe.json."""
-BASE_MB = 435
-"""Python, torch, transformers, both models and the demo's retriever: resident memory once loaded."""
+BASE_MB = 640
+"""Python, torch, transformers, TRL, both models and the demo's retriever: resident memory before the first update."""
 CACHE_TOKEN_BYTES = 5 * 2 * 2 * 48 * 4
 """nano keeps of a token: layers, keys and values, key-value heads, dimensions, bytes."""
-ACTIVATION_TOKEN_BYTES = 5 * (8 * 192 + 3 * 512) * 4 + 3 * 837 * 4
-"""An update keeps of a token: for each layer about eight vectors of the hidden and three of the inner size, and the
-logits three times over."""
+ACTIVATION_TOKEN_BYTES = 200_000
+"""An update keeps of a token, at its peak: 206,000 in GRPO, 194,000 in PPO, 143,000 in SFT, measured over BASE_MB and
+the weights with batches of eight episodes of up to 860 tokens."""
 NANO_PARAMETERS = 2_190_336
 
 
@@ -148,7 +149,7 @@ def _update_tokens(config: TrainConfig) -> int:
     if config.run.method in ("grpo", "ppo"):
         return sum(_episodes(config)) * config.policy.max_steps * STEP_TOKENS * config.optimiser.epochs
     episodes = config.run.iterations * config.optimiser.steps * config.optimiser.batch_size
-    return episodes * EPISODE_TOKENS * (2 if config.run.method == "dpo" else 1)  # DPO: a better one and a worse one
+    return episodes * EPISODE_TOKENS  # in DPO too, whose batch is half as many pairs
 
 
 def _update_cost(config: TrainConfig) -> float:

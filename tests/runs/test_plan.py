@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.presets import load_preset
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.plan import plan
 
@@ -65,11 +66,28 @@ def test_time_follows_from_the_measured_figures() -> None:
     assert plan(planned()).minutes == pytest.approx(seconds / 60, abs=0.05)
 
 
+@pytest.mark.parametrize(("method", "passes"), [("sft", 1), ("dpo", 4 / 3)])
+def test_an_offline_method_takes_the_time_of_its_sequences(method: str, passes: float) -> None:
+    # 10 x 6 batches of 4 sequences, which in DPO are two pairs; 4 x 10 real episodes measure.
+    config = planned(f"run.method={method}", "run.world=real", "optimiser.steps=6", "optimiser.batch_size=4")
+    seconds = 240 * 845 * 0.00026 * passes + 40 * (0.14 + 7 * (0.026 + 0.0019))
+    assert plan(config).minutes == pytest.approx(seconds / 60, abs=0.05)
+
+
 def test_what_costs_more_is_estimated_as_more() -> None:
     for more in ("run.method=ppo", "trust.doubters=nano", "run.iterations=40", "policy.max_steps=20"):
         assert (plan(planned(more)).minutes or 0) > (plan(planned()).minutes or 0), more
     for more in ("run.group_size=200", "optimiser.batch_size=64"):
         assert (plan(planned(more)).memory_mb or 0) > (plan(planned()).memory_mb or 0), more
+
+
+@pytest.mark.parametrize(
+    ("preset", "peak_mb"), [("nano-dream-grpo", 2069), ("nano-dream-ppo", 2028), ("nano-sft", 1645), ("nano-dpo", 1147)]
+)
+def test_memory_is_that_of_the_presets_as_they_were_measured_or_a_little_more(preset: str, peak_mb: int) -> None:
+    # Peaks of an iteration on a CPU whose episodes had up to 860 tokens; the plan takes 20 steps of 60.
+    memory_mb = plan(load_preset(preset)).memory_mb
+    assert memory_mb is not None and peak_mb <= memory_mb < 1.75 * peak_mb
 
 
 def test_the_command_repeats_the_settings() -> None:
