@@ -44,12 +44,12 @@ NUM_DREAMS = 6
 DREAM_STEPS = 30
 PRESET = "nano-dream-grpo"
 RUN = (
-    "run.iterations=10",
-    "run.num_tasks=6",
+    "run.iterations=8",
+    "run.num_tasks=4",
     "evaluation.every=2",
     "evaluation.num_tasks=32",
     "evaluation.num_replayed=8",
-    "checkpoints.every=10",
+    "checkpoints.every=8",
 )
 """What the run changes in its preset."""
 

@@ -52,7 +52,7 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     """
     if pairs_only or rng.random() < 0.5:
         return _pairs(names, rng)
-    exercises = (_take, _take, _move, _repeat, _stand, _weigh, _weigh, _command)
+    exercises = (_take, _take, _move, _repeat, _stand, _weigh, _weigh, _command, _room, _room)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(names, rng)]
 
 
@@ -129,6 +129,20 @@ def _command(names: Sequence[str], rng: random.Random) -> list[Piece]:
         first, rest = rng.choice(((rng.choice(_VERBS), rest), (first, changed), (first, rest[1:]), (first, rest[:-1])))
     action = " ".join([first, *rest]).format(*rng.sample(names, 2))
     return [(f"{action}\n", False), (f"{form(action)}\n", True)]
+
+
+def _room(names: Sequence[str], rng: random.Random) -> list[Piece]:
+    """Whether places are in a room's list, of which an episode says the names only once; half of them are not."""
+    kinds = sorted({kind(name) for name in names})
+    numbers = {each: rng.choice((1, 1, 2, 3)) for each in rng.sample(kinds, min(len(kinds), rng.randint(3, 6)))}
+    places = sorted((f"{each} {n + 1}" for each, num in numbers.items() for n in range(num)), key=natural)
+    pieces: list[Piece] = [(f"places: {', '.join(places)}\n", False)]
+    for _ in range(rng.randint(1, 4)):
+        ghost = rng.choice(kinds if rng.random() < 0.3 else list(numbers))
+        place = rng.choice(places) if rng.random() < 0.5 else f"{ghost} {numbers.get(ghost, 0) + 1}"
+        (needs,) = up_to_first_missing([(f"in this room {place}", place in places)])
+        pieces += [(f"go to {place}\n", False), (f"Needs {needs}.\n", True)]
+    return pieces
 
 
 def _repeat(names: Sequence[str], rng: random.Random) -> list[Piece]:

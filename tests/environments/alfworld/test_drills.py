@@ -65,6 +65,21 @@ def test_a_move_needs_what_the_hand_and_the_place_are(drilled: list[Row]) -> Non
     assert min(outcomes.values()) > 50
 
 
+def test_a_place_is_in_the_room_where_the_list_names_it(drilled: list[Row]) -> None:
+    outcomes: Counter[tuple[bool, bool]] = Counter()
+    for row in drilled:
+        for places, asked in re.findall(r"places: (.*)\n((?:go to .*\nNeeds in this room .*\n)+)", text_of(row)):
+            there = places.split(", ")
+            assert there == sorted(there, key=natural)
+            for place, again, mark in re.findall(r"go to (.*)\nNeeds in this room (.*) (✓|✗)\.\n", asked):
+                assert again == place and (place in there) is (mark == "✓")
+                is_next = any(name.rpartition(" ")[0] == place.rpartition(" ")[0] for name in there)
+                outcomes[mark == "✓", is_next] += 1
+    known, next_door, elsewhere = outcomes[True, True], outcomes[False, True], outcomes[False, False]
+    assert 0.4 < known / outcomes.total() < 0.6, "a guess must not pay"
+    assert next_door > 200 and elsewhere > 30, "most ghosts differ from a place by the number alone"
+
+
 def test_goals_are_weighed_as_the_environment_does(drilled: list[Row]) -> None:
     outcomes = Counter[tuple[str, str]]()
     question = r"(.*)\n(at: .*\nholding: .*\nhere: .*)\n(move|use) (.*?)(?: to .*)?\n"
