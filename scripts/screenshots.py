@@ -197,11 +197,6 @@ def main() -> None:
             raise SystemExit(f"screenshots.py: {error}") from error
         reader = ExperienceReader([workspace.experience_path, workspace.lab_path])
         names = [options.only] if options.only else list(VIEWS)
-        if "train" in names and not (workspace.runs_path / DEMO_RUN).is_dir():
-            print(
-                f"screenshots.py: the workspace has no run {DEMO_RUN}, so that train is left out: make demo trains one"
-            )
-            names.remove("train")
         with running_lab(path) as url:
             photograph(url, reader, names, options.output)
 

@@ -19,13 +19,17 @@ def find_bundled(name: str) -> str:
     return str(folder) if "/" not in name and (folder / "config.json").is_file() else name
 
 
-def model_data(name: str) -> dict[str, Any] | None:
-    """What a model's recipe says of its training data; None where it says nothing that can be counted."""
+def model_data(name: str) -> list[dict[str, Any]] | None:
+    """What a model's recipe says of its training data: what it was made of, then what it was refreshed on.
+
+    Returns:
+        Each with `num_transitions`; None where the recipe says nothing that can be counted.
+    """
     try:
         recipe = json.loads((Path(find_bundled(name)).expanduser() / "recipe.json").read_text(encoding="utf-8"))
-        data: dict[str, Any] = recipe["data"]
-        return data if type(data["num_transitions"]) is int else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found: list[dict[str, Any]] = [recipe["data"], *recipe.get("refreshed", [])]
+        return found if all(type(data["num_transitions"]) is int for data in found) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -37,11 +41,10 @@ def offline_transitions(names: Sequence[str]) -> int | None:
     """
     found: list[dict[str, Any]] = []
     for name in names:
-        data = model_data(name)
-        if data is None:
+        known = model_data(name)
+        if known is None:
             return None
-        if data not in found:
-            found.append(data)
+        found += [data for data in known if data not in found]
     return sum(int(data["num_transitions"]) for data in found)
 
 

@@ -46,14 +46,16 @@ def refresh(
     settings: FitSettings = FIT,
     old_per_new: int = OLD_PER_NEW,
 ) -> Path:
-    """Train a copy of `model`; the copy's recipe.json counts the new real transitions beside the old ones.
+    """Train a copy of `model`; the copy's recipe.json counts the new real transitions beside those of before.
+
+    What an earlier refresh has seen counts again when it is given again.
 
     Args:
         model: Folder of an experience model; stays as it is.
         new: Real episodes that it has not seen.
         old: Real episodes that it has.
         retriever: Demonstrations for the rows.
-        output: Gets weights, tokenizer and recipe.
+        output: A new or an empty folder; gets weights, tokenizer and recipe.
         seed: Of the mix and of the rows.
         settings: Of the training.
         old_per_new: Old episodes beside each new one, drawn with replacement.
@@ -62,8 +64,11 @@ def refresh(
         `output`.
 
     Raises:
-        ConfigError: There is nothing new to learn from.
+        ConfigError: There is nothing new to learn from, or something in `output`.
+        EngineError: There is no model in `model`.
     """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"{output} is not empty and was left as it is: choose a new or an empty folder")
     mixed = [trajectory for trajectory in new if trajectory.transitions]
     if not mixed:
         raise ConfigError(
@@ -80,16 +85,14 @@ def refresh(
     rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)))
     weights, tokenizer = nano.load(model)
     result = fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.max_length), settings, output)
-    recipe = {
-        "refreshed": {
-            "from": start,
-            "num_new_transitions": num_transitions,
-            "old_per_new": old_per_new,
-            "settings": asdict(settings),
-            **asdict(result),
-        }
+    refreshed = {
+        "from": start,
+        "num_transitions": num_transitions,
+        "old_per_new": old_per_new,
+        "settings": asdict(settings),
+        **asdict(result),
     }
-    if known is not None:  # else nobody knows what the model had seen before
-        recipe["data"] = {**known, "num_transitions": known["num_transitions"] + num_transitions}
+    # Where nobody knows what the model had seen before, the copy's data are unknown as well.
+    recipe = {"data": known[0], "refreshed": [*known[1:], refreshed]} if known else {"refreshed": [refreshed]}
     (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
     return output

@@ -177,7 +177,7 @@ def _notes(config: TrainConfig, bundled: bool) -> list[str]:
     counted = [model_data(name) for name in models(config)]
     if None in counted:
         notes.append("A model has no recipe.json that says how many real transitions it was trained on.")
-    proofs = max((data.get("num_transitions_of_proofs", 0) for data in counted if data), default=0)
+    proofs = max((data[0].get("num_transitions_of_proofs", 0) for data in counted if data), default=0)
     if proofs:
         notes.append(f"{proofs:,} more real transitions proved task variations, of which only the words were learned.")
     if config.run.method in ("sft", "dpo"):

@@ -1,6 +1,7 @@
 """`dreamgym study …`: every study from a terminal, its figures as JSON with what repeats them."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,32 +19,64 @@ if TYPE_CHECKING:
     from dreamgym.replay_buffer.retrieval import Retriever
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Parser = argparse.ArgumentParser
 
 BUNDLED_MODEL = "nano"
 BUNDLED_POLICY = ROOT / "assets/models/nano-policy"
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
+OUTPUT_HELP = {
+    "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
+    "evaluation-set": "default: where the bundled ones are",
+}
 
 
 def add(commands: "Commands") -> None:
     """Add the command to the parser of `dreamgym`."""
     study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
     studies = study.add_subparsers(dest="study", required=True)
-    honesty = studies.add_parser("honesty", help="how many lies the experience model accepts, by kind")
-    honesty.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
-    honesty.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
-    honesty.add_argument("--tasks", type=int, default=60, help="test tasks whose episodes the lies are told in")
-    honesty.add_argument("--per-kind", type=int, default=300)
+    for add_one in (
+        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_variations),
+        _add_evaluation_set,
+    ):
+        add_one(studies)
+
+
+def _parser(studies: "Commands", name: str, run: Callable[[argparse.Namespace], None], what: str) -> "Parser":
+    """A study's parser, with the option that all of them have."""
+    parser = studies.add_parser(name, help=what)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP.get(name, "figures; default: the standard output"))
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _dreaming(parser: "Parser", model: str = "bundled name, folder or Hugging Face id") -> None:
+    """Who dreams, and from what it is shown demonstrations."""
+    parser.add_argument("--model", default=BUNDLED_MODEL, help=model)
+    parser.add_argument("--buffer", type=Path, help="experience.sqlite of train episodes; default: the bundled demo's")
+
+
+def _add_honesty(studies: "Commands") -> None:
+    honesty = _parser(studies, "honesty", _honesty, "how many lies the experience model accepts, by kind")
+    _dreaming(honesty)
+    _lies(honesty)
     honesty.add_argument("--k", type=int, default=2)
     honesty.add_argument("--temperature", type=float, default=0.0)
     honesty.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
-    honesty.add_argument("--doubters", nargs="*", default=[], help="further models; the most sceptical is believed")
-    honesty.add_argument("--output", type=Path, help="default: the standard output")
-    honesty.set_defaults(run=_honesty)
 
-    exploit = studies.add_parser("exploit", help="an optimiser let loose on the dream, measured in the real engine")
-    exploit.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
-    exploit.add_argument("--policy", default=str(ROOT / "assets/models/nano-policy"), help="the warm start's folder")
-    exploit.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+
+def _lies(parser: "Parser") -> None:
+    """The suite of lies, and who doubts the answers."""
+    parser.add_argument("--tasks", type=int, default=60, help="test tasks whose episodes the lies are told in")
+    parser.add_argument("--per-kind", type=int, default=300, help="lies of each kind")
+    parser.add_argument("--doubters", nargs="*", default=[], help="further models; the most sceptical is believed")
+
+
+def _add_exploit(studies: "Commands") -> None:
+    what = "an optimiser let loose on the dream, measured in the real engine"
+    exploit = _parser(studies, "exploit", _exploit, what)
+    _dreaming(exploit)
+    _lies(exploit)
+    exploit.add_argument("--policy", default=str(BUNDLED_POLICY), help="the warm start's folder")
     exploit.add_argument(
         "--remedies",
         nargs="*",
@@ -51,32 +84,31 @@ def add(commands: "Commands") -> None:
         choices=["reasoning", "hard-negatives", "guard", "hardening", "doubt", "brakes"],
         help="hard-negatives and hardening say how the model was trained; default: as the bundled one",
     )
-    exploit.add_argument("--doubters", nargs="*", default=[], help="further models, for the remedy doubt")
-    exploit.add_argument("--tasks", type=int, default=60, help="test tasks in whose episodes the suite's lies are told")
-    exploit.add_argument("--per-kind", type=int, default=300, help="lies of each kind")
     exploit.add_argument("--iterations", type=int, default=15)
     exploit.add_argument("--seed", type=int, default=0)
-    exploit.add_argument("--output", type=Path, help="a file that keeps one run per remedies and seed; default: stdout")
-    exploit.set_defaults(run=_exploit)
-    harden = studies.add_parser("harden", help="train the experience model on what is real where it was caught lying")
-    harden.add_argument("--model", default=BUNDLED_MODEL, help="bundled name or folder")
-    harden.add_argument("--policy", type=Path, default=ROOT / "assets/models/nano-policy", help="the warm start")
-    harden.add_argument("--buffer", type=Path, help="experience.sqlite of old episodes; default: the bundled demo's")
+
+
+def _add_harden(studies: "Commands") -> None:
+    what = "train the experience model on what is real where it was caught lying"
+    harden = _parser(studies, "harden", _harden, what)
+    _dreaming(harden, "bundled name or folder")
+    harden.add_argument("--policy", type=Path, default=BUNDLED_POLICY, help="the warm start")
     harden.add_argument("--rounds", type=int, default=3)
     harden.add_argument("--seed", type=int, default=0)
-    harden.add_argument("--models", type=Path, default=Path("build/hardened"), help="gets one folder per round")
-    harden.add_argument("--output", type=Path, help="figures; default: the standard output")
-    harden.set_defaults(run=_harden)
-    ablations = studies.add_parser("ablations", help="history, reasoning, retrieval off, k, and two baselines (Fig. 4)")
-    ablations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
-    ablations.add_argument(
-        "--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's"
-    )
+    harden.add_argument("--models", type=Path, default=Path("build/hardened"), help="gets one new folder per round")
+
+
+def _add_ablations(studies: "Commands") -> None:
+    what = "history, reasoning, retrieval off, k, and two baselines (Fig. 4)"
+    ablations = _parser(studies, "ablations", _ablations, what)
+    _dreaming(ablations)
     ablations.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
     ablations.add_argument("--threads", type=int, help="of torch; default: its own choice")
-    ablations.add_argument("--output", type=Path, help="default: the standard output")
-    ablations.set_defaults(run=_ablations)
-    scaling = studies.add_parser("scaling", help="fidelity by offline transitions and by model size (Fig. 5)")
+
+
+def _add_scaling(studies: "Commands") -> None:
+    what = "fidelity by offline transitions and by model size (Fig. 5)"
+    scaling = _parser(studies, "scaling", _scaling, what)
     scaling.add_argument(
         "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="real train episodes"
     )
@@ -84,16 +116,20 @@ def add(commands: "Commands") -> None:
     scaling.add_argument(
         "--work", type=Path, default=Path("build/scaling"), help="models; a stopped study goes on there"
     )
-    scaling.add_argument("--output", type=Path, help="default: the standard output")
-    scaling.set_defaults(run=_scaling)
-    training = studies.add_parser("training", help="what runs brought in the real engine, against their warm starts")
+
+
+def _add_training(studies: "Commands") -> None:
+    what = "what runs brought in the real engine, against their warm starts"
+    training = _parser(studies, "training", _training, what)
     training.add_argument("run_ids", nargs="+", metavar="ID", help="see: dreamgym runs list")
     training.add_argument("--workspace", type=Path, default=Path("workspace"))
     training.add_argument("--tasks", type=int, default=512, help="held-out test tasks, played by both")
     training.add_argument("--temperature", type=float, default=0.4, help="of the sampled comparison; one is greedy")
-    training.add_argument("--output", type=Path, help="default: the standard output")
-    training.set_defaults(run=_training)
-    variations = studies.add_parser("variations", help="the model's task variations: possible, new, diverse? (Eq. 6)")
+
+
+def _add_variations(studies: "Commands") -> None:
+    what = "the model's task variations: possible, new, diverse? (Eq. 6)"
+    variations = _parser(studies, "variations", _variations, what)
     variations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     variations.add_argument("--tasks", type=int, default=60, help="test tasks whose worlds get variations")
     variations.add_argument("--train-tasks", type=int, default=720, help="train tasks whose instructions are compared")
@@ -102,14 +138,12 @@ def add(commands: "Commands") -> None:
     variations.add_argument("--chosen", type=int, default=2, help="of the candidates")
     variations.add_argument("--temperature", type=float, default=1.0)
     variations.add_argument("--seed", type=int, default=0)
-    variations.add_argument("--output", type=Path, help="default: the standard output")
-    variations.set_defaults(run=_variations)
-    recorded = studies.add_parser("evaluation-set", help="record anew the episodes that fidelity is measured on")
-    recorded.add_argument(
-        "--policy", default=str(ROOT / "assets/models/nano-policy"), help="the trained policy's folder"
-    )
-    recorded.add_argument("--output", type=Path, help="default: where the bundled ones are")
-    recorded.set_defaults(run=_evaluation_set)
+
+
+def _add_evaluation_set(studies: "Commands") -> None:
+    what = "record anew the episodes that fidelity is measured on"
+    recorded = _parser(studies, "evaluation-set", _evaluation_set, what)
+    recorded.add_argument("--policy", default=str(BUNDLED_POLICY), help="the trained policy's folder")
 
 
 def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever":
@@ -197,7 +231,7 @@ def _ablations(options: argparse.Namespace) -> None:
     model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
     trajectories = evaluation_set("alfworld", "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
-    publish({"split": "test", **figures}, f"dreamgym study ablations --episodes {options.episodes}", options.output)
+    publish({"split": "test", **figures}, typed_command(), options.output)
 
 
 def _training(options: argparse.Namespace) -> None:

@@ -53,7 +53,7 @@ def run(
         policy: Folder of the warm start.
         old: Real train episodes that the model has seen.
         retriever: Demonstrations for dreams and for rows.
-        output: Gets one folder per round, "round-1" and so on.
+        output: Gets one new folder per round, "round-1" and so on.
         seed: Of tasks, sampling and rows.
         settings: Sizes.
 

@@ -230,7 +230,7 @@ def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> di
 
 
 def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
-    """Success of the policy in the real engine on the test rooms, greedy."""
+    """Success of the policy in the real engine on the test rooms, greedy; episodes that failed are counted apart."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.training.play import play
     from dreamgym.training.rollout import Sampling
@@ -239,20 +239,20 @@ def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     tasks = environment_module(ENVIRONMENT).load_tasks("test", recipe.num_test_tasks)
     sampling = Sampling(temperature=0.0, max_steps=40)
     played = play(TransformersEngine(folder), tasks, sampling)
-    won = [trajectory.success for trajectory in played]
+    ended = [trajectory for trajectory in played if trajectory.failure is None]
+    won = [trajectory.success for trajectory in ended]
     low, high = wilson(sum(won), len(won))
-    types = Counter(t.task.task_type for t in played)
+    types = Counter(t.task.task_type for t in ended)
     return {
         "policy": played[0].provenance.policy,
         "split": "test",
         "num_tasks": len(played),
-        "success": sum(won) / len(won),
+        "success": sum(won) / len(won) if won else None,
         "ci_low": low,
         "ci_high": high,
-        "failed": sum(trajectory.failure is not None for trajectory in played),
+        "failed": len(played) - len(ended),
         "by_task_type": {
-            name: sum(t.success for t in played if t.task.task_type == name) / num
-            for name, num in sorted(types.items())
+            name: sum(t.success for t in ended if t.task.task_type == name) / num for name, num in sorted(types.items())
         },
         "max_steps": sampling.max_steps,
         "seconds": time.perf_counter() - start,

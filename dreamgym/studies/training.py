@@ -83,8 +83,10 @@ def run(folders: Sequence[Path], num_tasks: int, temperature: float = 0.4) -> di
         rows, one per iteration of each run, and for each run both comparisons with its warm start.
 
     Raises:
-        ConfigError: A run has no checkpoint with a policy.
+        ConfigError: A run has no checkpoint with a policy, or fewer than two tasks are asked for.
     """
+    if num_tasks < 2:
+        raise ConfigError(f"--tasks {num_tasks} compares nothing; 512 show a difference of a few points")
     newest = {folder: _newest(folder) for folder in folders}
     warm_starts: dict[tuple[Any, ...], tuple[str, dict[str, list[Trajectory]]]] = {}
     runs: list[dict[str, Any]] = []

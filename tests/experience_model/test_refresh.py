@@ -40,9 +40,17 @@ def test_a_copy_learns_and_counts_the_new_transitions_beside_the_old_ones(tmp_pa
     assert any((before[name] != after[name]).any() for name in after)
     assert (copy / "tokenizer.json").exists()
     new = sum(len(episode.transitions) for episode in EPISODES[:2])
-    assert offline_transitions([str(copy)]) == (offline_transitions([str(MODEL)]) or 0) + new
-    refreshed = json.loads((copy / "recipe.json").read_text())["refreshed"]
-    assert refreshed["num_new_transitions"] == new and refreshed["from"].startswith("nano-experience-model@")
+    old = offline_transitions([str(MODEL)]) or 0
+    assert offline_transitions([str(copy)]) == offline_transitions([str(MODEL), str(copy)]) == old + new
+    (refreshed,) = json.loads((copy / "recipe.json").read_text())["refreshed"]
+    assert refreshed["num_transitions"] == new and refreshed["from"].startswith("nano-experience-model@")
+
+    weights = (copy / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="not empty"):  # a finished training would not go on, and seem to have learned
+        refresh(MODEL, EPISODES[2:], EPISODES[:2], retriever, copy, 0, SHORT)
+    assert (copy / "model.safetensors").read_bytes() == weights
+    again = refresh(copy, EPISODES[2:3], (), retriever, tmp_path / "again", 0, SHORT)
+    assert offline_transitions([str(again), str(copy)]) == old + new + len(EPISODES[2].transitions)
 
 
 def test_without_a_new_episode_the_error_says_where_they_come_from(tmp_path: Path) -> None:
