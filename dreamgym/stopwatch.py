@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Part = Literal["policy", "model", "retrieval", "environment", "update", "evaluation"]
+Part = Literal["policy", "model", "retrieval", "environment", "variations", "update", "evaluation"]
 
 
 class Stopwatch:

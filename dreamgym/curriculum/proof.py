@@ -4,8 +4,10 @@ For training rows and for measuring: in a run, each such replay is a real intera
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from dreamgym.collect import Episode, play_all
+from dreamgym.curriculum.variations import Candidate
 from dreamgym.environments import environment_module
 from dreamgym.errors import TaskError
 from dreamgym.experience_model.evaluation_set import Replayed
@@ -14,7 +16,39 @@ from dreamgym.types import Provenance, Task, Trajectory
 POLICY = "solution"
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of a task's solution in the real engine."""
+
+    reason: str | None
+    """Why the task must not be used; None: its solution won with its last command and not before."""
+    num_transitions: int = 0
+    """Real ones that were played."""
+
+
 def disprove(environment: str, tasks: Sequence[Task], workers: int = 2) -> list[str | None]:
+    """Say for each task why it must not be used; None where it is proved. See `prove`."""
+    return [proof.reason for proof in prove(environment, tasks, workers)]
+
+
+def drop_unsolvable(environment: str, candidates: Sequence[Candidate], workers: int = 2) -> tuple[list[Candidate], int]:
+    """Drop the chosen candidates that cannot be proved.
+
+    Returns:
+        All candidates in their order, and how many real transitions were played.
+    """
+    chosen = {n: one.task for n, one in enumerate(candidates) if one.task is not None and one.dropped is None}
+    proofs = dict(zip(chosen, prove(environment, list(chosen.values()), workers), strict=True))
+    kept = [
+        replace(one, dropped="infeasible", reason=f"in the real engine: {proofs[n].reason}")
+        if n in proofs and proofs[n].reason is not None
+        else one
+        for n, one in enumerate(candidates)
+    ]
+    return kept, sum(proof.num_transitions for proof in proofs.values())
+
+
+def prove(environment: str, tasks: Sequence[Task], workers: int = 2) -> list[Proof]:
     """Try tasks in the real engine.
 
     Args:
@@ -23,29 +57,30 @@ def disprove(environment: str, tasks: Sequence[Task], workers: int = 2) -> list[
         workers: Processes that play.
 
     Returns:
-        For each task why it must not be used; None where its solution won with its last command and not before.
+        One proof for each task.
 
     Raises:
         EnvironmentUnavailableError: The real engine cannot run here.
     """
     module = environment_module(environment)
-    reasons: list[str | None] = [None] * len(tasks)
+    proofs = [Proof(None)] * len(tasks)
     episodes = list[Episode]()
     for number, task in enumerate(tasks):
         try:
             commands = module.solution(task)
         except TaskError as error:
-            reasons[number] = str(error)
+            proofs[number] = Proof(str(error))
             continue
         if not commands:
-            reasons[number] = "nobody knows a solution"
+            proofs[number] = Proof("nobody knows a solution")
             continue
         provenance = Provenance(POLICY, number, module.version_text())
         episodes.append((Replayed(POLICY, commands), task, len(commands), provenance))
     num_commands = {provenance.seed: num for _, _, num, provenance in episodes}
     for played in play_all(environment, episodes, workers) if episodes else ():
-        reasons[played.provenance.seed] = _failure(played, num_commands[played.provenance.seed])
-    return reasons
+        number = played.provenance.seed
+        proofs[number] = Proof(_failure(played, num_commands[number]), len(played.transitions))
+    return proofs
 
 
 def _failure(played: Trajectory, num_commands: int) -> str | None:

@@ -73,10 +73,8 @@ class ReplayBuffer:
 def insert(database: Database, encoder: Encoder, trajectory: Trajectory) -> int:
     """Store a new trajectory with its vectors in the caller's transaction, and return its row's key."""
     refuse_odd_rewards(trajectory)
-    _refuse_other_task(database, trajectory.task)
+    insert_task(database, trajectory.task)
     vectors = encoder.encode([situation(t.state, t.action) for t in trajectory.transitions])
-    # Not sqlite-utils' upsert: on a locked file it decides for good that SQLite knows no upsert, and loses tasks.
-    database.execute(STORE_TASK, task_record(trajectory.task))
     stored_at = datetime.now(UTC).isoformat(timespec="microseconds")
     key = database.table("trajectories").insert(trajectory_record(trajectory, stored_at)).last_rowid
     assert key is not None
@@ -89,6 +87,13 @@ def insert(database: Database, encoder: Encoder, trajectory: Trajectory) -> int:
         for i, vector in enumerate(vectors)
     )
     return key
+
+
+def insert_task(database: Database, task: Task) -> None:
+    """Store a task in the caller's transaction, or bring the stored one up to date."""
+    _refuse_other_task(database, task)
+    # Not sqlite-utils' upsert: on a locked file it decides for good that SQLite knows no upsert, and loses tasks.
+    database.execute(STORE_TASK, task_record(task))
 
 
 def _refuse_other_task(database: Database, task: Task) -> None:

@@ -158,6 +158,38 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     ("ALTER TABLE transitions ADD COLUMN policy_reply TEXT",),
+    # The curriculum of a training run, see `curriculum/sampler.py`; in other databases these stay empty.
+    (
+        """
+        CREATE TABLE practised (
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            task_id TEXT NOT NULL,
+            cluster INTEGER NOT NULL,
+            estimate REAL NOT NULL,
+            probability REAL NOT NULL,
+            is_drawn INTEGER NOT NULL,
+            value REAL,
+            num_known INTEGER NOT NULL,
+            num_won INTEGER NOT NULL,
+            PRIMARY KEY (iteration, task_id)
+        )
+        """,
+        """
+        CREATE TABLE variations (
+            id INTEGER PRIMARY KEY,
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            seed_id TEXT NOT NULL,
+            text TEXT NOT NULL,
+            log_likelihood REAL NOT NULL,
+            task_id TEXT REFERENCES tasks (task_id),
+            score REAL,
+            difference REAL,
+            dropped TEXT,
+            reason TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX variations_iteration ON variations (iteration)",
+    ),
 )
 
 

@@ -183,11 +183,37 @@ class CurriculumConfig:
 
     num_seed_tasks: int = 240
     """Train tasks that iterations draw from; their games are made on first use, some hundred a minute."""
+    exploration: float = 0.05
+    """Added to every value (0 to 0.25) before tasks are drawn in proportion to it: what is decided comes back, too."""
+    min_group: int = 4
+    """Rollouts of known return that a value needs; with fewer it stays unknown."""
+    num_clusters: int = 12
+    """Of similar tasks; in PPO the rollouts of a cluster form the group whose variance is the value."""
+    synthetic_share: float = 0.0
+    """Lambda: variations are at most this share of an iteration's tasks. 0: none are generated."""
+    num_varied: int = 2
+    """Tasks of the highest value that are varied after each iteration."""
+    num_candidates: int = 8
+    """Variations that the experience model writes for each of them."""
+    num_chosen: int = 2
+    """At most so many of those join the pool."""
+    m: int = 4
+    """Seed tasks in a prompt (Eq. 6)."""
+    check_in_engine: bool = False
+    """Drop variations that the real engine cannot solve; what that plays counts as online transitions."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
         check_types(self)
         check_range("num_seed_tasks", self.num_seed_tasks, 1, 1_000_000)
+        check_range("exploration", self.exploration, 0.0001, 1000.0)
+        check_range("min_group", self.min_group, 2, 1024)
+        check_range("num_clusters", self.num_clusters, 1, 1000)
+        check_range("synthetic_share", self.synthetic_share, 0.0, 1.0)
+        check_range("num_varied", self.num_varied, 1, 1000)
+        check_range("num_candidates", self.num_candidates, 1, 100)
+        check_range("num_chosen", self.num_chosen, 1, self.num_candidates)
+        check_range("m", self.m, 1, 16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,19 @@ import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from dreamgym.curriculum.sampler import Born, Practised
+from dreamgym.curriculum.variations import Candidate
 from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
-from dreamgym.replay_buffer.buffer import insert
+from dreamgym.replay_buffer.buffer import insert, insert_task
+from dreamgym.replay_buffer.records import read_task
 from dreamgym.replay_buffer.schema import check, database_errors, open_for_writing, uri
-from dreamgym.types import Trajectory
+from dreamgym.types import Task, Trajectory
 
 Purpose = Literal["train", "evaluate", "replay"]
 """Learned from; real held-out episodes; dreamed successes in the real engine."""
@@ -102,6 +105,30 @@ class ExploitRow:
     step: int
 
 
+@dataclass(frozen=True, slots=True)
+class VariationRow:
+    """One generated variation as read back."""
+
+    iteration: int
+    """After which it was generated."""
+    seed_id: str
+    """Of the task whose world it keeps."""
+    text: str
+    log_likelihood: float
+    task: Task | None
+    """None where it is no task: malformed, a duplicate, infeasible."""
+    score: float | None
+    difference: float | None
+    dropped: str | None
+    """None: it joined the pool."""
+    reason: str
+
+    @property
+    def born(self) -> Born | None:
+        """What joined the pool; None if it did not."""
+        return Born(self.task, self.seed_id) if self.task is not None and self.dropped is None else None
+
+
 class RunStore:
     """The writer; one per run."""
 
@@ -117,6 +144,8 @@ class RunStore:
         rollouts: Sequence[StoredRollout] = (),
         exploits: Sequence[Exploit] = (),
         alarms: Sequence[Alarm] = (),
+        practised: Sequence[Practised] = (),
+        variations: Sequence[Candidate] = (),
     ) -> None:
         """Store an iteration, whole or not at all.
 
@@ -126,6 +155,8 @@ class RunStore:
             rollouts: In order; the same trajectory may stand there twice.
             exploits: Their trajectories are stored too.
             alarms: At most one of each kind.
+            practised: Of this iteration; each task once.
+            variations: Generated after it, the dropped ones too.
 
         Raises:
             WorkspaceError: The iteration is there already; the file is locked, full or damaged; odd rewards.
@@ -162,6 +193,23 @@ class RunStore:
             for alarm in alarms:
                 self._database.table("alarms").insert(
                     {"iteration": iteration, "kind": alarm.kind, "text": alarm.text, "checkpoint": alarm.checkpoint}
+                )
+            self._database.table("practised").insert_all(asdict(row) for row in practised)
+            for candidate in variations:
+                if candidate.task is not None:
+                    insert_task(self._database, candidate.task)
+                self._database.table("variations").insert(
+                    {
+                        "iteration": iteration,
+                        "seed_id": candidate.seed_ids[-1],
+                        "text": candidate.text,
+                        "log_likelihood": _finite(candidate.log_likelihood) or 0.0,
+                        "task_id": None if candidate.task is None else candidate.task.task_id,
+                        "score": _finite(candidate.score),
+                        "difference": _finite(candidate.difference),
+                        "dropped": candidate.dropped,
+                        "reason": candidate.reason,
+                    }
                 )
 
     def roll_back(self, last: int) -> int:
@@ -227,10 +275,39 @@ class RunReader:
         )
         return [ExploitRow(*row) for row in rows]
 
-    def _query(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        if not self.path.exists():
-            return []
-        if check(self.path) < _FIRST_SCHEMA:
+    def practised(self, after: int = -1) -> list[Practised]:
+        """The tasks of the iterations after one, in order of iterations."""
+        sql = "SELECT * FROM practised WHERE iteration > ? ORDER BY iteration, rowid"
+        rows = self._query(sql, after, since=_CURRICULUM_SCHEMA)
+        return [Practised(**{**row, "is_drawn": bool(row["is_drawn"])}) for row in rows]
+
+    def variations(self, after: int = -1) -> list[VariationRow]:
+        """Variations that were generated after an iteration, dropped ones too, in order."""
+        rows = self._query(
+            "SELECT v.iteration, v.seed_id, v.text AS candidate, v.log_likelihood, v.score, v.difference, v.dropped,"
+            " v.reason, k.* FROM variations v LEFT JOIN tasks k ON k.task_id = v.task_id"
+            " WHERE v.iteration > ? ORDER BY v.id",
+            after,
+            since=_CURRICULUM_SCHEMA,
+        )
+        return [
+            VariationRow(
+                iteration=row["iteration"],
+                seed_id=row["seed_id"],
+                text=row["candidate"],
+                log_likelihood=row["log_likelihood"],
+                task=None if row["task_id"] is None else read_task(row),
+                score=row["score"],
+                difference=row["difference"],
+                dropped=row["dropped"],
+                reason=row["reason"],
+            )
+            for row in rows
+        ]
+
+    def _query(self, sql: str, *values: object, since: int = 4) -> list[sqlite3.Row]:
+        """Ask; a file of a schema before `since` has nothing of that."""
+        if not self.path.exists() or check(self.path) < since:
             return []
         with (
             database_errors(self.path),
@@ -240,7 +317,7 @@ class RunReader:
             return connection.execute(sql, values).fetchall()
 
 
-_FIRST_SCHEMA = 4
+_CURRICULUM_SCHEMA = 6
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,17 +9,21 @@
             loop.seal(path)
 
 A run that goes on from a checkpoint does what it would have done without the stop: tasks and sampling follow from the
-seed and the iteration alone, and what was stored after the checkpoint is rolled back.
+seed, the iteration and what is stored of earlier ones, and what was stored after the checkpoint is rolled back.
 """
 
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamgym.curriculum.proof import drop_unsolvable
+from dreamgym.curriculum.sampler import Born, Curriculum, Practised
+from dreamgym.curriculum.variations import Candidate, VariationSettings, vary_tasks
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.fidelity import wilson
@@ -96,7 +100,9 @@ class Loop:
                 f"run.num_tasks={config.run.num_tasks} tasks an iteration cannot be drawn from "
                 f"curriculum.num_seed_tasks={config.curriculum.num_seed_tasks}; raise that, or lower the first"
             )
-        self._tasks = module.load_tasks("train", config.curriculum.num_seed_tasks, 0, config.run.size)
+        tasks = module.load_tasks("train", config.curriculum.num_seed_tasks, 0, config.run.size)
+        self._curriculum = self._remember(tasks)
+        self._drawn: list[Practised] = []
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
         self._trackers = Trackers(config.run.report_to, folder, asdict(config), self.start)
 
@@ -131,9 +137,9 @@ class Loop:
     def collect(self, iteration: int) -> Iteration:
         """Roll out the iteration's tasks, each `group_size` times, group after group."""
         run, policy = self.config.run, self.config.policy
-        rng = random.Random(f"{run.seed}/{iteration}")
-        batch = [task for task in rng.sample(self._tasks, run.num_tasks) for _ in range(run.group_size)]
         world = self._world(iteration)
+        tasks, self._drawn = self._curriculum.draw(iteration, run.num_tasks, with_variations=world == "dream")
+        batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
         sampling = Sampling(policy.temperature, seed, policy.max_steps)
         rollouts = self._roll_out(world, batch, sampling, iteration, self.stopwatch)
@@ -155,8 +161,16 @@ class Loop:
         figures: dict[str, float | None] = dict(metrics)
         stored: list[StoredRollout] = []
         exploits: list[Exploit] = []
+        practised: list[Practised] = []
+        variations: list[Candidate] = []
+        played = 0
         if collected is not None:
             figures |= _figures(collected, self.config.run.group_size)
+            practised = self._score(collected)
+            if self.config.curriculum.synthetic_share and not self._is_last(iteration):
+                with self.stopwatch.running("variations"):
+                    variations, played = self._vary(iteration, practised)
+            figures |= _practice(collected, practised, variations)
             known = list(advantages) or [None] * len(collected.rollouts)
             stored += [
                 StoredRollout(rollout.trajectory, "train", advantage)
@@ -173,7 +187,7 @@ class Loop:
             evaluated = sum(len(trajectory.transitions) for trajectory in (*found, *replays))
             dream, real = figures.get("dream_success"), figures.get("real_same_tasks")
             figures["dream_minus_real"] = None if dream is None or real is None else dream - real
-        figures = self._counts(collected, evaluated) | figures
+        figures = self._counts(collected, evaluated, played) | figures
         figures["num_updates"] = (self._last.get("num_updates") or 0) + (metrics.get("num_updates") or 0)
         figures |= {f"seconds_{part}": seconds for part, seconds in self.stopwatch.take().items()}
         figures["seconds"], self._began = time.perf_counter() - self._began, time.perf_counter()
@@ -181,7 +195,7 @@ class Loop:
         names = {at: path.name for at, path in checkpoints.find(self.checkpoints).items()}
         alarms = raise_alarms(figures, self._first, self.config.trust, self._ringing, names)
         self._ringing = {alarm.kind: self._ringing.get(alarm.kind, iteration) for alarm in alarms}
-        self._store.commit(iteration, figures, stored, exploits, alarms)
+        self._store.commit(iteration, figures, stored, exploits, alarms, practised, variations)
         self._trackers.report(iteration, figures)
         self._last = figures
         message = describe(iteration, figures)
@@ -207,6 +221,45 @@ class Loop:
         self._trackers.close()
         self._store.close()
         self._worlds.close()
+
+    def _remember(self, seeds: Sequence[Task]) -> Curriculum:
+        """The curriculum as it was after the iteration that the run goes on from."""
+        run, reader = self.config.run, RunReader(self._store.path)
+        clustered = run.method == "ppo"
+        curriculum = Curriculum(self.config.curriculum, seeds, run.seed, HashedNgrams(), groups_are_clusters=clustered)
+        curriculum.add([row.born for row in reader.variations() if row.born is not None])
+        curriculum.learn(reader.practised())
+        return curriculum
+
+    def _score(self, collected: Iteration) -> list[Practised]:
+        """What the iteration's tasks were worth."""
+        returns: dict[str, list[float | None]] = {}
+        won: Counter[str] = Counter()
+        for rollout, value in zip(collected.rollouts, collected.returns, strict=True):
+            returns.setdefault(rollout.trajectory.task.task_id, []).append(value)
+            won[rollout.trajectory.task.task_id] += rollout.trajectory.success
+        rows, self._drawn = self._curriculum.score(self._drawn, returns, won), []
+        self._curriculum.learn(rows)
+        return rows
+
+    def _vary(self, iteration: int, practised: Sequence[Practised]) -> tuple[list[Candidate], int]:
+        """Variations of the most undecided tasks, and the real transitions that it took to prove them."""
+        settings, run = self.config.curriculum, self.config.run
+        seeds, pool = self._curriculum.seeds(practised), self._curriculum.tasks()
+        if not seeds or self._world(iteration + 1) == "real":
+            return [], 0
+        asked = VariationSettings(
+            settings.m, settings.num_candidates, settings.num_chosen, seed=run.seed * 1_000_003 + iteration
+        )
+        found, known, played = list[Candidate](), list(pool), 0
+        for seed in seeds:  # one after another: two seeds may share a world
+            found += vary_tasks(self._worlds.variation_engine(), [seed], pool, asked, known)
+            known += [one.task for one in found if one.task is not None]
+        if settings.check_in_engine:
+            found, played = drop_unsolvable(run.environment, found)
+        joined = [Born(one.task, one.seed_ids[-1]) for one in found if one.task is not None and one.dropped is None]
+        self._curriculum.add(joined)
+        return found, played
 
     def _world(self, iteration: int) -> World:
         run, real = self.config.run, self.config.real
@@ -283,11 +336,11 @@ class Loop:
         }
         return held, replays, exploits
 
-    def _counts(self, collected: Iteration | None, evaluated: int) -> dict[str, float | None]:
-        """Real transitions so far, those of training and those of measuring apart."""
-        acted = 0
+    def _counts(self, collected: Iteration | None, evaluated: int, proved: int) -> dict[str, float | None]:
+        """Real transitions so far, those of training (acted, or played to prove variations) and of measuring apart."""
+        acted = proved
         if collected is not None and collected.world == "real":
-            acted = sum(len(rollout.trajectory.transitions) for rollout in collected.rollouts)
+            acted += sum(len(rollout.trajectory.transitions) for rollout in collected.rollouts)
         online = (self._last.get("online_transitions") or 0) + acted
         return {
             "online_transitions": online,
@@ -326,6 +379,20 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "refused_by_guard": float(sum(step.contradiction is not None for step in steps)),
         "reply_tokens": num_tokens / len(steps) if steps else None,
         "episode_steps": len(steps) / len(trajectories),
+    }
+
+
+def _practice(
+    collected: Iteration, practised: Sequence[Practised], variations: Sequence[Candidate]
+) -> dict[str, float | None]:
+    """Figures of the curriculum: mean value of the drawn tasks, share of variations among them, new ones."""
+    values = [row.value for row in practised if row.is_drawn and row.value is not None]
+    tasks = [rollout.trajectory.task for rollout in collected.rollouts]
+    return {
+        "reward_entropy": sum(values) / len(values) if values else None,
+        "synthetic_share": sum(task.source == "variation" for task in tasks) / len(tasks),
+        "variations_written": float(len(variations)),
+        "variations_kept": float(sum(one.dropped is None for one in variations)),
     }
 
 

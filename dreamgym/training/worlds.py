@@ -9,7 +9,7 @@ from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import environment_module
 from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.experience_model.model import ExperienceModel, Switches
-from dreamgym.interfaces import Environment
+from dreamgym.interfaces import Engine, Environment
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.runs.config import TrainConfig
@@ -71,6 +71,10 @@ class Worlds:
     def model_name(self) -> str:
         """Of the experience model, with its checksum."""
         return self._load_model().name
+
+    def variation_engine(self) -> Engine:
+        """The experience model's weights, which vary tasks too (Eq. 6)."""
+        return self._load_model().engine
 
     @cached_property
     def offline_transitions(self) -> int:

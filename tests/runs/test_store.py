@@ -1,17 +1,20 @@
 """What a run records is there whole or not at all, and is rolled back as if it had never been."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dreamgym.curriculum.sampler import Born, Practised
+from dreamgym.curriculum.variations import Candidate
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.runs.store import Alarm, Exploit, RunReader, RunStore, StoredRollout
-from tests.replay_buffer.stored_episodes import dream, failed, real
+from tests.replay_buffer.stored_episodes import dream, failed, make_task, real
 
 
 @pytest.fixture
@@ -102,3 +105,33 @@ def test_what_cannot_be_stored_leaves_nothing_of_its_iteration(path: Path) -> No
 def test_a_run_that_has_not_stored_anything_is_empty(tmp_path: Path) -> None:
     reader = RunReader(tmp_path / "run.sqlite")
     assert reader.iterations() == [] and reader.rollouts() == [] and reader.exploits() == [] and reader.alarms() == []
+
+
+def test_the_curriculum_of_an_iteration_is_read_as_it_was_stored(path: Path) -> None:
+    rows = [
+        Practised(1, "alfworld/test/1", 3, 0.25, 0.5, True, 0.1875, 4, 1),
+        Practised(1, "alfworld/test/2", 0, 0.0, 0.125, False),
+    ]
+    task = replace(make_task(7), task_id="alfworld/test/1/variation/00", source="variation")
+    kept = Candidate(("alfworld/test/2", "alfworld/test/1"), task.text, -2.5, task, 0.5, 1.0)
+    spoilt = Candidate(("alfworld/test/1",), "make me rich", -9.0, dropped="malformed", reason="no instruction")
+    store = RunStore(path, HashedNgrams())
+    store.commit(1, {}, [StoredRollout(dream(1))], practised=rows, variations=[kept, spoilt])
+    store.commit(2, {}, practised=[Practised(2, task.task_id, 1, 0.1, 1.0, True)], variations=[spoilt])
+    reader = RunReader(path)
+    assert reader.practised()[:2] == rows and [row.iteration for row in reader.practised(after=1)] == [2]
+    first, second, third = reader.variations()
+    assert first.born == Born(task, "alfworld/test/1") and (first.score, first.difference) == (0.5, 1.0)
+    assert (second.task, second.born, second.dropped, second.reason) == (None, None, "malformed", "no instruction")
+    assert (second.text, second.log_likelihood, third.iteration) == ("make me rich", -9.0, 2)
+    store.roll_back(1)
+    assert len(reader.practised()) == len(reader.variations()) == 2
+    store.close()
+
+
+def test_a_run_of_an_older_schema_has_no_curriculum(path: Path) -> None:
+    dump = Path(__file__).parents[1] / "replay_buffer/schemas/5.sql"
+    connection = sqlite3.connect(path)
+    connection.executescript(dump.read_text(encoding="utf-8"))
+    connection.close()
+    assert RunReader(path).practised() == [] and RunReader(path).variations() == []
