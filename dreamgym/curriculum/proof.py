@@ -11,9 +11,12 @@ from dreamgym.curriculum.variations import Candidate
 from dreamgym.environments import environment_module
 from dreamgym.errors import TaskError
 from dreamgym.experience_model.evaluation_set import Replayed
+from dreamgym.runs.config import CurriculumConfig
 from dreamgym.types import Provenance, Task, Trajectory
 
 POLICY = "solution"
+MAX_PROOF_STEPS = 50
+"""A solution that needs more is not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ def prove(environment: str, tasks: Sequence[Task], workers: int = 2) -> list[Pro
         if not commands:
             proofs[number] = Proof("nobody knows a solution")
             continue
+        if len(commands) > MAX_PROOF_STEPS:
+            proofs[number] = Proof(f"its solution takes {len(commands)} steps, more than {MAX_PROOF_STEPS}")
+            continue
         provenance = Provenance(POLICY, number, module.version_text())
         episodes.append((Replayed(POLICY, commands), task, len(commands), provenance))
     num_commands = {provenance.seed: num for _, _, num, provenance in episodes}
@@ -81,6 +87,11 @@ def prove(environment: str, tasks: Sequence[Task], workers: int = 2) -> list[Pro
         number = played.provenance.seed
         proofs[number] = Proof(_failure(played, num_commands[number]), len(played.transitions))
     return proofs
+
+
+def most_proof_transitions(settings: CurriculumConfig) -> int:
+    """Real transitions that proving an iteration's variations can take at most."""
+    return settings.num_varied * settings.num_chosen * MAX_PROOF_STEPS if settings.check_in_engine else 0
 
 
 def _failure(played: Trajectory, num_commands: int) -> str | None:

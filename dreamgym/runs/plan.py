@@ -8,6 +8,7 @@ transitions are upper bounds: episodes that end early use fewer.
 import shlex
 from dataclasses import dataclass
 
+from dreamgym.curriculum.proof import most_proof_transitions
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes, check_name
@@ -119,7 +120,11 @@ def _episodes(config: TrainConfig) -> tuple[int, int]:
 
 
 def _online_transitions(config: TrainConfig) -> int:
-    return min(_episodes(config)[1] * config.policy.max_steps, config.real.max_transitions)
+    """In real episodes, and in proofs of variations."""
+    acted = _episodes(config)[1] * config.policy.max_steps
+    varies = _dreams(config) and config.curriculum.synthetic_share > 0
+    proved = config.run.iterations * most_proof_transitions(config.curriculum) if varies else 0
+    return min(acted + proved, config.real.max_transitions)
 
 
 def _evaluation_episodes(config: TrainConfig) -> int:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamgym.curriculum.proof import drop_unsolvable
+from dreamgym.curriculum.proof import drop_unsolvable, most_proof_transitions
 from dreamgym.curriculum.sampler import Born, Curriculum, Practised
 from dreamgym.curriculum.variations import Candidate, VariationSettings, vary_tasks
 from dreamgym.environments import environment_module
@@ -247,6 +247,10 @@ class Loop:
         settings, run = self.config.curriculum, self.config.run
         seeds, pool = self._curriculum.seeds(practised), self._curriculum.tasks()
         if not seeds or self._world(iteration + 1) == "real":
+            return [], 0
+        online = (self._last.get("online_transitions") or 0) + most_proof_transitions(settings)
+        if settings.check_in_engine and online > self.config.real.max_transitions:
+            log.info("no more variations: the budget of online real transitions does not suffice to prove them")
             return [], 0
         asked = VariationSettings(
             settings.m, settings.num_candidates, settings.num_chosen, seed=run.seed * 1_000_003 + iteration

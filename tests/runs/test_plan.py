@@ -27,6 +27,8 @@ def planned(*assignments: str) -> TrainConfig:
         (["run.world=s2r", "real.iterations=99"], 10 * 2 * 3 * 7),
         (["run.world=real", "run.method=sft"], 0),
         (["run.world=s2r", "run.method=dpo"], 0),
+        (["run.world=dream", "curriculum.check_in_engine=true"], 0),  # there is nothing to check
+        (["curriculum.check_in_engine=true", "curriculum.synthetic_share=0.5"], 10 * 2 * 2 * 50),
     ],
 )
 def test_real_transitions_are_what_training_may_play_at_most(assignments: list[str], expected: int) -> None:

@@ -33,10 +33,10 @@ from tests.runs.test_trackers import Sent
 
 SMALL = TrainConfig(
     RunConfig(iterations=2, num_tasks=2, group_size=2, threads=1),
-    PolicyConfig(max_steps=4, reward="dense"),
+    PolicyConfig(max_steps=4, reward="dense", invalid_penalty=0.1),
     OptimiserConfig(batch_size=2, epochs=1),
     ExperienceModelConfig(temperature=1.0, reasoning=False),
-    curriculum=CurriculumConfig(num_seed_tasks=4),
+    curriculum=CurriculumConfig(num_seed_tasks=4, min_group=2, synthetic_share=0.5, num_candidates=4),
     evaluation=EvaluationConfig(every=2, num_tasks=2, num_replayed=2),
     checkpoints=CheckpointConfig(every=1),
 )
@@ -189,3 +189,19 @@ def test_more_tasks_than_there_are_seeds_are_refused(runs: Path, tmp_path: Path)
     config = replace(SMALL, run=replace(SMALL.run, num_tasks=8))
     with pytest.raises(ConfigError, match="num_seed_tasks=4"):
         train(config, tmp_path, Control())
+
+
+def test_undecided_tasks_are_varied_and_a_variation_is_practised_next(runs: Path) -> None:
+    reader = RunReader(runs / "whole/run.sqlite")
+    rows, variations = reader.practised(), reader.variations()
+    drawn = {n: [row for row in rows if row.iteration == n and row.is_drawn] for n in (1, 2)}
+    assert [len(drawn[n]) for n in (1, 2)] == [2, 2]
+    undecided = {row.task_id for row in drawn[1] if row.value}
+    assert undecided and {row.seed_id for row in variations} == undecided
+    assert {row.iteration for row in variations} == {1} and len(variations) == 4 * len(undecided)
+    born = {row.task.task_id for row in variations if row.born is not None and row.task is not None}
+    assert len(born & {row.task_id for row in drawn[2]}) == 1
+    first, second, last = (row.metrics for row in reader.iterations())
+    assert "synthetic_share" not in first and (second["synthetic_share"], last["synthetic_share"]) == (0.0, 0.5)
+    assert second["reward_entropy"] == sum(row.value or 0 for row in drawn[1]) / 2
+    assert second["variations_kept"] == len(born)
