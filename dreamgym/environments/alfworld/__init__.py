@@ -101,7 +101,7 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
 def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
     """What earlier states said of what the action brings into view.
 
-    A place as it was seen last, that a place is in the room, the condition of a thing, or that a kind of thing was
+    A place as it was seen last, the room's places of its kind, the condition of a thing, or that a kind of thing was
     refused before.
     """
     return Knowledge.of(task, history, state).recall(action)

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from dreamgym.environments.alfworld.generator import TASK_TYPES, instruction
 from dreamgym.environments.alfworld.goal import parse_goal
+from dreamgym.environments.alfworld.knowledge import IN_ROOM
 from dreamgym.environments.alfworld.reasoning import (
     access,
     among,
     form,
+    in_this_room,
     side_by_side,
     standing,
     up_to_first_missing,
@@ -132,17 +134,12 @@ def _command(names: Sequence[str], rng: random.Random) -> list[Piece]:
 
 
 def _room(names: Sequence[str], rng: random.Random) -> list[Piece]:
-    """Whether places are in a room's list, of which an episode says the names only once; half of them are not."""
-    kinds = sorted({kind(name) for name in names})
-    numbers = {each: rng.choice((1, 1, 2, 3)) for each in rng.sample(kinds, min(len(kinds), rng.randint(3, 6)))}
-    places = sorted((f"{each} {n + 1}" for each, num in numbers.items() for n in range(num)), key=natural)
-    pieces: list[Piece] = [(f"places: {', '.join(places)}\n", False)]
-    for _ in range(rng.randint(1, 4)):
-        ghost = rng.choice(kinds if rng.random() < 0.3 else list(numbers))
-        place = rng.choice(places) if rng.random() < 0.5 else f"{ghost} {numbers.get(ghost, 0) + 1}"
-        (needs,) = up_to_first_missing([(f"in this room {place}", place in places)])
-        pieces += [(f"go to {place}\n", False), (f"Needs {needs}.\n", True)]
-    return pieces
+    """Whether a place is among those of its kind that a room has; half of them are not, mostly by one number."""
+    place_kind, num = kind(rng.choice(names)), rng.choice((0, 1, 1, 2, 3, 4, 6))
+    like = [f"{place_kind} {number + 1}" for number in range(num)]
+    place = rng.choice(like) if like and rng.random() < 0.5 else f"{place_kind} {num + rng.choice((1, 1, 2, 5))}"
+    (needs,) = up_to_first_missing([in_this_room(like, place)])
+    return [(f"{IN_ROOM}{', '.join(like) or f'no {place_kind}'}\ngo to {place}\n", False), (f"Needs {needs}.\n", True)]
 
 
 def _repeat(names: Sequence[str], rng: random.Random) -> list[Piece]:

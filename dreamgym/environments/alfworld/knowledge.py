@@ -17,7 +17,7 @@ from dreamgym.types import Task, Transition
 APPLIANCES = {"heat": ("microwave", "hot"), "clean": ("sinkbasin", "clean"), "cool": ("fridge", "cool")}
 KNIVES = ("knife", "butterknife")
 IN_ROOM = "in this room: "
-"""What is recalled of a place that was listed and not seen yet."""
+"""What is recalled of a place that was not seen yet, before the places of its kind or "no" and its kind."""
 REFUSED_BEFORE = "refused before: "
 """What is recalled of a kind of thing that would not go somewhere, or would not be changed."""
 _NAME = r"\S+ \S+"
@@ -83,6 +83,8 @@ class Knowledge:
         """(kind of object, kind of place) -> seen to fit, or seen to be refused."""
         self.can_change: dict[tuple[str, str], bool] = {}
         """(verb, kind of object) -> seen to work, or seen to be refused."""
+        self._listed: dict[str, tuple[str, ...]] = {}
+        """Kind of place -> those of the room, where only that much is recalled."""
         self._remember()
 
     @classmethod
@@ -141,16 +143,27 @@ class Knowledge:
     def heed(self, action: str, recalled: str | None) -> None:
         """Take in what is recalled of earlier states, where these are not known themselves."""
         command = parse_action(action)
-        if command is not None and recalled is not None and recalled.startswith(REFUSED_BEFORE):
+        if command is None or recalled is None:
+            return
+        if recalled.startswith(REFUSED_BEFORE):
             self._conclude(command, False)
+        elif recalled.startswith(IN_ROOM):
+            listed = recalled.removeprefix(IN_ROOM)
+            self._listed[kind(command.place)] = () if listed.startswith("no ") else tuple(listed.split(", "))
+
+    def places_like(self, place: str) -> tuple[str, ...] | None:
+        """The room's places of that kind; None where nobody has said what is in the room."""
+        if self.places:
+            return tuple(name for name in self.places if kind(name) == kind(place))
+        return self._listed.get(kind(place))
 
     def recall(self, action: str) -> str | None:
         """What earlier states said of what `action` asks for; None where they said nothing."""
         match parse_action(action):
             case Command("go", _, place) if place in self.last_seen:
                 return describe(self.last_seen[place])
-            case Command("go", _, place) if place in self.places:
-                return f"{IN_ROOM}{place}"
+            case Command("go", _, place) if (like := self.places_like(place)) is not None:
+                return f"{IN_ROOM}{', '.join(like) or f'no {kind(place)}'}"
             case Command("open", _, place) if place in self.last_open:
                 return describe(self.last_open[place])
             case Command("take", thing) if self.conditions.get(thing):
@@ -177,7 +190,8 @@ class Knowledge:
         """The seen fact that makes a command impossible; None where nothing seen forbids it."""
         match command:
             case Command("go", _, place):
-                if self.places and place not in self.places:
+                like = self.places_like(place)
+                if like is not None and place not in like:
                     return f"there is no {place} in this room"
                 return f"the agent is already at {place}" if place == view.place else None
             case Command("open" | "close" as verb, _, place):
@@ -234,7 +248,8 @@ class Knowledge:
             case Command("go", _, place):
                 seen = self.last_seen.get(place)
                 if seen is None:
-                    return Verdict(True if self.places else None, f"{place} has not been seen yet")
+                    known = self.places_like(place) is not None
+                    return Verdict(True if known else None, f"{place} has not been seen yet")
                 after = replace(
                     view, feedback=f"You arrive at {place}.", place=place, is_open=seen.is_open, here=seen.here
                 )

@@ -99,6 +99,12 @@ def among(here: Sequence[str], thing: str) -> Check:
     return f"among {pairs or 'nothing'}", thing in here
 
 
+def in_this_room(like: Sequence[str], place: str) -> Check:
+    """A place beside each of its kind that the room has."""
+    text, found = among(like, place)
+    return f"in this room {text}", found
+
+
 def standing(view: View, thing: str, place: str) -> list[Check]:
     """Whether the hand holds a thing, and whether the agent is at a place."""
     return [_pair("holding", view.holding or "nothing", thing), _pair("at", view.place, place)]
@@ -121,7 +127,8 @@ def _needs(known: Knowledge, view: View, command: Command) -> list[Check]:
     here = ("among not visible", command.verb == "slice") if view.here is None else among(view.objects_here, thing)
     match command.verb:
         case "go":
-            in_room = [(f"in this room {place}", place in known.places)] if known.places else []
+            like = None if place in known.last_seen else known.places_like(place)
+            in_room = [] if like is None else [in_this_room(like, place)]
             there = place == view.place
             return [*in_room, (f"away from {view.place}: {place} {'there' if there else 'elsewhere'}", not there)]
         case "open" | "close" as verb:

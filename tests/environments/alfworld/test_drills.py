@@ -67,17 +67,17 @@ def test_a_move_needs_what_the_hand_and_the_place_are(drilled: list[Row]) -> Non
 
 def test_a_place_is_in_the_room_where_the_list_names_it(drilled: list[Row]) -> None:
     outcomes: Counter[tuple[bool, bool]] = Counter()
+    pattern = r"in this room: (.*)\ngo to (.*)\nNeeds in this room among (.*) (✓|✗)\.\n"
     for row in drilled:
-        for places, asked in re.findall(r"places: (.*)\n((?:go to .*\nNeeds in this room .*\n)+)", text_of(row)):
-            there = places.split(", ")
-            assert there == sorted(there, key=natural)
-            for place, again, mark in re.findall(r"go to (.*)\nNeeds in this room (.*) (✓|✗)\.\n", asked):
-                assert again == place and (place in there) is (mark == "✓")
-                is_next = any(name.rpartition(" ")[0] == place.rpartition(" ")[0] for name in there)
-                outcomes[mark == "✓", is_next] += 1
-    known, next_door, elsewhere = outcomes[True, True], outcomes[False, True], outcomes[False, False]
-    assert 0.4 < known / outcomes.total() < 0.6, "a guess must not pay"
-    assert next_door > 200 and elsewhere > 30, "most ghosts differ from a place by the number alone"
+        for listed, place, pairs, mark in re.findall(pattern, text_of(row)):
+            there = [] if listed.startswith("no ") else listed.split(", ")
+            assert (place in there) is (mark == "✓") is pairs.endswith("same")
+            assert [pair.split(":")[0] for pair in pairs.split(", ")] == (
+                there[: there.index(place) + 1] if place in there else there or ["nothing"]
+            )
+            outcomes[mark == "✓", bool(there)] += 1
+    assert 0.35 < outcomes[True, True] / outcomes.total() < 0.65, "a guess must not pay"
+    assert outcomes[False, True] > 150 and outcomes[False, False] > 30
 
 
 def test_goals_are_weighed_as_the_environment_does(drilled: list[Row]) -> None:

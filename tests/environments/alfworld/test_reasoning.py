@@ -235,7 +235,7 @@ def test_a_place_seen_before_is_recalled_as_it_was_left() -> None:
 
 def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Episode]) -> None:
     """Nothing but the agent changes these worlds: what was seen last of a place is what is there."""
-    num_recalled = num_refused_before = 0
+    num_recalled = num_refused_before = num_ghosts = 0
     for episode in real_episodes:
         for index, step in enumerate(episode.steps):
             recalled = alfworld.recall(episode.task, episode.steps[:index], step.state, step.action)
@@ -243,10 +243,16 @@ def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Epis
             if recalled is not None and recalled.startswith("refused before: "):
                 assert refused, "what was refused for its kind is refused again"
                 num_refused_before += 1
+            if recalled is not None and recalled.startswith("in this room: "):
+                listed = recalled.removeprefix("in this room: ").split(", ")
+                assert (step.action.removeprefix("go to ") in listed) is not refused, "what is not listed is no place"
+                num_ghosts += refused
             if recalled is None or refused:
                 continue
             if recalled.startswith("in this room: "):
-                assert step.next_state.startswith(f"You arrive at {recalled.removeprefix('in this room: ')}.")
+                place = step.action.removeprefix("go to ")
+                assert place in recalled.removeprefix("in this room: ").split(", ")
+                assert step.next_state.startswith(f"You arrive at {place}.")
             elif step.action.startswith("go "):
                 assert set(recalled.split("\n")) <= set(step.next_state.split("\n"))
             elif step.action.startswith("open "):
@@ -254,7 +260,7 @@ def test_what_is_recalled_is_what_the_engine_shows_next(real_episodes: list[Epis
             else:
                 assert f"holding: {recalled}" in step.next_state.split("\n")
             num_recalled += 1
-    assert num_recalled > 50 and num_refused_before > 0
+    assert num_recalled > 50 and num_refused_before > 0 and num_ghosts > 0
 
 
 def test_a_refusal_is_recalled_and_explains_the_next_one() -> None:
