@@ -8,7 +8,7 @@
     ->  seeds of the next variations          the highest values of the iteration (Eq. 6 varies them)
 
 A variation whose rollouts agreed is drawn no more: it is too easy, or it cannot be done. Seed tasks stay, so that what
-was asked for first is not forgotten.
+was asked for first is not forgotten. What a person pins is practised in every iteration, beyond lambda too.
 
 PPO has no groups. As in the paper, similar tasks form a cluster there, and a task's value is that of its cluster.
 
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dreamgym.curriculum.edits import Edit
 from dreamgym.curriculum.reward_entropy import MAX_VALUE, reward_entropy
 from dreamgym.interfaces import Encoder
 from dreamgym.runs.config import CurriculumConfig
@@ -109,14 +110,34 @@ class Curriculum:
         self._clusters = Clusters([task.text for task in seeds], settings.num_clusters, encoder)
         self._cluster = dict(zip(self._seeds, self._clusters.of([task.text for task in seeds]), strict=True))
         self._variations: dict[str, Born] = {}
+        self._pinned: dict[str, Task] = {}
+        self._dropped: set[str] = set()
         self._values: dict[str, float] = {}
         self._families: dict[str, list[tuple[int, float]]] = {}
 
     def add(self, variations: Sequence[Born]) -> None:
         """Put variations into the pool."""
+        if not variations:
+            return
         for born, cluster in zip(variations, self._clusters.of([born.task.text for born in variations]), strict=True):
             self._variations[born.task.task_id] = born
             self._cluster[born.task.task_id] = cluster
+
+    def edit(self, edit: Edit) -> None:
+        """Take in what a person changed; the same edit twice is one."""
+        task_id = edit.task.task_id
+        match edit.kind:
+            case "add" | "pin":
+                self._dropped.discard(task_id)
+                if task_id not in self._cluster:
+                    self.add([Born(edit.task, edit.seed_id)])
+                if edit.kind == "pin":
+                    self._pinned[task_id] = edit.task
+            case "unpin":
+                self._pinned.pop(task_id, None)
+            case "drop":
+                self._pinned.pop(task_id, None)
+                self._dropped.add(task_id)
 
     def tasks(self) -> list[Task]:
         """All tasks of the pool, those included that are drawn no more."""
@@ -131,13 +152,17 @@ class Curriculum:
             with_variations: False where they cannot be played.
 
         Returns:
-            The tasks, variations last; and how likely each task was that was drawn, or whose own value is known.
+            The tasks, pinned ones first and variations last; and how likely each task was that was drawn, or whose own
+            value is known.
         """
         rng = np.random.default_rng([self._seed, iteration])
-        active = [born.task for born in self._variations.values() if self._values.get(born.task.task_id) != 0.0]
-        num_varied = min(int(self._settings.synthetic_share * num + 1e-9), len(active)) if with_variations else 0
+        pinned = [task for task in self._pinned.values() if with_variations or task.source != "variation"][:num]
+        seeds = [task for task_id, task in self._seeds.items() if task_id not in self._pinned]
+        active = [born.task for born in self._variations.values() if self._may_draw(born.task)]
+        left = num - len(pinned)
+        num_varied = min(int(self._settings.synthetic_share * num + 1e-9), left, len(active)) if with_variations else 0
         drawn, rows = list[Task](), list[Practised]()
-        for tasks, share in ((list(self._seeds.values()), num - num_varied), (active, num_varied)):
+        for tasks, share in ((pinned, len(pinned)), (seeds, left - num_varied), (active, num_varied)):
             estimates = [self.estimate(task, iteration) for task in tasks]
             weights = np.array([estimate + self._settings.exploration for estimate in estimates])
             probabilities = weights / max(weights.sum(), 1e-12)
@@ -159,6 +184,10 @@ class Curriculum:
                         )
                     )
         return drawn, rows
+
+    def _may_draw(self, variation: Task) -> bool:
+        task_id = variation.task_id
+        return task_id not in self._pinned and task_id not in self._dropped and self._values.get(task_id) != 0.0
 
     def estimate(self, task: Task, iteration: int) -> float:
         """What a task's value is expected to be in an iteration."""

@@ -189,6 +189,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE INDEX variations_iteration ON variations (iteration)",
+        """
+        CREATE TABLE edits (
+            number INTEGER PRIMARY KEY,
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            edit TEXT NOT NULL
+        )
+        """,
     ),
 )
 

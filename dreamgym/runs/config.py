@@ -183,6 +183,8 @@ class CurriculumConfig:
 
     num_seed_tasks: int = 240
     """Train tasks that iterations draw from; their games are made on first use, some hundred a minute."""
+    tasks: str = ""
+    """A JSON file of tasks that are the seed tasks instead, e.g. those chosen in the lab."""
     exploration: float = 0.05
     """Added to every value (0 to 0.25) before tasks are drawn in proportion to it: what is decided comes back, too."""
     min_group: int = 4

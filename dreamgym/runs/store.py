@@ -146,6 +146,7 @@ class RunStore:
         alarms: Sequence[Alarm] = (),
         practised: Sequence[Practised] = (),
         variations: Sequence[Candidate] = (),
+        edits: Sequence[str] = (),
     ) -> None:
         """Store an iteration, whole or not at all.
 
@@ -157,6 +158,7 @@ class RunStore:
             alarms: At most one of each kind.
             practised: Of this iteration; each task once.
             variations: Generated after it, the dropped ones too.
+            edits: Lines that people wrote and that were taken in before it, see `curriculum.edits`.
 
         Raises:
             WorkspaceError: The iteration is there already; the file is locked, full or damaged; odd rewards.
@@ -194,6 +196,7 @@ class RunStore:
                 self._database.table("alarms").insert(
                     {"iteration": iteration, "kind": alarm.kind, "text": alarm.text, "checkpoint": alarm.checkpoint}
                 )
+            self._database.table("edits").insert_all({"iteration": iteration, "edit": line} for line in edits)
             self._database.table("practised").insert_all(asdict(row) for row in practised)
             for candidate in variations:
                 if candidate.task is not None:
@@ -280,6 +283,11 @@ class RunReader:
         sql = "SELECT * FROM practised WHERE iteration > ? ORDER BY iteration, rowid"
         rows = self._query(sql, after, since=_CURRICULUM_SCHEMA)
         return [Practised(**{**row, "is_drawn": bool(row["is_drawn"])}) for row in rows]
+
+    def edits(self) -> list[tuple[int, str]]:
+        """People's changes, in order: the iteration before which each was taken in, and its line."""
+        sql = "SELECT iteration, edit FROM edits ORDER BY number"
+        return [(row["iteration"], row["edit"]) for row in self._query(sql, since=_CURRICULUM_SCHEMA)]
 
     def variations(self, after: int = -1) -> list[VariationRow]:
         """Variations that were generated after an iteration, dropped ones too, in order."""

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamgym.curriculum import edits
 from dreamgym.curriculum.proof import drop_unsolvable, most_proof_transitions
 from dreamgym.curriculum.sampler import Born, Curriculum, Practised
 from dreamgym.curriculum.variations import Candidate, VariationSettings, vary_tasks
@@ -95,14 +96,9 @@ class Loop:
         self._is_stopping = False
         self._began = time.perf_counter()
         module = environment_module(config.run.environment)
-        if config.run.num_tasks > config.curriculum.num_seed_tasks:
-            raise ConfigError(
-                f"run.num_tasks={config.run.num_tasks} tasks an iteration cannot be drawn from "
-                f"curriculum.num_seed_tasks={config.curriculum.num_seed_tasks}; raise that, or lower the first"
-            )
-        tasks = module.load_tasks("train", config.curriculum.num_seed_tasks, 0, config.run.size)
-        self._curriculum = self._remember(tasks)
+        self._curriculum = self._remember(_seed_tasks(config))
         self._drawn: list[Practised] = []
+        self._edits: list[str] = []
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
         self._trackers = Trackers(config.run.report_to, folder, asdict(config), self.start)
 
@@ -138,6 +134,10 @@ class Loop:
         """Roll out the iteration's tasks, each `group_size` times, group after group."""
         run, policy = self.config.run, self.config.policy
         world = self._world(iteration)
+        self._edits = edits.lines_after(self.folder, self._num_edits)
+        self._num_edits += len(self._edits)
+        for line in self._edits:
+            _apply(line, self._curriculum)
         tasks, self._drawn = self._curriculum.draw(iteration, run.num_tasks, with_variations=world == "dream")
         batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
@@ -195,7 +195,8 @@ class Loop:
         names = {at: path.name for at, path in checkpoints.find(self.checkpoints).items()}
         alarms = raise_alarms(figures, self._first, self.config.trust, self._ringing, names)
         self._ringing = {alarm.kind: self._ringing.get(alarm.kind, iteration) for alarm in alarms}
-        self._store.commit(iteration, figures, stored, exploits, alarms, practised, variations)
+        self._store.commit(iteration, figures, stored, exploits, alarms, practised, variations, self._edits)
+        self._edits = []
         self._trackers.report(iteration, figures)
         self._last = figures
         message = describe(iteration, figures)
@@ -227,8 +228,15 @@ class Loop:
         run, reader = self.config.run, RunReader(self._store.path)
         clustered = run.method == "ppo"
         curriculum = Curriculum(self.config.curriculum, seeds, run.seed, HashedNgrams(), groups_are_clusters=clustered)
-        curriculum.add([row.born for row in reader.variations() if row.born is not None])
-        curriculum.learn(reader.practised())
+        iterations = {row.iteration for row in reader.iterations()}
+        edited, practised, variations = reader.edits(), reader.practised(), reader.variations()
+        for iteration in sorted(iterations):
+            for line in (line for at, line in edited if at == iteration):
+                _apply(line, curriculum)
+            curriculum.learn([row for row in practised if row.iteration == iteration])
+            written = [row.born for row in variations if row.iteration == iteration]
+            curriculum.add([born for born in written if born is not None])
+        self._num_edits = len(edited)
         return curriculum
 
     def _score(self, collected: Iteration) -> list[Practised]:
@@ -384,6 +392,31 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "reply_tokens": num_tokens / len(steps) if steps else None,
         "episode_steps": len(steps) / len(trajectories),
     }
+
+
+def _seed_tasks(config: TrainConfig) -> list[Task]:
+    """The tasks that a run was given."""
+    run, curriculum = config.run, config.curriculum
+    if curriculum.tasks:
+        tasks = edits.load_tasks(Path(curriculum.tasks))
+        source = f"the {len(tasks)} of curriculum.tasks={curriculum.tasks}"
+    else:
+        tasks = environment_module(run.environment).load_tasks("train", curriculum.num_seed_tasks, 0, run.size)
+        source = f"curriculum.num_seed_tasks={curriculum.num_seed_tasks}"
+    if run.num_tasks > len(tasks):
+        raise ConfigError(
+            f"run.num_tasks={run.num_tasks} tasks an iteration cannot be drawn from {source}; "
+            "raise that, or lower the first"
+        )
+    return tasks
+
+
+def _apply(line: str, curriculum: Curriculum) -> None:
+    edit = edits.read(line)
+    if edit is None:
+        log.warning("a line of %s is no edit, and is passed over: %.80s", edits.FILE, line)
+    else:
+        curriculum.edit(edit)
 
 
 def _practice(

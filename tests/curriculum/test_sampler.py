@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from dreamgym.curriculum.edits import Edit
 from dreamgym.curriculum.sampler import Born, Clusters, Curriculum, Practised
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import CurriculumConfig
@@ -138,3 +139,30 @@ def test_there_are_no_more_clusters_than_texts() -> None:
     clusters = Clusters(["a hot egg", "a hot egg", "look at the lamp"], 9, HashedNgrams())
     hot, again, lamp = clusters.of(["a hot egg", "a hot eggs", "look at a lamp"])
     assert hot == again != lamp
+
+
+def test_what_is_pinned_is_practised_every_time_and_what_is_dropped_no_more() -> None:
+    curriculum = made(replace(SETTINGS, synthetic_share=0.0))
+    born = variation(1, HEAT[0])
+    curriculum.edit(Edit("pin", born.task, born.seed_id))
+    curriculum.edit(Edit("pin", LAMP[0]))
+    for iteration in range(1, 9):
+        tasks, rows = curriculum.draw(iteration, 3, with_variations=True)
+        assert [task.task_id for task in tasks[:2]] == [born.task.task_id, TWO] and len(tasks) == 3
+        assert sum(row.probability for row in rows if row.task_id in (born.task.task_id, TWO)) == pytest.approx(2 / 3)
+    tasks, _ = curriculum.draw(9, 3, with_variations=False)
+    assert tasks[0].task_id == TWO and all(task.source != "variation" for task in tasks)
+    curriculum.edit(Edit("drop", born.task))
+    curriculum.edit(Edit("unpin", LAMP[0]))
+    drawn = [curriculum.draw(iteration, 1, with_variations=True)[0][0].task_id for iteration in range(10, 40)]
+    assert born.task.task_id not in drawn and len({*drawn}) > 2
+
+
+def test_a_variation_that_a_person_added_is_drawn_within_lambda() -> None:
+    curriculum = made(replace(SETTINGS, synthetic_share=0.5))
+    born = variation(1, HEAT[0])
+    curriculum.edit(Edit("add", born.task, born.seed_id))
+    tasks, _ = curriculum.draw(1, 2, with_variations=True)
+    assert [task.source for task in tasks] == ["generated", "variation"]
+    curriculum.edit(Edit("drop", born.task))
+    assert all(task.source == "generated" for task in curriculum.draw(1, 2, with_variations=True)[0])

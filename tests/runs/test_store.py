@@ -117,15 +117,18 @@ def test_the_curriculum_of_an_iteration_is_read_as_it_was_stored(path: Path) -> 
     spoilt = Candidate(("alfworld/test/1",), "make me rich", -9.0, dropped="malformed", reason="no instruction")
     store = RunStore(path, HashedNgrams())
     store.commit(1, {}, [StoredRollout(dream(1))], practised=rows, variations=[kept, spoilt])
-    store.commit(2, {}, practised=[Practised(2, task.task_id, 1, 0.1, 1.0, True)], variations=[spoilt])
+    store.commit(
+        2, {}, practised=[Practised(2, task.task_id, 1, 0.1, 1.0, True)], variations=[spoilt], edits=["one", "two"]
+    )
     reader = RunReader(path)
+    assert reader.edits() == [(2, "one"), (2, "two")]
     assert reader.practised()[:2] == rows and [row.iteration for row in reader.practised(after=1)] == [2]
     first, second, third = reader.variations()
     assert first.born == Born(task, "alfworld/test/1") and (first.score, first.difference) == (0.5, 1.0)
     assert (second.task, second.born, second.dropped, second.reason) == (None, None, "malformed", "no instruction")
     assert (second.text, second.log_likelihood, third.iteration) == ("make me rich", -9.0, 2)
     store.roll_back(1)
-    assert len(reader.practised()) == len(reader.variations()) == 2
+    assert len(reader.practised()) == len(reader.variations()) == 2 and reader.edits() == []
     store.close()
 
 

@@ -10,6 +10,9 @@ from typing import Literal
 import pytest
 
 from dreamgym.config import ROOT, ExperienceModelConfig
+from dreamgym.curriculum import edits
+from dreamgym.curriculum.edits import Edit
+from dreamgym.environments import alfworld
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.runs.config import (
@@ -33,7 +36,7 @@ from tests.runs.test_trackers import Sent
 
 SMALL = TrainConfig(
     RunConfig(iterations=2, num_tasks=2, group_size=2, threads=1),
-    PolicyConfig(max_steps=4, reward="dense", invalid_penalty=0.1),
+    PolicyConfig(max_steps=4, temperature=1.5, reward="dense", invalid_penalty=0.1),
     OptimiserConfig(batch_size=2, epochs=1),
     ExperienceModelConfig(temperature=1.0, reasoning=False),
     curriculum=CurriculumConfig(num_seed_tasks=4, min_group=2, synthetic_share=0.5, num_candidates=4),
@@ -67,6 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, alfworld_games: Path) -> Path
     folder = workspace / "runs"
     for name in ("whole", "parts"):
         (folder / name).mkdir(parents=True)
+        edits.append(folder / name, [Edit("pin", alfworld.load_tasks("train", 4, 0, "small")[3])])
     train(SMALL, folder / "whole", Control())
     train(SMALL, folder / "parts", Control(stop_after=1))
     assert [path.name for path in (folder / "parts/checkpoints").glob("step-*")] == ["step-1"]
@@ -203,5 +207,15 @@ def test_undecided_tasks_are_varied_and_a_variation_is_practised_next(runs: Path
     assert len(born & {row.task_id for row in drawn[2]}) == 1
     first, second, last = (row.metrics for row in reader.iterations())
     assert "synthetic_share" not in first and (second["synthetic_share"], last["synthetic_share"]) == (0.0, 0.5)
-    assert second["reward_entropy"] == sum(row.value or 0 for row in drawn[1]) / 2
+    known = [row.value for row in drawn[1] if row.value is not None]
+    assert second["reward_entropy"] == sum(known) / len(known)
     assert second["variations_kept"] == len(born)
+
+
+def test_a_task_that_a_person_pinned_is_practised_every_time_and_the_edit_is_kept(runs: Path) -> None:
+    (task,) = [edit.task for line in edits.lines_after(runs / "whole", 0) if (edit := edits.read(line))]
+    for name in ("whole", "parts"):
+        reader = RunReader(runs / name / "run.sqlite")
+        assert [iteration for iteration, _ in reader.edits()] == [1]
+        drawn = [row.iteration for row in reader.practised() if row.is_drawn and row.task_id == task.task_id]
+        assert drawn == [1, 2]

@@ -30,10 +30,10 @@ CREATE TABLE trajectories (
             run TEXT,
             stored_at TEXT NOT NULL
         );
-INSERT INTO trajectories VALUES(1,'tr-20dda2be12fc','alfworld/test/1','real','success',3,'expert(noise=0.2)',1,'alfworld 0.4.2',NULL,NULL,'2026-11-28T14:54:55.893665+00:00');
-INSERT INTO trajectories VALUES(2,'tr-7160e29df2f6','alfworld/test/2','dream','failure',1,'random',2,'alfworld 0.4.2','nano@01234567','run 7','2026-11-28T14:54:55.959697+00:00');
-INSERT INTO trajectories VALUES(3,'tr-6788e6d3a2c8','alfworld/test/3','dream','failed',2,'expert(noise=0.2)',3,'alfworld 0.4.2',NULL,NULL,'2026-11-28T14:54:55.971015+00:00');
-INSERT INTO trajectories VALUES(4,'tr-b4ed27d34b88','alfworld/test/4','real','success',3,'expert(noise=0.2)',4,'alfworld 0.4.2',NULL,NULL,'2026-11-28T14:54:55.974878+00:00');
+INSERT INTO trajectories VALUES(1,'tr-20dda2be12fc','alfworld/test/1','real','success',3,'expert(noise=0.2)',1,'alfworld 0.4.2',NULL,NULL,'2026-11-28T15:14:12.085979+00:00');
+INSERT INTO trajectories VALUES(2,'tr-7160e29df2f6','alfworld/test/2','dream','failure',1,'random',2,'alfworld 0.4.2','nano@01234567','run 7','2026-11-28T15:14:12.147232+00:00');
+INSERT INTO trajectories VALUES(3,'tr-6788e6d3a2c8','alfworld/test/3','dream','failed',2,'expert(noise=0.2)',3,'alfworld 0.4.2',NULL,NULL,'2026-11-28T15:14:12.150915+00:00');
+INSERT INTO trajectories VALUES(4,'tr-b4ed27d34b88','alfworld/test/4','real','success',3,'expert(noise=0.2)',4,'alfworld 0.4.2',NULL,NULL,'2026-11-28T15:14:12.154858+00:00');
 CREATE TABLE transitions (
             id INTEGER PRIMARY KEY,
             trajectory INTEGER NOT NULL REFERENCES trajectories (id),
@@ -151,6 +151,11 @@ CREATE TABLE variations (
             difference REAL,
             dropped TEXT,
             reason TEXT NOT NULL
+        );
+CREATE TABLE edits (
+            number INTEGER PRIMARY KEY,
+            iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
+            edit TEXT NOT NULL
         );
 CREATE INDEX trajectories_task ON trajectories (task_id);
 CREATE INDEX transitions_action_type ON transitions (action_type, trajectory);
