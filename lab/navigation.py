@@ -14,12 +14,13 @@ from dreamgym.runs.config import Method
 from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 
-TABS = ("home", "inspect", "dream", "compare", "train")
+TABS = ("home", "inspect", "dream", "compare", "curriculum", "train")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
+GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
 RUN_STATES: tuple[str, ...] = get_args(State)
 METHODS: tuple[str, ...] = get_args(Method)
@@ -66,10 +67,21 @@ class Selection:
     """What the curves of runs are drawn over."""
     iteration: int = -1
     """Iteration of the run whose rollouts are listed; -1 lists none."""
+    by: str = "families"
+    """What the rows of the heatmap of reward entropy are."""
+    group: str = ""
+    """Family or cluster of the chosen cell; its column is `iteration`."""
+    window_end: int = 0
+    """Last iteration of the heatmap's window; 0: the newest."""
     view: str = "state"
     """How the next state is shown: as changes against the state before, or plain."""
     pick: str = ""
     """"first" or "last": choose that row of the page, because a key walked over its edge. Never in an address."""
+
+    @property
+    def cell(self) -> str:
+        """The chosen cell of the heatmap as an address names it; empty when none is chosen."""
+        return f"{self.group}.{self.iteration}" if self.group and self.iteration >= 0 else ""
 
     @property
     def transition_id(self) -> str:
@@ -80,6 +92,7 @@ class Selection:
 _TRAJECTORY = re.compile(r"(tr-[0-9a-f]{12})(?:\.([1-9][0-9]{0,4}))?")
 _TASK = re.compile(r"[\w./ ()@=,+-]{1,300}")
 _WORD = re.compile(r"[\w -]{1,60}")
+_CELL = re.compile(r"([a-z][a-z0-9_-]{0,60})\.(0|[1-9][0-9]{0,6})")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Read = Callable[[str], dict[str, Any] | None]
@@ -111,6 +124,15 @@ def _runs(value: str) -> dict[str, Any] | None:
     return {"beside": tuple(dict.fromkeys(names))[:MAX_BESIDE]} if all(map(_RUN.fullmatch, names)) else None
 
 
+def _cell(value: str) -> dict[str, Any] | None:
+    match = _CELL.fullmatch(value)
+    return {"group": match[1], "iteration": int(match[2])} if match else None
+
+
+def _window(value: str) -> dict[str, Any] | None:
+    return {"window_end": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
+
+
 def _iteration(value: str) -> dict[str, Any] | None:
     return {"iteration": int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
 
@@ -139,6 +161,9 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "method": (("method",), _choice("method", METHODS)),
     "x": (("axis",), _choice("axis", AXES)),
     "it": (("iteration",), _iteration),
+    "by": (("by",), _choice("by", GROUPINGS)),
+    "cell": (("group", "iteration"), _cell),
+    "w": (("window_end",), _window),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
@@ -148,7 +173,7 @@ def _text_of(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-_DEFAULTS = {field.name: field.default for field in fields(Selection)}
+_DEFAULTS = {field.name: field.default for field in fields(Selection)} | {"cell": ""}
 _SHOWN_BY = {
     "inspect": {
         "rows": "rows",
@@ -164,6 +189,7 @@ _SHOWN_BY = {
     },
     "dream": {"task": "task", "d": "dream"},
     "compare": {"mode": "mode", "set": "switches"},
+    "curriculum": {"run": "run", "by": "by", "cell": "cell", "w": "window_end", "task": "task"},
     "train": {
         "run": "run",
         "with": "beside",
@@ -175,7 +201,7 @@ _SHOWN_BY = {
     },
 }
 """Tab to what its addresses hold beside the chosen transition: name to field."""
-_WITHOUT_A_TRAJECTORY = ("home", "train")
+_WITHOUT_A_TRAJECTORY = ("home", "curriculum", "train")
 _TEXT_OF_DEFAULTS = {name: _text_of(_DEFAULTS[field]) for names in _SHOWN_BY.values() for name, field in names.items()}
 _FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy", "order")
 
@@ -186,7 +212,7 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     if query.get("tab") == "dream" and ("t" in query or "task" in query):
         changes["dream"] = ""  # a link that names a start leaves the dream that was played
     if "run" in query:
-        changes["iteration"] = -1  # of the run that was looked at before
+        changes |= {"iteration": -1, "group": "", "window_end": 0}  # of the run that was looked at before
     for name, value in query.items():
         if name not in _READ:
             continue

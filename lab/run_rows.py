@@ -31,7 +31,7 @@ class RunRows:
 
     def read(self, path: Path) -> Recorded:
         """Everything in a run.sqlite; a missing file is an empty run. WorkspaceError for a damaged one."""
-        signature = _signature(path)
+        signature = signature_of(path)
         with self._lock:
             known = self._recorded.get(path)
             if known and known[0] == signature:
@@ -48,7 +48,7 @@ class RunRows:
 
     def last_real(self, path: Path) -> float | None:
         """Real success at the last iteration that measured it; None before the first."""
-        signature = _signature(path)
+        signature = signature_of(path)
         with self._lock:
             known = self._real.get(path)
         if known and known[0] == signature:
@@ -64,7 +64,7 @@ def last_known(rows: tuple[IterationRow, ...] | list[IterationRow], name: str) -
     return next((row.metrics[name] for row in reversed(rows) if row.metrics.get(name) is not None), None)
 
 
-def _signature(path: Path) -> Signature:
+def signature_of(path: Path) -> Signature:
     """Changes whenever the database does: new pages go to the -wal file first."""
     found = []
     for file in (path, path.with_name(path.name + "-wal")):

@@ -2,7 +2,7 @@
 // Elements that our components draw name their key with data-key; Gradio's own controls cannot carry that and are
 // listed with their element id. An entry without a tab works everywhere.
 dg.shortcuts = [
-  { keys: ['1', '2', '3', '4', '5'], help: 'Home, Inspect, Dream, Compare, Train' },
+  { keys: ['1', '2', '3', '4', '5', '6'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train' },
   { keys: ['y'], help: 'Copy the link to what is shown' },
   { keys: ['?'], help: 'Show this list' },
   { keys: ['Esc'], help: 'Leave a field, close this list' },
@@ -30,6 +30,12 @@ dg.shortcuts = [
   { tab: 'compare', keys: ['→', '←'], help: 'Next, previous step' },
   { tab: 'compare', keys: ['i'], help: 'Open in Inspect' },
   { tab: 'compare', keys: ['d'], help: 'Dream on from here' },
+  { tab: 'curriculum', keys: ['→', '←', '↑', '↓'], help: 'Move in the heatmap; Enter opens a cell' },
+  { tab: 'curriculum', keys: ['[', ']'], help: 'Earlier, later iterations' },
+  { tab: 'curriculum', keys: ['f'], help: 'Families or clusters' },
+  { tab: 'curriculum', keys: ['g'], help: 'Generate variations of the chosen task' },
+  { tab: 'curriculum', keys: ['l'], help: 'Launch a run on the ticked tasks' },
+  { tab: 'curriculum', keys: ['p'], help: 'Pin the ticked tasks into the run' },
   { tab: 'train', keys: ['j', 'k'], help: 'Next, previous run' },
   { tab: 'train', keys: ['/'], help: 'Find a run', focus: 'dg-run-find' },
   { tab: 'train', keys: ['x'], help: 'Clear the filters' },
@@ -68,7 +74,7 @@ dg.shortcuts = [
   };
 
   const act = (key) => {
-    if (/^[1-5]$/.test(key)) return openTab(Number(key)), true;
+    if (/^[1-6]$/.test(key)) return openTab(Number(key)), true;
     if (key === '?') return dg.help(), true;
     const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
     if (control) return control.click(), true;

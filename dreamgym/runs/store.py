@@ -284,6 +284,14 @@ class RunReader:
         rows = self._query(sql, after, since=_CURRICULUM_SCHEMA)
         return [Practised(**{**row, "is_drawn": bool(row["is_drawn"])}) for row in rows]
 
+    def tasks(self) -> dict[str, Task]:
+        """Tasks that the run has practised or generated, by id."""
+        sql = (
+            "SELECT * FROM tasks WHERE task_id IN (SELECT task_id FROM practised)"
+            " OR task_id IN (SELECT task_id FROM variations)"
+        )
+        return {row["task_id"]: read_task(row) for row in self._query(sql, since=_CURRICULUM_SCHEMA)}
+
     def edits(self) -> list[tuple[int, str]]:
         """People's changes, in order: the iteration before which each was taken in, and its line."""
         sql = "SELECT iteration, edit FROM edits ORDER BY number"
