@@ -73,9 +73,11 @@ class CurriculumPage:
         runs = self._manager.list()
         if any(run.run_id == selection.run for run in runs):
             return selection, ""
-        notice = f"There is no run {selection.run!r} in this workspace." if selection.run else ""
-        known = next((run for run in runs if self._record(run).drawn), None)
-        return replace(selection, run=known.run_id if known else "", group="", iteration=-1, window_end=0), notice
+        known = next((run.run_id for run in runs if self._record(run).drawn), "")
+        if not selection.run:
+            return replace(selection, run=known), ""
+        notice = f"There is no run {selection.run!r} in this workspace."
+        return replace(selection, run=known, group="", iteration=-1, window_end=0), notice
 
     def watch(self, selection: Selection, notice: str) -> dict[str, Any]:
         """What the page asks about from now on."""

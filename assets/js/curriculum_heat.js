@@ -20,7 +20,7 @@ const runs = (v) => {
 };
 
 const head = (v) => el('div', { class: 'dg-row dg-wrap dg-heat-head' },
-  el('h2', {}, 'Reward entropy'), el('span', { class: 'dg-meta' }, `variance of a group’s returns, 0 to ${v.heat.max || '.25'}`), el('span', { class: 'dg-fill' }),
+  el('h2', {}, 'Reward entropy'), el('span', { class: 'dg-meta' }, `variance of a group’s returns, 0 to ${v.heat.max || '0.25'}`), el('span', { class: 'dg-fill' }),
   runs(v), el('span', { class: `dg-chip ${v.chip.kind}` }, `${v.chip.glyph} ${v.chip.word}`),
   v.heat.by && el('span', { class: 'dg-seg', role: 'group', 'aria-label': 'Rows' }, v.heat.by.map((b) =>
     el('a', { href: b.href, 'aria-current': b.current ? 'true' : null, 'data-key': b.current ? null : 'f' }, b.label))));
@@ -120,6 +120,6 @@ const draw = (v) => {
 dg.live.on('curriculum', 'heat', (v) => dg.keepFocus(root, () => {
   const scrolled = [...root.querySelectorAll('.dg-scroll-x')].map((node) => node.scrollLeft);
   draw(v);
-  root.querySelectorAll('.dg-scroll-x').forEach((node, n) => { node.scrollLeft = scrolled[n] ?? node.scrollWidth; });
+  root.querySelectorAll('.dg-scroll-x').forEach((node, n) => { node.scrollLeft = scrolled[n] ?? (n === 0 ? node.scrollWidth : 0); });
 }));
 dg.live.on('curriculum-lost', 'heat', ({ text }) => root.querySelector('.dg-lost')?.replaceChildren(text));

@@ -79,7 +79,7 @@ const spark = (points) => {
 };
 
 let unfolded = false;
-const node = (n) => el('div', { class: 'dg-node', role: 'treeitem', 'aria-level': String(n.depth + 1), 'aria-selected': String(n.selected), style: `--depth:${n.depth}`, title: n.dropped ? `${n.title} (${n.dropped})` : n.title },
+const node = (n) => el('div', { class: 'dg-lin', role: 'treeitem', 'aria-level': String(n.depth + 1), 'aria-selected': String(n.selected), style: `--depth:${n.depth}`, title: n.dropped ? `${n.title} (${n.dropped})` : n.title },
   n.depth > 0 && el('span', { class: 'dg-branch', 'aria-hidden': 'true' }, '└'),
   worldGlyph(n.world),
   n.href ? el('a', { href: n.href, class: 'dg-ell dg-fill' }, n.name) : el('span', { class: 'dg-ell dg-fill dg-meta' }, n.name),

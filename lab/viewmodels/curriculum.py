@@ -84,11 +84,16 @@ def group_of(row: Practised, tasks: Mapping[str, Task], by: str) -> str:
     return f"c{row.cluster}" if by == "clusters" else (task.task_type if task else "")
 
 
+def figure(value: float | None) -> str:
+    """A value with two decimals and no leading zero; exactly 0 is "0", as nothing is learned from such a task."""
+    return "0" if value == 0.0 else unit_figure(value)
+
+
 def value_chip(value: float | None) -> dict[str, Any]:
     """A value as a coloured chip."""
     if value is None:
         return {"text": "–", "bin": None, "light": False}
-    return {"text": unit_figure(value), "bin": value_bin(value), "light": value_bin(value) in DARK_INK}
+    return {"text": figure(value), "bin": value_bin(value), "light": value_bin(value) in DARK_INK}
 
 
 def heat_value(run_id: str, found: CurriculumRecord, selection: Selection) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def heat_value(run_id: str, found: CurriculumRecord, selection: Selection) -> di
         "earlier": link("curriculum", w=str(max(WINDOW, end - WINDOW))) if window[0] > 1 else None,
         "later": _later(end, last),
         "band": unit_figure(BAND),
-        "max": unit_figure(MAX_VALUE),
+        "max": f"{MAX_VALUE:g}",
     }
 
 
@@ -168,7 +173,7 @@ def _cell(key: str, iteration: int, rows: Sequence[Practised], selection: Select
         "zero": value == 0.0,
         "href": link("curriculum", cell=f"{key}.{iteration}"),
         "current": current,
-        "label": f"iteration {iteration}: value {unit_figure(value)}, {won} of {known} rollouts won",
+        "label": f"iteration {iteration}: value {figure(value)}, {won} of {known} rollouts won",
     }
 
 
@@ -231,7 +236,7 @@ def cell_value(
     band = "in the target band" if value is not None and value >= BAND else "below the target band"
     return {
         "title": f"{name}, iteration {selection.iteration}",
-        "note": f"{won} of {known} rollouts won, value {unit_figure(value)}, {band}",
+        "note": f"{won} of {known} rollouts won, value {figure(value)}, {band}",
         "tasks": [_cell_task(row, found, outcomes[row.task_id], selection, set(chosen)) for row in rows],
     }
 
