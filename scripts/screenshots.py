@@ -117,6 +117,7 @@ VIEWS = {
     "compare": View(
         lambda reader: link("compare", t=real_success(reader)), "#dg-comparison h2", wait_for_the_last_step
     ),
+    "curriculum": View(lambda reader: link("curriculum", run=DEMO_RUN), ".dg-heat"),
     "train": View(lambda reader: link("train", run=DEMO_RUN), "#dg-plot-success .dg-plot[data-points]"),
 }
 

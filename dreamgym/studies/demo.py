@@ -1,7 +1,7 @@
 """`make demo`: the workspace that fills every screen at the first start, made with the bundled models.
 
 Real episodes go to experience.sqlite (train rooms for retrieval, test rooms to look at), dreams of test tasks to
-lab.sqlite; a short training run in the dream fills the page of runs. Nothing in it is written by hand.
+lab.sqlite; a short training run in the dream fills the pages of runs and of the curriculum. Nothing in it is written by hand.
 """
 
 import logging
@@ -44,12 +44,14 @@ NUM_DREAMS = 6
 DREAM_STEPS = 30
 PRESET = "nano-dream-grpo"
 RUN = (
-    "run.iterations=8",
+    "run.iterations=12",
     "run.num_tasks=4",
-    "evaluation.every=2",
+    "curriculum.num_seed_tasks=48",
+    "curriculum.synthetic_share=0.5",
+    "evaluation.every=3",
     "evaluation.num_tasks=32",
     "evaluation.num_replayed=8",
-    "checkpoints.every=8",
+    "checkpoints.every=12",
 )
 """What the run changes in its preset."""
 

@@ -134,7 +134,7 @@ def test_nothing_is_asked_while_another_tab_is_open(lab: Any, page: Any) -> None
     page.on("request", lambda request: asked.append(request.url) if "component_server" in request.url else None)
     page.wait_for_timeout(4500)  # more than two times the pace at which an open tab asks
     assert asked == []
-    page.keyboard.press("5")
+    page.keyboard.press("6")
     with page.expect_response(lambda response: "component_server" in response.url):
         pass
 
