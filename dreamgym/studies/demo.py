@@ -1,7 +1,8 @@
 """`make demo`: the workspace that fills every screen at the first start, made with the bundled models.
 
 Real episodes go to experience.sqlite (train rooms for retrieval, test rooms to look at), dreams of test tasks to
-lab.sqlite; a short training run in the dream fills the pages of runs and of the curriculum. Nothing in it is written by hand.
+lab.sqlite; a short training run in the dream fills the pages of runs and of the curriculum. Nothing in it is written by
+hand.
 """
 
 import logging

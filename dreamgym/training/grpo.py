@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from dreamgym.engines.ragged_cache import ATTENTION
@@ -65,6 +65,7 @@ def train(loop: Loop) -> None:
         callbacks=[session.callback()],
         peft_config=lora(config.policy.lora_rank),
     )
+    trainer.remove_callback(PrinterCallback)  # the loop says what an iteration brought
     loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError
@@ -101,6 +101,7 @@ def run(
     if iterations.current is None:
         return
     trainer = make_trainer()
+    trainer.remove_callback(PrinterCallback)  # the loop says what an iteration brought
     trainer.add_callback(iterations)
     trainer.train(resume_from_checkpoint=str(checkpoint / TRAINER) if checkpoint else None)
 
