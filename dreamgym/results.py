@@ -79,11 +79,8 @@ def publish_run(
     own = {name: rows[0][name] for name in key}
     kept: dict[str, list[dict[str, Any]]] = {"runs": [], "rows": []}
     if output is not None and output.exists():
-        try:
-            stored = json.loads(output.read_text(encoding="utf-8"))
-            kept = {part: [one for one in stored[part] if any(one[name] != own[name] for name in key)] for part in kept}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{output} is no file of runs; move it away, or name another with --output") from error
+        stored = _runs(output, key)
+        kept = {part: [one for one in stored[part] if any(one[name] != own[name] for name in key)] for part in kept}
     kept["runs"].append({**own, **run, **origin(command)})
     kept["rows"] += rows
     text = json.dumps(kept, indent=2) + "\n"
@@ -92,3 +89,19 @@ def publish_run(
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")
+
+
+def stored_keys(output: Path, key: tuple[str, ...]) -> set[tuple[Any, ...]]:
+    """Keys of the runs that a file of `publish_run` holds; none where there is no file. ConfigError as there."""
+    return {tuple(one[name] for name in key) for one in _runs(output, key)["runs"]} if output.exists() else set()
+
+
+def _runs(output: Path, key: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
+    try:
+        stored: dict[str, list[dict[str, Any]]] = json.loads(output.read_text(encoding="utf-8"))
+        for one in (*stored["runs"], *stored["rows"]):
+            for name in key:
+                one[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{output} is no file of runs; move it away, or name another with --output") from error
+    return stored

@@ -179,7 +179,7 @@ def _notes(config: TrainConfig, bundled: bool) -> list[str]:
         notes.append("Time and memory are estimates for two CPU cores, as if every episode took all its steps.")
     else:
         notes.append("Time and memory are known for the bundled models alone.")
-    notes.append("Games that this machine has not made before are made first, some hundred a minute, and are not in it.")
+    notes.append("Games that this machine has not played yet are made first, some hundred a minute: not counted here.")
     counted = [model_data(name) for name in models(config)]
     if None in counted:
         notes.append("A model has no recipe.json that says how many real transitions it was trained on.")

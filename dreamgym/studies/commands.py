@@ -11,12 +11,14 @@ from dreamgym.engines.model_folder import find_bundled
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
-from dreamgym.results import publish, publish_run, typed_command
+from dreamgym.results import publish, publish_run, stored_keys, typed_command
 from dreamgym.runs.manager import RunManager
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
     from dreamgym.replay_buffer.retrieval import Retriever
+    from dreamgym.runs.config import TrainConfig
+    from dreamgym.types import Trajectory
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     Parser = argparse.ArgumentParser
@@ -27,6 +29,7 @@ DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 OUTPUT_HELP = {
     "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
     "evaluation-set": "default: where the bundled ones are",
+    "alfworld-nano": "keeps one row per method, algorithm and seed; those that are there are not made again",
 }
 
 
@@ -35,8 +38,8 @@ def add(commands: "Commands") -> None:
     study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
-        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_variations),
-        _add_evaluation_set,
+        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_alfworld_nano),
+        *(_add_variations, _add_evaluation_set),
     ):
         add_one(studies)
 
@@ -125,6 +128,21 @@ def _add_training(studies: "Commands") -> None:
     training.add_argument("--workspace", type=Path, default=Path("workspace"))
     training.add_argument("--tasks", type=int, default=512, help="held-out test tasks, played by both")
     training.add_argument("--temperature", type=float, default=0.4, help="of the sampled comparison; one is greedy")
+
+
+def _add_alfworld_nano(studies: "Commands") -> None:
+    what = "the paper's comparison of methods on small ALFWorld, row by row (hours)"
+    study = _parser(studies, "alfworld-nano", _alfworld_nano, what)
+    study.add_argument("--methods", nargs="+", help="default: all but prompted")
+    study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    study.add_argument("--tasks", type=int, default=512, help="test tasks, each played once by every policy")
+    study.add_argument("--temperature", type=float, default=0.4, help="of the test")
+    study.add_argument("--prompted", default="", metavar="MODEL", help="experience model of the method prompted")
+    study.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="in all runs")
+    study.add_argument(
+        "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="all real train episodes"
+    )
+    study.add_argument("--work", type=Path, default=Path("build/alfworld-nano"), help="gets one workspace per row")
 
 
 def _add_variations(studies: "Commands") -> None:
@@ -240,6 +258,32 @@ def _training(options: argparse.Namespace) -> None:
     manager = RunManager(Workspace.open(options.workspace, read_only=True).runs_path)
     folders = [manager.show(run_id).folder for run_id in options.run_ids]
     publish(training.run(folders, options.tasks, options.temperature), typed_command(), options.output)
+
+
+def _alfworld_nano(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.studies import alfworld_nano  # noqa: PLC0415
+    from dreamgym.training.play import play
+    from dreamgym.training.rollout import Sampling
+
+    if not options.buffer.exists():
+        raise ConfigError(f"there is no buffer {options.buffer}; `make nano` collects one, or name it with --buffer")
+    methods = options.methods or [name for name in alfworld_nano.METHODS if name != "prompted" or options.prompted]
+    output = options.output or ROOT / "assets/results/alfworld-nano.json"
+    made = stored_keys(output, alfworld_nano.KEYS)
+    wanted = [
+        row for row in alfworld_nano.rows(methods, options.seeds) if (row.method, row.algorithm, row.seed) not in made
+    ]
+
+    def test(folder: Path | str, config: TrainConfig) -> list[Trajectory]:
+        run = config.run
+        tasks = environment_module(run.environment).load_tasks("test", options.tasks, size=run.size)
+        sampling = Sampling(options.temperature, run.seed, config.policy.max_steps)
+        return play(TransformersEngine(folder), tasks, sampling)
+
+    figures = alfworld_nano.run(wanted, options.buffer, options.work, test, options.set, options.prompted)
+    for row in figures:
+        publish_run({}, [row], alfworld_nano.KEYS, typed_command(), output)
 
 
 def _variations(options: argparse.Namespace) -> None:

@@ -1,0 +1,127 @@
+"""The comparison of methods: which rows in which order, what a run is told, which checkpoint is tested, going on."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from dreamgym.config import ROOT
+from dreamgym.errors import ConfigError
+from dreamgym.results import publish_run, stored_keys
+from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.store import IterationRow, RunReader
+from dreamgym.studies import alfworld_nano
+from dreamgym.studies.alfworld_nano import METHODS, SMALL_BUDGET, Row, rows, settings
+from dreamgym.types import Trajectory
+from tests.experience_model.kitchen import solved
+
+DEMO = ROOT / "assets/demo/experience.sqlite"
+TINY = (
+    *("run.iterations=2", "run.num_tasks=2", "run.group_size=2", "run.threads=1", "policy.max_steps=3"),
+    *("optimiser.batch_size=2", "optimiser.epochs=1", "optimiser.steps=1", "curriculum.num_seed_tasks=4"),
+    *("evaluation.every=1", "evaluation.num_tasks=2", "evaluation.num_replayed=0", "experience_model.reasoning=false"),
+)
+
+
+def played(folder: Path | str, config: TrainConfig) -> Sequence[Trajectory]:
+    """Three episodes, two of them solved."""
+    won = solved()
+    return [won, won, Trajectory(won.task, "real", won.transitions[:1], won.provenance)]
+
+
+def test_core_rows_come_first_each_seed_of_them() -> None:
+    found = rows(["no_history", "dream", "warm_start"], [0, 1])
+    assert [(row.method, row.algorithm, row.seed) for row in found] == [
+        ("warm_start", "sft", 0),
+        ("warm_start", "sft", 1),
+        ("dream", "grpo", 0),
+        ("dream", "ppo", 0),
+        ("dream", "grpo", 1),
+        ("dream", "ppo", 1),
+        ("no_history", "grpo", 0),
+        ("no_history", "grpo", 1),
+    ]
+    with pytest.raises(ConfigError, match="no method magic"):
+        rows(["magic"], [0])
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "warm_start"])
+def test_every_method_is_a_run_that_keeps_what_it_evaluates(method: str) -> None:
+    (row, *others) = rows([method], [3])
+    config = settings(row, prompted="a/model")
+    assert config.run.seed == 3 and config.checkpoints.every == config.evaluation.every
+    for other in others:
+        assert settings(other) == override(config, ["run.method=ppo"])
+
+
+def test_what_each_ablation_leaves_out() -> None:
+    dream = settings(Row("dream", "grpo", 0))
+    changed = {
+        "no_replay": ["experience_model.retrieval=false"],
+        "no_reasoning": ["experience_model.reasoning=false"],
+        "no_history": ["experience_model.history=false"],
+        "no_task_generation": ["curriculum.synthetic_share=0.0"],
+        "no_guards": ["trust.guard=false", "trust.kl=0.0"],
+    }
+    for method, assignments in changed.items():
+        assert settings(Row(method, "grpo", 0)) == override(dream, assignments) != dream
+
+
+def test_the_small_budget_is_a_sixteenth_of_the_large_one() -> None:
+    large = settings(Row("real", "grpo", 0)).real.max_transitions
+    for method in ("real_small", "s2r"):
+        assert settings(Row(method, "grpo", 0)).real.max_transitions == SMALL_BUDGET == large / 16
+
+
+@pytest.mark.usefixtures("alfworld_games")
+def test_a_row_is_trained_chosen_and_tested_and_is_not_made_again(tmp_path: Path) -> None:
+    wanted = [Row("warm_start", "sft", 0), Row("dream", "grpo", 0)]
+    figures = alfworld_nano.run(wanted, DEMO, tmp_path, played, TINY)
+    start, dream = list(figures)
+    assert (start["success"], start["num_tasks"], start["updates"], start["minutes"]) == (2 / 3, 3, 0, 0.0)
+    assert start["real_transitions_offline"] > 70_000 and dream["real_transitions_online"] == 0
+    assert dream["real_transitions_offline"] >= start["real_transitions_offline"]
+    assert dream["updates"] == 4 and [point["iteration"] for point in dream["curve"]] == [0, 1, 2]
+    assert dream["checkpoint"] in (1, 2) and dream["minutes"] > 0
+
+    (run,) = (tmp_path / "dream-grpo-0/runs").glob("dream-*")
+    before = (run / "run.sqlite").stat().st_mtime_ns
+    assert next(alfworld_nano.run(wanted[1:2], DEMO, tmp_path, played, TINY))["curve"] == dream["curve"]
+    assert (run / "run.sqlite").stat().st_mtime_ns == before, "what was trained is not trained again"
+    assert len(RunReader(run / "run.sqlite").iterations()) == 3
+
+
+def test_offline_dreams_need_the_dream_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="make that one first"):
+        next(alfworld_nano.run([Row("offline_dreams", "sft", 0)], DEMO, tmp_path, played, TINY))
+    assert not list(tmp_path.glob("offline*"))
+
+
+def test_prompted_needs_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--prompted"):
+        next(alfworld_nano.run([Row("prompted", "grpo", 0)], DEMO, tmp_path, played, TINY))
+
+
+def test_minutes_to_the_threshold_are_those_of_the_first_evaluation_above_it() -> None:
+    recorded = [
+        IterationRow(0, "", {"seconds": 60.0, "real_success": 0.25, "online_transitions": 0.0}),
+        IterationRow(1, "", {"seconds": 120.0, "dream_success": 0.9}),
+        IterationRow(
+            2, "", {"seconds": 60.0, "real_success": 0.5, "real_transitions": 90.0, "online_transitions": 20.0}
+        ),
+    ]
+    costs = alfworld_nano._costs(recorded, 0.5)
+    assert (costs["minutes_to_threshold"], costs["minutes"]) == (4.0, 4.0)
+    assert (costs["real_transitions_offline"], costs["real_transitions_online"]) == (70.0, 20.0)
+    assert alfworld_nano._costs(recorded, 0.6)["minutes_to_threshold"] is None
+
+
+def test_rows_that_are_stored_are_known(tmp_path: Path) -> None:
+    output = tmp_path / "rows.json"
+    assert stored_keys(output, alfworld_nano.KEYS) == set()
+    for seed in (0, 1, 1):
+        row = {"method": "dream", "algorithm": "ppo", "seed": seed, "success": 0.5}
+        publish_run({}, [row], alfworld_nano.KEYS, "dreamgym study alfworld-nano", output)
+    assert stored_keys(output, alfworld_nano.KEYS) == {("dream", "ppo", 0), ("dream", "ppo", 1)}
+    assert len(json.loads(output.read_text())["rows"]) == 2
