@@ -1,10 +1,12 @@
 """The heatmap, a cell, the flow and the lineage of a run that was written by hand."""
 
+import re
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
 
+from dreamgym.config import ROOT
 from dreamgym.runs.status import STORE
 from dreamgym.runs.store import RunReader
 from lab.navigation import Selection, follow, parse, to_query
@@ -17,6 +19,7 @@ from lab.viewmodels.curriculum import (
     lineage_value,
     short_task,
     value_bin,
+    value_chip,
 )
 from tests.lab.curricula import CHILD, FAMILIES, GRANDCHILD, SEEDS, write_run
 
@@ -153,3 +156,15 @@ def test_words() -> None:
 @pytest.mark.parametrize("query", ["cell=nope", "cell=../x.3", "by=rooms", "w=0", "w=x", "cell=c1.x"])
 def test_an_unfit_address_is_left_out(query: str) -> None:
     assert parse(f"?tab=curriculum&{query}") == Selection(tab="curriculum")
+
+
+def test_the_ink_of_a_cell_is_the_one_that_can_be_read() -> None:
+    tokens = (ROOT / "assets/css/tokens.css").read_text(encoding="utf-8")
+    for number in range(10):
+        (colour,) = re.findall(rf"--dg-civ-{number}: #([0-9a-f]{{6}})", tokens)
+        linear = [channel / 255 for channel in bytes.fromhex(colour)]
+        linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in linear]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        contrast = {True: 1.05 / (luminance + 0.05), False: (luminance + 0.05) / 0.05}
+        light = value_chip((number + 0.5) / 40)["light"]
+        assert contrast[light] == max(contrast.values()) and contrast[light] >= 4.5, number
