@@ -15,18 +15,12 @@ seed, the iteration and what is stored of earlier ones, and what was stored afte
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamgym.curriculum import edits
-from dreamgym.curriculum.proof import drop_unsolvable, most_proof_transitions
-from dreamgym.curriculum.sampler import Born, Curriculum, Practised
-from dreamgym.curriculum.variations import Candidate, VariationSettings, vary_tasks
 from dreamgym.environments import environment_module
-from dreamgym.errors import ConfigError
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
@@ -37,6 +31,8 @@ from dreamgym.stopwatch import Stopwatch
 from dreamgym.training import checkpoints
 from dreamgym.training.alarms import raise_alarms
 from dreamgym.training.exploits import first_lie, replay
+from dreamgym.training.practice import Practice, Practising
+from dreamgym.training.practice import figures as practised
 from dreamgym.training.rewards import rewards
 from dreamgym.training.rollout import Rollout, Sampling, roll_out
 from dreamgym.training.worlds import Worlds
@@ -96,9 +92,7 @@ class Loop:
         self._is_stopping = False
         self._began = time.perf_counter()
         module = environment_module(config.run.environment)
-        self._curriculum = self._remember(_seed_tasks(config))
-        self._drawn: list[Practised] = []
-        self._edits: list[str] = []
+        self._practising = Practising(config, folder, RunReader(self._store.path))
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
         self._trackers = Trackers(config.run.report_to, folder, asdict(config), self.start)
 
@@ -134,11 +128,7 @@ class Loop:
         """Roll out the iteration's tasks, each `group_size` times, group after group."""
         run, policy = self.config.run, self.config.policy
         world = self._world(iteration)
-        self._edits = edits.lines_after(self.folder, self._num_edits)
-        self._num_edits += len(self._edits)
-        for line in self._edits:
-            _apply(line, self._curriculum)
-        tasks, self._drawn = self._curriculum.draw(iteration, run.num_tasks, with_variations=world == "dream")
+        tasks = self._practising.draw(iteration, with_variations=world == "dream")
         batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
         sampling = Sampling(policy.temperature, seed, policy.max_steps)
@@ -161,16 +151,11 @@ class Loop:
         figures: dict[str, float | None] = dict(metrics)
         stored: list[StoredRollout] = []
         exploits: list[Exploit] = []
-        practised: list[Practised] = []
-        variations: list[Candidate] = []
-        played = 0
+        practice = Practice()
         if collected is not None:
             figures |= _figures(collected, self.config.run.group_size)
-            practised = self._score(collected)
-            if self.config.curriculum.synthetic_share and not self._is_last(iteration):
-                with self.stopwatch.running("variations"):
-                    variations, played = self._vary(iteration, practised)
-            figures |= _practice(collected, practised, variations)
+            practice = self._practise(collected)
+            figures |= practised([rollout.trajectory for rollout in collected.rollouts], practice)
             known = list(advantages) or [None] * len(collected.rollouts)
             stored += [
                 StoredRollout(rollout.trajectory, "train", advantage)
@@ -187,7 +172,7 @@ class Loop:
             evaluated = sum(len(trajectory.transitions) for trajectory in (*found, *replays))
             dream, real = figures.get("dream_success"), figures.get("real_same_tasks")
             figures["dream_minus_real"] = None if dream is None or real is None else dream - real
-        figures = self._counts(collected, evaluated, played) | figures
+        figures = self._counts(collected, evaluated, practice.num_proved) | figures
         figures["num_updates"] = (self._last.get("num_updates") or 0) + (metrics.get("num_updates") or 0)
         figures |= {f"seconds_{part}": seconds for part, seconds in self.stopwatch.take().items()}
         figures["seconds"], self._began = time.perf_counter() - self._began, time.perf_counter()
@@ -195,8 +180,9 @@ class Loop:
         names = {at: path.name for at, path in checkpoints.find(self.checkpoints).items()}
         alarms = raise_alarms(figures, self._first, self.config.trust, self._ringing, names)
         self._ringing = {alarm.kind: self._ringing.get(alarm.kind, iteration) for alarm in alarms}
-        self._store.commit(iteration, figures, stored, exploits, alarms, practised, variations, self._edits)
-        self._edits = []
+        self._store.commit(
+            iteration, figures, stored, exploits, alarms, practice.rows, practice.variations, practice.edits
+        )
         self._trackers.report(iteration, figures)
         self._last = figures
         message = describe(iteration, figures)
@@ -223,55 +209,16 @@ class Loop:
         self._store.close()
         self._worlds.close()
 
-    def _remember(self, seeds: Sequence[Task]) -> Curriculum:
-        """The curriculum as it was after the iteration that the run goes on from."""
-        run, reader = self.config.run, RunReader(self._store.path)
-        clustered = run.method == "ppo"
-        curriculum = Curriculum(self.config.curriculum, seeds, run.seed, HashedNgrams(), groups_are_clusters=clustered)
-        iterations = {row.iteration for row in reader.iterations()}
-        edited, practised, variations = reader.edits(), reader.practised(), reader.variations()
-        for iteration in sorted(iterations):
-            for line in (line for at, line in edited if at == iteration):
-                _apply(line, curriculum)
-            curriculum.learn([row for row in practised if row.iteration == iteration])
-            written = [row.born for row in variations if row.iteration == iteration]
-            curriculum.add([born for born in written if born is not None])
-        self._num_edits = len(edited)
-        return curriculum
-
-    def _score(self, collected: Iteration) -> list[Practised]:
-        """What the iteration's tasks were worth."""
-        returns: dict[str, list[float | None]] = {}
-        won: Counter[str] = Counter()
-        for rollout, value in zip(collected.rollouts, collected.returns, strict=True):
-            returns.setdefault(rollout.trajectory.task.task_id, []).append(value)
-            won[rollout.trajectory.task.task_id] += rollout.trajectory.success
-        rows, self._drawn = self._curriculum.score(self._drawn, returns, won), []
-        self._curriculum.learn(rows)
-        return rows
-
-    def _vary(self, iteration: int, practised: Sequence[Practised]) -> tuple[list[Candidate], int]:
-        """Variations of the most undecided tasks, and the real transitions that it took to prove them."""
-        settings, run = self.config.curriculum, self.config.run
-        seeds, pool = self._curriculum.seeds(practised), self._curriculum.tasks()
-        if not seeds or self._world(iteration + 1) == "real":
-            return [], 0
-        online = (self._last.get("online_transitions") or 0) + most_proof_transitions(settings)
-        if settings.check_in_engine and online > self.config.real.max_transitions:
-            log.info("no more variations: the budget of online real transitions does not suffice to prove them")
-            return [], 0
-        asked = VariationSettings(
-            settings.m, settings.num_candidates, settings.num_chosen, seed=run.seed * 1_000_003 + iteration
-        )
-        found, known, played = list[Candidate](), list(pool), 0
-        for seed in seeds:  # one after another: two seeds may share a world
-            found += vary_tasks(self._worlds.variation_engine(), [seed], pool, asked, known)
-            known += [one.task for one in found if one.task is not None]
-        if settings.check_in_engine:
-            found, played = drop_unsolvable(run.environment, found)
-        joined = [Born(one.task, one.seed_ids[-1]) for one in found if one.task is not None and one.dropped is None]
-        self._curriculum.add(joined)
-        return found, played
+    def _practise(self, collected: Iteration) -> Practice:
+        """Values of the iteration's tasks, and new variations where the next one can play them."""
+        dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
+        with self.stopwatch.running("variations"):
+            return self._practising.score(
+                [rollout.trajectory for rollout in collected.rollouts],
+                collected.returns,
+                self._worlds.variation_engine if dreams_on else None,
+                self._last.get("online_transitions") or 0,
+            )
 
     def _world(self, iteration: int) -> World:
         run, real = self.config.run, self.config.real
@@ -391,45 +338,6 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "refused_by_guard": float(sum(step.contradiction is not None for step in steps)),
         "reply_tokens": num_tokens / len(steps) if steps else None,
         "episode_steps": len(steps) / len(trajectories),
-    }
-
-
-def _seed_tasks(config: TrainConfig) -> list[Task]:
-    """The tasks that a run was given."""
-    run, curriculum = config.run, config.curriculum
-    if curriculum.tasks:
-        tasks = edits.load_tasks(Path(curriculum.tasks))
-        source = f"the {len(tasks)} of curriculum.tasks={curriculum.tasks}"
-    else:
-        tasks = environment_module(run.environment).load_tasks("train", curriculum.num_seed_tasks, 0, run.size)
-        source = f"curriculum.num_seed_tasks={curriculum.num_seed_tasks}"
-    if run.num_tasks > len(tasks):
-        raise ConfigError(
-            f"run.num_tasks={run.num_tasks} tasks an iteration cannot be drawn from {source}; "
-            "raise that, or lower the first"
-        )
-    return tasks
-
-
-def _apply(line: str, curriculum: Curriculum) -> None:
-    edit = edits.read(line)
-    if edit is None:
-        log.warning("a line of %s is no edit, and is passed over: %.80s", edits.FILE, line)
-    else:
-        curriculum.edit(edit)
-
-
-def _practice(
-    collected: Iteration, practised: Sequence[Practised], variations: Sequence[Candidate]
-) -> dict[str, float | None]:
-    """Figures of the curriculum: mean value of the drawn tasks, share of variations among them, new ones."""
-    values = [row.value for row in practised if row.is_drawn and row.value is not None]
-    tasks = [rollout.trajectory.task for rollout in collected.rollouts]
-    return {
-        "reward_entropy": sum(values) / len(values) if values else None,
-        "synthetic_share": sum(task.source == "variation" for task in tasks) / len(tasks),
-        "variations_written": float(len(variations)),
-        "variations_kept": float(sum(one.dropped is None for one in variations)),
     }
 
 
