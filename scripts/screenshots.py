@@ -2,9 +2,10 @@
 
     python scripts/screenshots.py [--workspace FOLDER] [--output FOLDER] [--only NAME]
 
-Writes assets/screenshots/{home,inspect,dream,compare,train}-{light,dark,phone}.png. Ids are looked up in the workspace,
-so that the pictures show what is stored; nothing on them is made up. Needs chromium (or $CHROMIUM), playwright, the
-bundled model and the demo workspace; what is missing or goes wrong is said in a sentence, with exit status 1.
+Writes assets/screenshots/{home,inspect,dream,compare,curriculum,train}-{light,dark,phone}.png. Ids are looked up in the
+workspace, so that the pictures show what is stored; nothing on them is made up. Needs chromium (or $CHROMIUM),
+playwright, the bundled model and the demo workspace; what is missing or goes wrong is said in a sentence, with exit
+status 1.
 """
 
 import argparse
@@ -93,6 +94,14 @@ def dream_a_step(page: Any) -> None:
     page.evaluate("document.activeElement?.blur()")
 
 
+def open_an_undecided_cell(page: Any) -> None:
+    """Open the newest cell in the target band, or else the newest one."""
+    cells = page.locator("a.dg-cell.band")
+    (cells if cells.count() else page.locator("a.dg-cell")).last.click()
+    page.wait_for_selector(".dg-cell-tasks")
+    page.evaluate("document.activeElement?.blur()")
+
+
 def wait_for_the_last_step(page: Any) -> None:
     """Wait until every step is compared; a comparison that stopped ends the script with what it said."""
     finished = """() => {
@@ -117,7 +126,7 @@ VIEWS = {
     "compare": View(
         lambda reader: link("compare", t=real_success(reader)), "#dg-comparison h2", wait_for_the_last_step
     ),
-    "curriculum": View(lambda reader: link("curriculum", run=DEMO_RUN), ".dg-heat"),
+    "curriculum": View(lambda reader: link("curriculum", run=DEMO_RUN), ".dg-heat", open_an_undecided_cell),
     "train": View(lambda reader: link("train", run=DEMO_RUN), "#dg-plot-success .dg-plot[data-points]"),
 }
 
