@@ -14,6 +14,7 @@ Departure from DeepSeekMath, arXiv:2402.03300: the loss is the mean over a batch
 sequence's first, as long episodes hold more decisions.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def train(loop: Loop) -> None:
     if first is None:
         return
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the contract test watches it
+    logging.getLogger(GRPOTrainer.__module__).setLevel(logging.ERROR)  # it warns, at length, of each failed rollout
     session = _Session(loop, left, first)
     trainer = GRPOTrainer(
         model=loop.policy.model,
