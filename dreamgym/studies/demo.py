@@ -45,14 +45,14 @@ NUM_DREAMS = 6
 DREAM_STEPS = 30
 PRESET = "nano-dream-grpo"
 RUN = (
-    "run.iterations=12",
+    "run.iterations=8",
     "run.num_tasks=4",
     "curriculum.num_seed_tasks=48",
     "curriculum.synthetic_share=0.5",
-    "evaluation.every=3",
-    "evaluation.num_tasks=32",
+    "evaluation.every=4",
+    "evaluation.num_tasks=24",
     "evaluation.num_replayed=8",
-    "checkpoints.every=12",
+    "checkpoints.every=8",
 )
 """What the run changes in its preset."""
 

@@ -170,8 +170,7 @@ class Loop:
             stored += [StoredRollout(trajectory, "evaluate") for trajectory in found]
             stored += [StoredRollout(trajectory, "replay") for trajectory in replays]
             evaluated = sum(len(trajectory.transitions) for trajectory in (*found, *replays))
-            dream, real = figures.get("dream_success"), figures.get("real_same_tasks")
-            figures["dream_minus_real"] = None if dream is None or real is None else dream - real
+            figures["dream_minus_real"] = _dream_minus_real(collected, found)
         figures = self._counts(collected, evaluated, practice.num_proved) | figures
         figures["num_updates"] = (self._last.get("num_updates") or 0) + (metrics.get("num_updates") or 0)
         figures |= {f"seconds_{part}": seconds for part, seconds in self.stopwatch.take().items()}
@@ -284,10 +283,10 @@ class Loop:
         for dream in chosen:
             real = replay(dream, environment)
             replays.append(real)
-            lie = None if real.success else first_lie(dream, real)
+            lie = None if real.success or real.failure else first_lie(dream, real)
             if lie is not None:
                 exploits.append(Exploit(dream, real, lie.kind, lie.step))
-        num = len(chosen)
+        num = sum(real.failure is None for real in replays)
         held = {
             "wm2real": sum(real.success for real in replays) / num if num else None,
             "num_replayed": float(num),
@@ -339,6 +338,19 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "reply_tokens": num_tokens / len(steps) if steps else None,
         "episode_steps": len(steps) / len(trajectories),
     }
+
+
+def _dream_minus_real(collected: Iteration | None, found: Sequence[Trajectory]) -> float | None:
+    """Success in the dream less that in the real engine, over the rollouts that failed in neither.
+
+    A variation that the real engine cannot play has no real success to be compared with.
+    """
+    if collected is None or collected.world == "real":
+        return None
+    dreamed = [rollout.trajectory for rollout in collected.rollouts]
+    pairs = zip(dreamed, found[-len(dreamed) :], strict=True)  # the tasks just dreamed are played last
+    gaps = [d.success - r.success for d, r in pairs if d.failure is None and r.failure is None]
+    return sum(gaps) / len(gaps) if gaps else None
 
 
 def describe(iteration: int, metrics: Mapping[str, float | None]) -> str:
