@@ -26,7 +26,7 @@ from dreamgym.runs.config import (
     TrainConfig,
 )
 from dreamgym.runs.store import IterationRow, RunReader
-from dreamgym.training.loop import Iteration, Loop, _figures
+from dreamgym.training.loop import Iteration, Loop, _dream_minus_real, _figures
 from dreamgym.training.rewards import rewards
 from dreamgym.training.rollout import Rollout
 from dreamgym.training.train import train
@@ -219,3 +219,15 @@ def test_a_task_that_a_person_pinned_is_practised_every_time_and_the_edit_is_kep
         assert [iteration for iteration, _ in reader.edits()] == [1]
         drawn = [row.iteration for row in reader.practised() if row.is_drawn and row.task_id == task.task_id]
         assert drawn == [1, 2]
+
+
+def test_dream_minus_real_pairs_the_rollouts_that_failed_in_neither_world() -> None:
+    won = solved()
+    lost = replace(won, transitions=won.transitions[:1])
+    failed = replace(lost, failure=Failure(None, "there is no cloth to take"))
+    dreams = [Rollout(replace(each, world="dream"), (), (), ()) for each in (won, won, failed, won)]
+    collected = Iteration(1, "dream", dreams, [None] * 4)
+    held_out = [won] * 3
+    assert _dream_minus_real(collected, [*held_out, won, lost, won, failed]) == 0.5
+    assert _dream_minus_real(collected, [*held_out, failed, failed, won, failed]) is None
+    assert _dream_minus_real(None, held_out) is None
