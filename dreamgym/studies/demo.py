@@ -120,7 +120,7 @@ def _dream(workspace: Workspace, model_engine: Engine, policy_engine: Engine) ->
 
 
 def _train(workspace: Workspace) -> None:
-    """A whole run, but for its checkpoints, which are several times as large as all the rest."""
+    """A whole run, but for its checkpoints and vectors, which are several times as large as all the rest."""
     config = override(load_preset(PRESET), RUN)
     folder, lock = RunManager(workspace.runs_path).create(config)
     log.info("training %s", folder.name)
@@ -129,9 +129,18 @@ def _train(workspace: Workspace) -> None:
     if last.state != "done":
         raise WorkspaceError(f"the demo's run ended as {last.state}: {last.message}")
     shutil.rmtree(folder / "checkpoints")
+    _forget_vectors(folder / status.STORE)
     status.write(folder, replace(last, checkpoint=""))
     for lock_file in workspace.runs_path.rglob(".*"):
         lock_file.unlink()
+
+
+def _forget_vectors(path: Path) -> None:
+    """Those of a run serve its own retrieval alone, and this one has ended."""
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("DELETE FROM embeddings")
+    database.close()
 
 
 def _freeze(path: Path) -> None:
