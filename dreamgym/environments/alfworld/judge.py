@@ -86,7 +86,9 @@ def _gain(known: Knowledge, action: str, after: View) -> str | None:
     if expected and after.holding and set(after.conditions) - set(expected.conditions):
         return f"{after.holding} becomes {', '.join(sorted(set(after.conditions) - set(expected.conditions)))}"
     if expected:
-        gained = set(after.objects_here) - set(expected.objects_here)
+        # A dream may have listed a name twice, as no real room does: the second is no gain when the first is taken.
+        twice = {name for name in before.objects_here if before.objects_here.count(name) > 1}
+        gained = set(after.objects_here) - set(expected.objects_here) - twice
     elif command.verb in ("go", "open"):
         inside = {
             item.removesuffix(" (on)")

@@ -250,3 +250,16 @@ def test_the_guard_lets_a_dream_forget_and_reveal() -> None:
     opened = "You arrive at microwave 1.\nat: microwave 1 (open)\nholding: egg 1\nhere: plate 1"
     assert contradict(3, opened) is None
     assert contradict(6, EPISODE.transitions[6].next_state, success=True) is None
+
+
+def test_a_name_that_the_dream_had_listed_twice_can_be_taken_once() -> None:
+    """Else the policy stands before a thing that it can never take, and asks for it until the episode is cut."""
+    state = "You arrive at countertop 1.\nat: countertop 1\nholding: nothing\nhere: egg 1, egg 1"
+    taken = "You pick up the egg 1 from the countertop 1.\nat: countertop 1\nholding: egg 1\nhere: egg 1"
+    first = replace(EPISODE.transitions[0], action="go to countertop 1", next_state=state)
+    history = (first,)
+    assert alfworld.contradict(EPISODE.task, history, state, "take egg 1 from countertop 1", taken, False) is None
+    once = state.replace("egg 1, egg 1", "egg 1")
+    only = (replace(first, next_state=once),)
+    found = alfworld.contradict(EPISODE.task, only, once, "take egg 1 from countertop 1", taken, False)
+    assert found is not None and found.reason == "egg 1 appears"
