@@ -3,12 +3,14 @@
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast, get_args
 from urllib.parse import parse_qsl
 
 from dreamgym.curriculum import edits
-from dreamgym.curriculum.edits import Edit
+from dreamgym.curriculum.edits import Edit, Kind
 from dreamgym.curriculum.variations import VariationSettings, vary_tasks
 from dreamgym.environments import environment_module
 from dreamgym.errors import DreamGymError, WorkspaceError
@@ -48,7 +50,7 @@ EMPTY = {
 class _Read:
     """A run's record as it was read, until its file changes."""
 
-    path: Any
+    path: Path
     signature: Signature
     record: CurriculumRecord
 
@@ -68,12 +70,17 @@ class CurriculumPage:
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
-    def choose(self, selection: Selection) -> tuple[Selection, str]:
-        """Resolve an address: an unknown run falls back to the newest with a curriculum, and is said."""
-        runs = self._manager.list()
+    def choose(self, selection: Selection, runs: Sequence[RunInfo] | None = None) -> tuple[Selection, str]:
+        """Resolve an address: an unknown run falls back to the newest with a curriculum, and is said.
+
+        Args:
+            selection: The address.
+            runs: Those of the workspace, where they have been read just now.
+        """
+        runs = self._manager.list() if runs is None else runs
         if any(run.run_id == selection.run for run in runs):
             return selection, ""
-        known = next((run.run_id for run in runs if self._record(run).drawn), "")
+        known = next((run.run_id for run in runs if self._has_tasks(run)), "")
         if not selection.run:
             return replace(selection, run=known), ""
         notice = f"There is no run {selection.run!r} in this workspace."
@@ -134,20 +141,20 @@ class CurriculumPage:
         try:
             self._refuse_read_only()
             run = self._find(run_id)
-            if kind not in ("pin", "unpin", "add", "drop"):
+            if kind not in get_args(Kind):
                 raise DreamGymError(f"unknown change {kind!r}")
-            if run.state == "done":
-                raise DreamGymError(f"{run_id} is done: clone it in Train, or launch a new run on these tasks.")
             chosen = self._chosen(self._record(run), wanted)
-            edits.append(run.folder, [Edit(kind, task, seed_id) for task, seed_id in chosen])  # type: ignore[arg-type]
+            _refuse_idle(run, kind, [task for task, _ in chosen])
+            edits.append(run.folder, [Edit(cast(Kind, kind), task, seed_id) for task, seed_id in chosen])
         except DreamGymError as error:
             return {"error": str(error)}
         when = "before its next iteration" if run.is_live else "when it is resumed"
         return {"said": f"{len(chosen)} of {run_id}: taken in {when}."}
 
     def plan(self, run_id: str, wanted: Sequence[Any]) -> dict[str, Any]:
-        """Command and plan of a run like this one, on chosen tasks alone."""
+        """Command and plan of a run like this one, on chosen tasks alone; they are kept in a file that it names."""
         try:
+            self._refuse_read_only()
             form = self._form(run_id, wanted)
         except DreamGymError as error:
             return {"error": str(error)}
@@ -170,8 +177,8 @@ class CurriculumPage:
 
     def _answer(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         query = str(ask.get("query") or "").removeprefix("?")
-        chosen, _ = self.choose(follow(Selection(), dict(parse_qsl(query, keep_blank_values=True))))
         runs = self._manager.list()
+        chosen, _ = self.choose(follow(Selection(), dict(parse_qsl(query, keep_blank_values=True))), runs)
         run = next((run for run in runs if run.run_id == chosen.run), None)
         if run is None:
             return {"empty": EMPTY, "runs": []}
@@ -184,7 +191,8 @@ class CurriculumPage:
         decided = min(iteration, max(1, followed - 1))
         rollouts = RunReader(run.folder / STORE).rollouts(chosen.iteration) if chosen.cell else []
         cell = cell_value(record, chosen, rollouts)
-        shown = chosen.task or next((task["id"] for task in cell.get("tasks", [])), "")
+        first = next((task["id"] for task in cell.get("tasks", [])), "")
+        shown = chosen.task if chosen.task in record.tasks else first  # a task may have been chosen on another page
         task = record.tasks.get(shown)
         return {
             "stamp": stamp,
@@ -195,7 +203,7 @@ class CurriculumPage:
                 for each in runs
                 if each.config is None or each.config.run.method in ("grpo", "ppo")
             ],
-            "heat": heat_value(run.run_id, record, chosen),
+            "heat": heat_value(record, chosen),
             "cell": cell,
             "flow": flow_value(record, decided),
             "lineage": lineage_value(record, shown) if shown else {"closed": True},
@@ -203,6 +211,12 @@ class CurriculumPage:
             "can": {"generate": self._services.model is not None, "change": not self.read_only and run.state != "done"},
             "read_only": self.read_only,
         }
+
+    def _has_tasks(self, run: RunInfo) -> bool:
+        """A file that cannot be read has none; it is said where that run is looked at."""
+        with suppress(WorkspaceError):
+            return bool(self._record(run).drawn)
+        return False
 
     def _record(self, run: RunInfo) -> CurriculumRecord:
         path = run.folder / STORE
@@ -267,13 +281,12 @@ class CurriculumPage:
         tasks = [task for task, _ in self._chosen(self._record(run), wanted)]
         digest = hashlib.blake2b("\n".join(sorted(task.task_id for task in tasks)).encode(), digest_size=6).hexdigest()
         path = self._services.workspace.path / TASKS / f"{digest}.json"
-        if not self.read_only and not path.exists():
+        if not path.exists():
             edits.save_tasks(path, tasks)
         config = run.config or TrainConfig()
-        num = len(tasks)
         changed = replace(
             config,
-            run=replace(config.run, num_tasks=min(num, config.run.num_tasks)),
+            run=replace(config.run, num_tasks=min(len(tasks), config.run.num_tasks)),
             curriculum=replace(config.curriculum, tasks=str(path)),
         )
         return train_form.form_of(changed, "chosen")
@@ -292,3 +305,16 @@ class CurriculumPage:
     def _refuse_read_only(self) -> None:
         if self.read_only:
             raise DreamGymError("The lab was started read-only: start it without --read-only to change runs.")
+
+
+def _refuse_idle(run: RunInfo, kind: str, tasks: Sequence[Task]) -> None:
+    """Say it where a change would change nothing."""
+    if run.state == "done":
+        raise DreamGymError(f"{run.run_id} is done: clone it in Train, or launch a new run on these tasks.")
+    seeds = [task for task in tasks if task.source != "variation"]
+    if kind in ("add", "drop") and seeds:
+        raise DreamGymError(f"“{seeds[0].text}” is a seed task, which is always in the pool: pin it, or leave it out.")
+    if kind == "add" and run.config is not None and not run.config.curriculum.synthetic_share:
+        raise DreamGymError(
+            f"{run.run_id} draws no variations (curriculum.synthetic_share=0): pin them, or launch a new run on them."
+        )

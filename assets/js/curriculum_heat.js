@@ -1,14 +1,7 @@
 // Overview and heatmap of reward entropy, and the way from value to the next tasks.
 // Told by topic "curriculum": lab.curriculum_page.CurriculumPage.tick.
-const { el, kbd, worldGlyph } = dg;
+const { el, svg, civ, turn, value, worldGlyph } = dg;
 const root = element.querySelector('.dg-root');
-const svg = (tag, attributes, ...children) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(name, value);
-  node.append(...children.flat(9).filter(Boolean));
-  return node;
-};
-const colour = (bin) => `var(--dg-civ-${bin})`;
 
 const empty = (v) => el('div', { class: 'dg-empty' }, el('h3', {}, v.title), el('p', {}, v.text),
   el('a', { class: 'dg-btn', href: '?tab=train' }, 'Go to Train'));
@@ -29,7 +22,7 @@ const head = (v) => el('div', { class: 'dg-row dg-wrap dg-heat-head' },
 const overview = (o) => {
   const height = 5 * o.rows.length;
   const marks = o.rows.flatMap((row, y) => row.map((bin, x) => svg('rect', {
-    x, y: 5 * y, width: 1.02, height: 5, style: `fill:${bin === null ? 'var(--dg-nodata)' : colour(bin)}` })));
+    x, y: 5 * y, width: 1.02, height: 5, style: `fill:${bin === null ? 'var(--dg-nodata)' : civ(bin)}` })));
   const all = svg('svg', { viewBox: `0 -1 ${o.num} ${height + 2}`, preserveAspectRatio: 'none', class: 'dg-overview', role: 'img', 'aria-label': `${o.label}: reward entropy of all rows` },
     svg('rect', { x: 0, y: 0, width: o.num, height, style: 'fill:var(--dg-nodata)' }), marks,
     svg('rect', { x: o.from, y: 0, width: Math.max(o.to - o.from, 0.5), height, class: 'dg-overview-window' }));
@@ -45,7 +38,7 @@ const overview = (o) => {
 const cell = (c, y, x) => {
   const classes = ['dg-cell', c.light && 'light', c.band && 'band', c.few && 'few', c.bin === null && 'none'].filter(Boolean).join(' ');
   const inside = [el('b', {}, c.text), el('span', {}, c.count)];
-  const style = c.bin === null ? null : `--c:${colour(c.bin)}`;
+  const style = c.bin === null ? null : `--c:${civ(c.bin)}`;
   return el('td', { role: 'gridcell', 'aria-selected': c.current ? 'true' : null }, c.href
     ? el('a', { class: classes, style, href: c.href, title: c.label, 'aria-label': c.label, 'data-at': `${y}.${x}`, tabindex: -1 }, inside)
     : el('span', { class: classes, title: c.label }, inside));
@@ -80,16 +73,14 @@ const heat = (h) => {
 };
 
 const legend = (h) => el('div', { class: 'dg-legend' },
-  el('span', { class: 'dg-row dg-scale' }, '0 ', el('span', {}, [...Array(10).keys()].map((n) => el('i', { style: `background:${colour(n)}` }))), ` ${h.max}`),
+  el('span', { class: 'dg-row dg-scale' }, '0 ', el('span', {}, [...Array(10).keys()].map((n) => el('i', { style: `background:${civ(n)}` }))), ` ${h.max}`),
   el('span', { class: 'dg-row' }, el('i', { class: 'dg-key-band' }), `target band, ${h.band} and up`),
   el('span', { class: 'dg-row' }, el('i', { class: 'dg-key-few' }), 'fewer than 5 rollouts known'),
   el('span', {}, '0 with ✓ all won or ✕ none won: no signal'), el('span', {}, '– not sampled'));
 
-const turn = (href, key, label) => el(href ? 'a' : 'span', { class: 'dg-btn s', href, 'data-key': href && key, 'aria-disabled': href ? null : 'true', 'aria-label': label }, key === '[' ? '‹ ' : '› ', kbd(key));
-
 const flowRow = (r) => el('tr', { class: r.drawn ? '' : 'undrawn' },
   el('td', { title: r.title }, el('a', { href: r.href, class: 'dg-ell' }, worldGlyph(r.world), ' ', r.name)),
-  el('td', {}, el('span', { class: `dg-value ${r.value.light ? 'light' : ''}`, style: r.value.bin === null ? null : `--c:${colour(r.value.bin)}` }, r.value.text)),
+  el('td', {}, value(r.value)),
   el('td', { class: 'dg-flow-bar' }, el('span', { style: `--v:${(100 * r.width).toFixed(1)}` }), el('span', { class: 'dg-num' }, r.probability)),
   el('td', {}, r.drawn ? el('i', { class: `dg-token ${r.world}`, role: 'img', 'aria-label': 'drawn' }) : el('span', { class: 'dg-meta' }, 'not drawn')));
 
@@ -122,4 +113,8 @@ dg.live.on('curriculum', 'heat', (v) => dg.keepFocus(root, () => {
   draw(v);
   root.querySelectorAll('.dg-scroll-x').forEach((node, n) => { node.scrollLeft = scrolled[n] ?? (n === 0 ? node.scrollWidth : 0); });
 }));
-dg.live.on('curriculum-lost', 'heat', ({ text }) => root.querySelector('.dg-lost')?.replaceChildren(text));
+dg.live.on('curriculum-lost', 'heat', ({ text }) => {
+  const place = root.querySelector('.dg-lost');
+  if (place) place.replaceChildren(text);
+  else if (text) root.replaceChildren(el('div', { class: 'dg-sec' }, el('p', { class: 'dg-meta dg-lost', role: 'alert' }, text)));
+});

@@ -1,6 +1,6 @@
 // The chosen cell's tasks, the lineage of a task, and what can be done: tick, pin, vary, edit, launch.
 // Told by topic "curriculum": lab.curriculum_page.CurriculumPage.tick. Ticks and drafts live on this page alone.
-const { el, kbd, worldGlyph } = dg;
+const { el, svg, kbd, value, worldGlyph } = dg;
 const root = element.querySelector('.dg-root');
 let shown = null;
 let run = '';
@@ -44,7 +44,6 @@ const launch = async () => {
   if (answer) { plan = null; dg.follow(answer.href); }
 };
 
-const chip = (v) => el('span', { class: `dg-value ${v.light ? 'light' : ''}`, style: v.bin === null ? null : `--c:var(--dg-civ-${v.bin})` }, v.text);
 const glyphs = { success: '■', failure: '□', failed: '✕' };
 
 const tick = (t) => {
@@ -62,20 +61,13 @@ const cell = (c) => c.closed
         el('td', {}, tick(t)),
         el('td', { title: t.title }, el('a', { href: t.href, class: 'dg-ell' }, worldGlyph(t.world), ' ', t.name)),
         el('td', { class: 'dg-returns' }, t.returns.map((r) => el('a', { href: r.href, title: r.title, class: r.outcome }, glyphs[r.outcome] || '?'))),
-        el('td', { class: 'dg-num' }, chip(t.value)))))),
+        el('td', { class: 'dg-num' }, value(t.value)))))),
     el('p', { class: 'dg-meta' }, '■ won, □ lost, ✕ failed; each opens its rollout in Inspect'));
 
 const spark = (points) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  node.setAttribute('viewBox', '-2 -2 44 20');
-  node.setAttribute('class', 'dg-spark');
-  node.setAttribute('aria-hidden', 'true');
-  const at = points.map(([x, y]) => `${(40 * x).toFixed(1)},${(16 - 16 * y).toFixed(1)}`);
-  const mark = document.createElementNS('http://www.w3.org/2000/svg', at.length === 1 ? 'circle' : 'polyline');
-  if (at.length === 1) { const [x, y] = at[0].split(','); mark.setAttribute('cx', x); mark.setAttribute('cy', y); mark.setAttribute('r', '1.6'); mark.setAttribute('class', 'dot'); }
-  else mark.setAttribute('points', at.join(' '));
-  if (at.length) node.append(mark);
-  return node;
+  const at = points.map(([x, y]) => [(40 * x).toFixed(1), (16 - 16 * y).toFixed(1)]);
+  const line = at.length === 1 ? svg('circle', { cx: at[0][0], cy: at[0][1], r: 1.6, class: 'dot' }) : svg('polyline', { points: at.join(' ') });
+  return svg('svg', { viewBox: '-2 -2 44 20', class: 'dg-spark', 'aria-hidden': 'true' }, line);
 };
 
 let unfolded = false;
@@ -84,7 +76,7 @@ const node = (n) => el('div', { class: 'dg-lin', role: 'treeitem', 'aria-level':
   worldGlyph(n.world),
   n.href ? el('a', { href: n.href, class: 'dg-ell dg-fill' }, n.name) : el('span', { class: 'dg-ell dg-fill dg-meta' }, n.name),
   n.dropped ? el('span', { class: 'dg-chip' }, 'dropped') : spark(n.points),
-  chip(n.value));
+  value(n.value));
 const lineage = (l) => {
   if (l.closed) return null;
   const nodes = unfolded ? l.nodes : l.nodes.filter((n) => !n.dropped);

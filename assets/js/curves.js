@@ -10,16 +10,8 @@ dg.curves = (() => {
   const shape = (colour) => SHAPES[(colour - 1) % SHAPES.length];
 
   // A run's line and marker, for lists.
-  const mark = (colour) => {
-    const svg = (tag, attributes, ...children) => {
-      const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-      for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-      node.append(...children);
-      return node;
-    };
-    return svg('svg', { width: 22, height: 10, 'aria-hidden': 'true', class: 'dg-run-mark', style: `--c: var(--dg-run-${colour})` },
-      svg('line', { x1: 0, x2: 22, y1: 5, y2: 5 }), svg('path', { d: PATHS[(colour - 1) % PATHS.length] }));
-  };
+  const mark = (colour) => dg.svg('svg', { width: 22, height: 10, 'aria-hidden': 'true', class: 'dg-run-mark', style: `--c: var(--dg-run-${colour})` },
+    dg.svg('line', { x1: 0, x2: 22, y1: 5, y2: 5 }), dg.svg('path', { d: PATHS[(colour - 1) % PATHS.length] }));
 
   // Exponential smoothing, not pulled towards zero at the start. Unknown values are left out.
   const smooth = (points, weight) => {

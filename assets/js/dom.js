@@ -20,6 +20,13 @@ window.dg = (() => {
     if (wanted && !root.contains(document.activeElement)) root.querySelector(wanted)?.focus({ preventScroll: true });
   };
 
+  const svg = (tag, attributes, ...children) => {
+    const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...children.flat(9));
+    return node;
+  };
+
   // Draw now and after every change of the value. The root stays, so that listeners on it do too.
   const mount = (element, props, watch, draw) => {
     const root = element.querySelector('.dg-root');
@@ -30,6 +37,11 @@ window.dg = (() => {
   };
 
   const kbd = (key) => el('kbd', { 'aria-hidden': 'true' }, key);
+  // A small button back or on, by its key; without a place to go it is seen and does nothing.
+  const turn = (href, key, label) => el(href ? 'a' : 'span', { class: 'dg-btn s', href, 'data-key': href && key, 'aria-disabled': href ? null : 'true', 'aria-label': label }, '[k'.includes(key) ? '‹ ' : '› ', kbd(key));
+  // A value of reward entropy on its step of the colour scale: { text, bin, light }.
+  const civ = (bin) => `var(--dg-civ-${bin})`;
+  const value = (v) => el('span', { class: `dg-value ${v.light ? 'light' : ''}`, style: v.bin === null ? null : `--c:${civ(v.bin)}` }, v.text);
   const worldGlyph = (world) => el('i', { class: `dg-w ${world}`, role: 'img', 'aria-label': world, title: world });
 
   // Segments of a diff: [["equal" | "delete" | "insert", text], …]
@@ -125,5 +137,5 @@ window.dg = (() => {
     dialog.showModal();
   });
 
-  return { el, mount, keepFocus, confirm, kbd, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
+  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
 })();

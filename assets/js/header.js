@@ -1,11 +1,5 @@
 // Header: mark, workspace, model with its state, read-only, help.
-const { el } = dg;
-const svg = (tag, attributes, ...children) => {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-};
+const { el, svg } = dg;
 const mark = () => svg('svg', { width: 20, height: 16, viewBox: '0 0 20 16', 'aria-hidden': 'true' },
   svg('rect', { x: 1, y: 1, width: 9, height: 9, rx: 1.5, fill: 'var(--dg-real)' }),
   svg('rect', { x: 7.8, y: 4.8, width: 10, height: 10, rx: 1.5, fill: 'var(--dg-surface)', stroke: 'var(--dg-dream)', 'stroke-width': 1.6, 'stroke-dasharray': '2.6 1.9' }));

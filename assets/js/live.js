@@ -43,5 +43,38 @@ dg.live = (() => {
     .filter(([, run]) => run?.iteration.length && run.iteration.length < MAX_POINTS)
     .map(([id, run]) => [id, { iteration: run.iteration.at(-1), ended_at: run.ended_at.at(-1) }]));
 
-  return { on, emit, take, have, runs, stamp: 0 };
+  // Ask now and every two seconds while a tab is selected and the page can be seen, one question at a time; `topic` says
+  // why there is no answer. An answer to what nobody looks at any more is dropped, and the new question asked at once.
+  const EVERY_MS = 2000;
+  const poll = (tab, topic, props, watch, ask, took) => {
+    let busy = false;
+    let again = false;
+    const seen = () => document.visibilityState === 'visible' && document.documentElement.dataset.dgTab === tab;
+    const next = async () => {
+      if (!props.value || !seen()) return;
+      if (busy) { again = true; return; }
+      busy = true;
+      const asked = props.value;
+      try {
+        const answer = await ask(asked);
+        if (JSON.stringify(asked) !== JSON.stringify(props.value)) again = true;
+        else {
+          emit(topic, { text: answer.error || '' });
+          if (!answer.error) took(asked, answer);
+        }
+      } catch {
+        emit(topic, { text: 'The lab does not answer; what is shown may be old.' });
+      } finally {
+        busy = false;
+        if (again) { again = false; next(); }
+      }
+    };
+    next();
+    watch('value', next);
+    document.addEventListener('visibilitychange', next);
+    new MutationObserver(next).observe(document.documentElement, { attributes: true, attributeFilter: ['data-dg-tab'] });
+    setInterval(next, EVERY_MS);
+  };
+
+  return { on, emit, take, have, poll, runs, stamp: 0 };
 })();

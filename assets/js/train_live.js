@@ -1,16 +1,9 @@
 // Asks the lab what is new, every two seconds while the tab is selected and the page can be seen, one question at a time.
 // It draws nothing. Value: lab.train_page.TrainPage.watch.
-const EVERY_MS = 2000;
-let busy = false;
-let again = false;
 let log = {};
 let followed = '';
 
-const seen = () => document.visibilityState === 'visible' && document.documentElement.dataset.dgTab === 'train';
-
 const take = (asked, answer) => {
-  if (answer.error) return dg.live.emit('lost', { text: answer.error });
-  dg.live.emit('lost', { text: '' });
   dg.live.emit('resources', { parts: answer.resources, at: answer.at });
   if (answer.empty) {
     for (const topic of ['list', 'head', 'alarms', 'log']) dg.live.emit(topic, { empty: answer.empty });
@@ -36,25 +29,5 @@ const take = (asked, answer) => {
   return undefined;
 };
 
-const poll = async () => {
-  if (!props.value || !seen()) return;
-  if (busy) { again = true; return; }
-  busy = true;
-  const asked = props.value;
-  try {
-    const answer = await server.tick({ run: asked.run, with: asked.with, ...asked.filters, have: dg.live.have(asked.drawn.map((d) => d.id)), log });
-    if (asked === props.value || JSON.stringify(asked) === JSON.stringify(props.value)) take(asked, answer);
-    else again = true; // the person has gone on meanwhile
-  } catch {
-    dg.live.emit('lost', { text: 'The lab does not answer; what is shown may be old.' });
-  } finally {
-    busy = false;
-    if (again) { again = false; poll(); }
-  }
-};
-
-poll();
-watch('value', poll);
-document.addEventListener('visibilitychange', poll);
-new MutationObserver(poll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-dg-tab'] });
-setInterval(poll, EVERY_MS);
+dg.live.poll('train', 'lost', props, watch,
+  (asked) => server.tick({ run: asked.run, with: asked.with, ...asked.filters, have: dg.live.have(asked.drawn.map((d) => d.id)), log }), take);

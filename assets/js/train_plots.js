@@ -5,7 +5,7 @@ const C = dg.curves;
 const root = element.querySelector('.dg-root');
 const HEIGHT = 204;
 const MARGIN = { l: 38, t: 8, b: 34 };
-const PARTS = [['policy', 'accent', 'policy acts'], ['model', 'dream', 'dreams'], ['retrieval', 'run-5', 'retrieves'], ['environment', 'real', 'real engine'], ['update', 'run-3', 'update'], ['evaluation', 'run-6', 'evaluation']];
+const PARTS = [['policy', 'accent', 'policy acts'], ['model', 'dream', 'dreams'], ['retrieval', 'run-5', 'retrieves'], ['environment', 'real', 'real engine'], ['variations', 'run-4', 'varies tasks'], ['update', 'run-3', 'update'], ['evaluation', 'run-6', 'evaluation']];
 const CHARTS = [
   { key: 'success', title: 'Success', note: 'held-out real tasks with 95 % interval', range: [0, 1] },
   { key: 'dream_minus_real', title: 'Dream minus real', note: 'success', limit: 'over' },

@@ -28,8 +28,6 @@ const table = (v) => el('div', { class: 'dg-rollouts' }, el('table', { class: 'd
 const exploit = (x) => el('li', {}, el('span', { class: 'dg-flag' }, x.kind), ` at step ${x.step}: `,
   el('a', { href: x.dream.href, class: 'dg-mono12' }, x.dream.id), ' in the dream, ', el('a', { href: x.replay.href, class: 'dg-mono12' }, x.replay.id), ' in the real engine');
 
-const turn = (href, key, label) => el(href ? 'a' : 'span', { class: 'dg-btn s', href, 'data-key': href && key, 'aria-disabled': href ? null : 'true', 'aria-label': label }, key === '[' ? '‹ ' : '› ', kbd(key));
-
 dg.mount(element, props, watch, (root, v) => {
   if (v.closed) { shown = ''; return root.replaceChildren(); }
   root.replaceChildren(el('section', { 'aria-label': v.title },

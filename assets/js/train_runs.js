@@ -25,8 +25,6 @@ const table = (v) => el('table', { class: 'dg-table dg-runs', 'aria-label': 'Run
   el('thead', {}, el('tr', {}, [['', ''], ['Run', ''], ['State', ''], [[worldGlyph('real'), ' Success'], 'dg-num']].map(([text, cls]) => el('th', { class: cls, scope: 'col' }, text)))),
   el('tbody', {}, v.rows.map(row)));
 
-const turn = (href, label, key) => el(href ? 'a' : 'span', { class: 'dg-btn s', href, 'data-key': href && key, 'aria-disabled': href ? null : 'true', 'aria-label': label }, key === 'k' ? '‹ ' : '› ', kbd(key));
-
 const empty = (e) => el('div', { class: 'dg-empty' },
   el('h3', {}, e.title), el('p', {}, e.read_only ? e.text_read_only : e.text), dg.command(e.command));
 
@@ -45,5 +43,5 @@ dg.live.on('list', 'runs', (v) => dg.keepFocus(root, () => {
   body.scrollTop = keep;
   if (v.empty) return;
   foot.replaceChildren(...[el('span', { class: 'dg-nw' }, v.footer),
-    v.clear && !v.none && el('a', { href: v.clear, class: 'dg-nw', 'data-key': 'x' }, 'Clear filters ', kbd('x')), el('span', { class: 'dg-fill' }), turn(v.previous, 'Previous run', 'k'), turn(v.next, 'Next run', 'j')].filter(Boolean));
+    v.clear && !v.none && el('a', { href: v.clear, class: 'dg-nw', 'data-key': 'x' }, 'Clear filters ', kbd('x')), el('span', { class: 'dg-fill' }), turn(v.previous, 'k', 'Previous run'), turn(v.next, 'j', 'Next run')].filter(Boolean));
 }));

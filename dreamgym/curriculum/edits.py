@@ -4,6 +4,7 @@ Anybody may append, nobody rewrites. A run takes in the lines that it has not se
 in its record, so that a run that goes on from a checkpoint takes them in at the same place.
 """
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -36,13 +37,13 @@ def append(folder: Path, edits: list[Edit]) -> None:
     Raises:
         WorkspaceError: The folder cannot be written.
     """
-    lines = "".join(write(edit) + "\n" for edit in edits)
+    lines = "".join(write(edit) + "\n" for edit in edits).encode()
     try:
-        descriptor = os.open(folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, lines.encode())
-        finally:
-            os.close(descriptor)
+        with (folder / FILE).open("ab", buffering=0) as file:
+            size = file.tell()
+            if file.write(lines) != len(lines):  # a full disk takes a part
+                file.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise WorkspaceError(f"{folder / FILE} cannot be written: {error.strerror}") from error
 
@@ -55,7 +56,7 @@ def lines_after(folder: Path, num: int) -> list[str]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise WorkspaceError(f"{folder / FILE} cannot be read: {error}") from error
-    return text[: text.rfind("\n") + 1].splitlines()[num:]
+    return text.split("\n")[:-1][num:]  # what stands behind the last line end is not whole yet
 
 
 def save_tasks(path: Path, tasks: Sequence[Task]) -> None:

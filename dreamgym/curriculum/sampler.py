@@ -17,7 +17,7 @@ that was not played is worth; these are ours.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -133,6 +133,8 @@ class Curriculum:
                     self.add([Born(edit.task, edit.seed_id)])
                 if edit.kind == "pin":
                     self._pinned[task_id] = edit.task
+                elif task_id in self._variations:
+                    self._values.pop(task_id, None)  # one that was drawn no more gets another chance
             case "unpin":
                 self._pinned.pop(task_id, None)
             case "drop":
@@ -152,8 +154,8 @@ class Curriculum:
             with_variations: False where they cannot be played.
 
         Returns:
-            The tasks, pinned ones first and variations last; and how likely each task was that was drawn, or whose own
-            value is known.
+            The tasks, pinned ones first (at most `num`) and variations last; and how likely each task was that was
+            drawn, or whose own value is known.
         """
         rng = np.random.default_rng([self._seed, iteration])
         pinned = [task for task in self._pinned.values() if with_variations or task.source != "variation"][:num]
@@ -224,11 +226,11 @@ class Curriculum:
             group = groups[self._group(row)]
             enough = sum(value is not None for value in group) >= self._settings.min_group
             scored.append(
-                Practised(
-                    *(row.iteration, row.task_id, row.cluster, row.estimate, row.probability, row.is_drawn),
-                    reward_entropy(group) if enough else None,
-                    num_known,
-                    won[row.task_id],
+                replace(
+                    row,
+                    value=reward_entropy(group) if enough else None,
+                    num_known=num_known,
+                    num_won=won[row.task_id],
                 )
             )
         return scored

@@ -139,11 +139,7 @@ def generate(
         EngineError: The model could not run.
     """
     settings = settings or VariationSettings()
-    if not engine.has_tokens(prompts.VARIATION_TAGS):
-        raise ConfigError(
-            f"{engine.name} has not learned to vary tasks: {prompts.VARIATION_OPENING} is no token of its vocabulary; "
-            "train a model that has: make nano"
-        )
+    check_can_vary(engine)
     found = list[Candidate]()
     for start in range(0, len(prompted), MAX_BATCH):
         part = prompted[start : start + MAX_BATCH]
@@ -156,6 +152,15 @@ def generate(
             session.close()
         found += [_read(shown, reply) for shown, reply in zip(part, replies, strict=True)]
     return found
+
+
+def check_can_vary(engine: Engine) -> None:
+    """Raise ConfigError where a model has not learned to vary tasks."""
+    if not engine.has_tokens(prompts.VARIATION_TAGS):
+        raise ConfigError(
+            f"{engine.name} has not learned to vary tasks: {prompts.VARIATION_OPENING} is no token of its vocabulary; "
+            "train a model that has (make nano), or do without (curriculum.synthetic_share=0)"
+        )
 
 
 def select(

@@ -55,7 +55,7 @@ def train(loop: Loop) -> None:
     if first is None:
         return
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the contract test watches it
-    logging.getLogger(GRPOTrainer.__module__).setLevel(logging.ERROR)  # it warns, at length, of each failed rollout
+    logging.getLogger(GRPOTrainer.__module__).addFilter(_is_no_failed_rollout)
     session = _Session(loop, left, first)
     trainer = GRPOTrainer(
         model=loop.policy.model,
@@ -121,6 +121,11 @@ def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
 def episode_return(completions: list[str], episode_returns: list[float | None], **_: Any) -> list[float | None]:
     """The reward function: what the rollouts were paid."""
     return episode_returns
+
+
+def _is_no_failed_rollout(record: logging.LogRecord) -> bool:
+    """TRL prints the whole text of each rollout without a return; the run's record has them, with the reason."""
+    return "All reward functions returned None" not in record.getMessage()
 
 
 class _Session:

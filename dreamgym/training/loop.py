@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamgym.curriculum.variations import check_can_vary
 from dreamgym.environments import environment_module
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -93,6 +94,8 @@ class Loop:
         self._began = time.perf_counter()
         module = environment_module(config.run.environment)
         self._practising = Practising(config, folder, RunReader(self._store.path))
+        if config.curriculum.synthetic_share and config.run.method in ("grpo", "ppo") and self._world(1) == "dream":
+            check_can_vary(self._worlds.variation_engine())  # now, and not when the first iteration has been played
         self._held_out = module.load_tasks(config.evaluation.split, config.evaluation.num_tasks, 0, config.run.size)
         self._trackers = Trackers(config.run.report_to, folder, asdict(config), self.start)
 

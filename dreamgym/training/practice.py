@@ -1,7 +1,7 @@
-"""What a run practises: its curriculum from iteration to iteration, as the record and people's edits say.
+"""What a run practises: its curriculum from iteration to iteration, as its record and people's edits say.
 
-draw     before an iteration: take in what people changed, choose the tasks
-score    after it: values of the groups, variations of the most undecided tasks
+Before an iteration `draw` takes in what people changed, and chooses the tasks; after it `score` learns the values of
+the groups, and varies the most undecided tasks.
 """
 
 import logging

@@ -96,11 +96,10 @@ def value_chip(value: float | None) -> dict[str, Any]:
     return {"text": figure(value), "bin": value_bin(value), "light": value_bin(value) in DARK_INK}
 
 
-def heat_value(run_id: str, found: CurriculumRecord, selection: Selection) -> dict[str, Any]:
+def heat_value(found: CurriculumRecord, selection: Selection) -> dict[str, Any]:
     """The heatmap: rows are families or clusters, columns the iterations of the window.
 
     Args:
-        run_id: Whose record it is.
         found: The record.
         selection: `by`, `window_end`, `group` and `iteration` of the chosen cell.
     """
@@ -119,7 +118,6 @@ def heat_value(run_id: str, found: CurriculumRecord, selection: Selection) -> di
         for key, name, title in groups
     ]
     return {
-        "run": run_id,
         "by": [
             {"label": by, "href": link("curriculum", by=by, cell=""), "current": by == selection.by}
             for by in ("families", "clusters")
@@ -208,16 +206,13 @@ def _overview(
     }
 
 
-def cell_value(
-    found: CurriculumRecord, selection: Selection, rollouts: Sequence[RolloutRow], chosen: Iterable[str] = ()
-) -> dict[str, Any]:
+def cell_value(found: CurriculumRecord, selection: Selection, rollouts: Sequence[RolloutRow]) -> dict[str, Any]:
     """The chosen cell: its tasks with each rollout's outcome, as links into Inspect.
 
     Args:
         found: The record.
         selection: The cell, and the task whose lineage is shown.
         rollouts: Of the cell's iteration.
-        chosen: Task ids that are ticked to be launched or pinned.
     """
     rows = [
         row
@@ -237,12 +232,12 @@ def cell_value(
     return {
         "title": f"{name}, iteration {selection.iteration}",
         "note": f"{won} of {known} rollouts won, value {figure(value)}, {band}",
-        "tasks": [_cell_task(row, found, outcomes[row.task_id], selection, set(chosen)) for row in rows],
+        "tasks": [_cell_task(row, found, outcomes[row.task_id], selection) for row in rows],
     }
 
 
 def _cell_task(
-    row: Practised, found: CurriculumRecord, rollouts: Sequence[RolloutRow], selection: Selection, chosen: set[str]
+    row: Practised, found: CurriculumRecord, rollouts: Sequence[RolloutRow], selection: Selection
 ) -> dict[str, Any]:
     task = found.tasks.get(row.task_id)
     return {
@@ -252,7 +247,6 @@ def _cell_task(
         "world": _world(task),
         "href": link("curriculum", task=row.task_id),
         "selected": selection.task == row.task_id,
-        "chosen": row.task_id in chosen,
         "value": value_chip(row.value),
         "returns": [
             {

@@ -27,6 +27,7 @@ CURVES = (
     "seconds_model",
     "seconds_retrieval",
     "seconds_environment",
+    "seconds_variations",
     "seconds_update",
     "seconds_evaluation",
 )

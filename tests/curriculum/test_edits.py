@@ -1,5 +1,7 @@
 """What people write for a run is read whole, in order, and once."""
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,18 @@ def test_a_file_that_is_no_list_of_tasks_is_said(text: str, message: str, tmp_pa
         edits.load_tasks(tmp_path / "chosen.json")
     with pytest.raises(ConfigError, match="cannot be read"):
         edits.load_tasks(tmp_path / "gone.json")
+
+
+def test_what_a_full_disk_took_in_part_is_taken_back(tmp_path: Path) -> None:
+    edits.append(tmp_path, [Edit("pin", TASKS[0])])
+    before = (tmp_path / edits.FILE).read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limit[1]))
+    try:
+        with pytest.raises(WorkspaceError, match="cannot be written"):
+            edits.append(tmp_path, [Edit("pin", TASKS[1])])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / edits.FILE).read_bytes() == before

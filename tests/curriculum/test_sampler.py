@@ -166,3 +166,14 @@ def test_a_variation_that_a_person_added_is_drawn_within_lambda() -> None:
     assert [task.source for task in tasks] == ["generated", "variation"]
     curriculum.edit(Edit("drop", born.task))
     assert all(task.source == "generated" for task in curriculum.draw(1, 2, with_variations=True)[0])
+
+
+def test_a_variation_that_a_person_adds_again_gets_another_chance() -> None:
+    curriculum = made(replace(SETTINGS, synthetic_share=1.0))
+    born = variation(1, HEAT[0])
+    curriculum.add([born])
+    curriculum.learn([played(1, ZERO, 0.2), played(1, born.task.task_id, 0.0)])
+    assert all(task.source == "generated" for task in curriculum.draw(2, 4, with_variations=True)[0])
+    curriculum.edit(Edit("add", born.task, born.seed_id))
+    assert curriculum.draw(2, 4, with_variations=True)[0][-1] == born.task
+    assert curriculum.estimate(born.task, 2) == 0.2, "what its seed is worth, until it is played"

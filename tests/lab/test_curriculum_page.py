@@ -12,12 +12,13 @@ from dreamgym.curriculum.edits import Edit
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.status import STORE
 from dreamgym.workspace import Workspace
 from lab.curriculum_page import CurriculumPage
 from lab.navigation import Selection, parse
 from lab.services import Services
 from lab.stored import WorkspaceReader
-from tests.lab.curricula import CHILD, FAMILIES, SEEDS, write_run
+from tests.lab.curricula import CHILD, FAMILIES, SEEDS, practised, rollouts, write_run
 from tests.lab.runs import WrittenRun
 
 RUN = "dream-grpo-01"
@@ -130,4 +131,31 @@ def test_read_only_changes_nothing(tmp_path: Path) -> None:
     wanted = [{"task_id": CHILD.task_id}]
     assert "read-only" in page.change(RUN, "pin", wanted)["error"]
     assert "read-only" in page.launch(RUN, wanted, "")["error"]
-    assert not page.plan(RUN, wanted)["can"] and not (services.workspace.path / "tasks").exists()
+    assert "read-only" in page.plan(RUN, wanted)["error"] and not (services.workspace.path / "tasks").exists()
+
+
+def test_a_change_that_would_change_nothing_is_said(page: CurriculumPage, services: Services) -> None:
+    for kind in ("add", "drop"):
+        assert "is a seed task" in page.change(RUN, kind, [{"task_id": SEEDS[0].task_id}])["error"]
+    assert "said" in page.change(RUN, "drop", [{"task_id": CHILD.task_id}])
+    plain = WrittenRun(services.workspace.runs_path, "plain-01")
+    plain.store.commit(1, {}, rollouts(SEEDS[0], 1), practised=[practised(SEEDS[0], 1, 1)])
+    plain.say("stopped")
+    draft = {"seed_id": SEEDS[0].task_id, "text": "put a mug in sinkbasin"}
+    assert "synthetic_share=0" in page.change("plain-01", "add", [draft])["error"]
+    assert "said" in page.change("plain-01", "pin", [draft])
+
+
+def test_a_damaged_run_does_not_take_the_others_with_it(page: CurriculumPage, services: Services) -> None:
+    broken = WrittenRun(services.workspace.runs_path, "broken-01", created_at=2_000_000_000.0)
+    broken.say("failed")
+    broken.store.close()
+    (broken.folder / STORE).write_bytes(b"no database")
+    chosen, _ = page.choose(Selection(tab="curriculum"))
+    assert chosen.run == RUN
+    assert "broken-01" in page.tick({"query": "?tab=curriculum&run=broken-01"})["error"]
+
+
+def test_a_task_that_was_chosen_on_another_page_does_not_hide_the_cells_own(page: CurriculumPage) -> None:
+    shown = page.tick({"query": f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.6&task=alfworld/elsewhere"})
+    assert shown["task"]["id"] == SEEDS[0].task_id and shown["lineage"]["nodes"]

@@ -43,17 +43,17 @@ def go(href: str) -> Selection:
 
 
 def test_rows_are_families_and_columns_the_newest_iterations(found: CurriculumRecord) -> None:
-    heat = heat_value("a", found, Selection())
+    heat = heat_value(found, Selection())
     assert heat["iterations"] == list(range(5, 21))
     assert [row["name"] for row in heat["rows"]] == ["put one", "heat and put", "put two"]
     assert heat["later"] is None and go(heat["earlier"]).window_end == 16
-    earlier = heat_value("a", found, go("?tab=curriculum&w=16"))
+    earlier = heat_value(found, go("?tab=curriculum&w=16"))
     assert earlier["iterations"] == list(range(1, 17)) and earlier["earlier"] is None
     assert go(earlier["later"]).window_end == 0, "the newest window follows the run"
 
 
 def test_a_cell_is_the_mean_of_its_tasks_values_and_says_what_was_won(found: CurriculumRecord) -> None:
-    easy, heat, hopeless = heat_value("a", found, go("?tab=curriculum&w=16"))["rows"]
+    easy, heat, hopeless = heat_value(found, go("?tab=curriculum&w=16"))["rows"]
     # Iteration 6: three of eight were won by the seed and by its variation: 3/8 x 5/8.
     cell = heat["cells"][5]
     assert (cell["text"], cell["count"], cell["band"], cell["zero"]) == (".23", "6/16", True, False)
@@ -65,33 +65,33 @@ def test_a_cell_is_the_mean_of_its_tasks_values_and_says_what_was_won(found: Cur
 def test_two_decided_tasks_of_a_family_do_not_make_an_undecided_cell(found: CurriculumRecord) -> None:
     rows = [replace(row, value=0.0, num_won=8 * (number % 2)) for number, row in enumerate(found.drawn[-2:])]
     tasks = {row.task_id: replace(found.tasks[row.task_id], task_type=HEAT) for row in rows}
-    (row,) = heat_value("a", replace(found, practised=rows, tasks=tasks), Selection())["rows"]
+    (row,) = heat_value(replace(found, practised=rows, tasks=tasks), Selection())["rows"]
     assert row["cells"][-1]["count"] == "= 8/16" and row["cells"][-1]["zero"]
 
 
 def test_what_was_not_sampled_is_no_zero(found: CurriculumRecord) -> None:
     rows = [row for row in found.practised if row.iteration != 10 or row.task_id != SEEDS[1].task_id]
-    (easy, *_) = heat_value("a", replace(found, practised=rows), Selection())["rows"]
+    (easy, *_) = heat_value(replace(found, practised=rows), Selection())["rows"]
     cell = easy["cells"][5]
     assert (cell["iteration"], cell["text"], cell["bin"], cell["href"]) == (10, "–", None, None)
 
 
 def test_few_rollouts_are_marked(found: CurriculumRecord) -> None:
     rows = [replace(row, num_known=4) for row in found.practised]
-    assert heat_value("a", replace(found, practised=rows), Selection())["rows"][0]["cells"][0]["few"]
-    assert not heat_value("a", found, Selection())["rows"][0]["cells"][0]["few"]
+    assert heat_value(replace(found, practised=rows), Selection())["rows"][0]["cells"][0]["few"]
+    assert not heat_value(found, Selection())["rows"][0]["cells"][0]["few"]
 
 
 def test_the_overview_has_all_iterations_and_room_for_those_to_come(found: CurriculumRecord) -> None:
-    overview = heat_value("a", found, Selection())["overview"]
+    overview = heat_value(found, Selection())["overview"]
     assert (overview["num"], overview["from"], overview["to"], overview["label"]) == (30, 4, 20, "20 of 30 iterations")
     assert [len(row) for row in overview["rows"]] == [20] * 3
-    long = heat_value("a", replace(found, num_iterations=1000), Selection())["overview"]
+    long = heat_value(replace(found, num_iterations=1000), Selection())["overview"]
     assert long["num"] == 200 and [len(row) for row in long["rows"]] == [4] * 3
 
 
 def test_clusters_can_be_the_rows(found: CurriculumRecord) -> None:
-    heat = heat_value("a", found, go("?tab=curriculum&by=clusters"))
+    heat = heat_value(found, go("?tab=curriculum&by=clusters"))
     assert len(heat["rows"]) == 3 and "potato → sinkbasin" in heat["rows"][0]["title"]
     assert [by["current"] for by in heat["by"]] == [False, True]
 
@@ -99,11 +99,11 @@ def test_clusters_can_be_the_rows(found: CurriculumRecord) -> None:
 def test_a_cell_lists_its_tasks_with_every_rollout(found: CurriculumRecord, reader: RunReader) -> None:
     selection = go(f"?tab=curriculum&run=a&cell={HEAT}.6")
     assert (selection.group, selection.iteration) == (HEAT, 6) and parse(to_query(selection)) == selection
-    cell = cell_value(found, selection, reader.rollouts(6), {CHILD.task_id})
+    cell = cell_value(found, selection, reader.rollouts(6))
     assert cell["title"] == "heat and put, iteration 6"
     assert cell["note"] == "6 of 16 rollouts won, value .23, in the target band"
     seed, child = cell["tasks"]
-    assert (seed["world"], child["world"], child["chosen"], seed["chosen"]) == ("real", "dream", True, False)
+    assert (seed["world"], child["world"]) == ("real", "dream")
     assert [each["outcome"] for each in seed["returns"]] == ["success"] * 3 + ["failure"] * 5
     assert go(seed["returns"][0]["href"]).trajectory in {row.trajectory_id for row in reader.rollouts(6)}
     assert cell_value(found, Selection(), [])["closed"]
@@ -144,7 +144,7 @@ def test_variations_that_come_in_a_circle_end(found: CurriculumRecord) -> None:
 
 
 def test_a_run_without_a_curriculum_says_so() -> None:
-    assert heat_value("a", CurriculumRecord(), Selection())["empty"]
+    assert heat_value(CurriculumRecord(), Selection())["empty"]
 
 
 def test_words() -> None:
