@@ -1,5 +1,5 @@
 // Rollouts of one iteration, with links into Inspect. Value: lab.viewmodels.train.rollouts_value.
-const { el, kbd } = dg;
+const { el, turn } = dg;
 let shown = '';
 let wanted = false;
 

@@ -1,5 +1,5 @@
 // The list of runs. Topic: list, of lab.viewmodels.train.list_value.
-const { el, kbd, worldGlyph } = dg;
+const { el, kbd, turn, worldGlyph } = dg;
 const root = element.querySelector('.dg-root');
 const body = el('div', { class: 'dg-run-list' });
 const foot = el('div', { class: 'dg-foot' });
