@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
     parser.add_argument("--output", type=Path, help="default: the standard output")
     options = parser.parse_args()
-    publish({"rows": [measure(preset) for preset in options.presets]}, "dreamgym bench plan", options.output)
+    publish({"rows": [measure(preset) for preset in options.presets]}, " ".join(sys.argv), options.output)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What a run will do and cost, said before it starts: time, memory, real data.
 
-Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. An iteration of each
-preset was measured on one core: its CPU seconds are 1.2 times the estimate (GRPO), 1.3 (PPO), 1.5 (SFT, DPO). Real
-transitions are upper bounds: episodes that end early use fewer.
+Time and memory are estimates for the bundled models on two CPU cores, by the few figures below, and `dreamgym bench plan`
+holds them against an iteration of each preset (assets/results/plan.json): on one core its CPU seconds are 0.6 (PPO, in
+whose first iteration the policy rests) to 1.1 times the estimate, its peak of memory 0.7 to 0.9 times. Real transitions
+are upper bounds: episodes that end early use fewer.
 """
 
 import shlex
@@ -14,7 +15,8 @@ from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes, check_name
 
 DREAM_STEP_SECONDS = 0.026
-"""A dreamed step with two demonstrations, in batches: assets/results/experience-model-alfworld.json."""
+"""A dreamed step with two demonstrations, in batches, as `dreamgym evaluate-experience-model` says it of a machine that
+does nothing else."""
 POLICY_STEP_SECONDS = 0.026
 """A thought and an action of the policy, in batches. Not measured by itself: its shape is the experience model's, and
 its replies are not longer."""
@@ -23,7 +25,8 @@ REAL_STEP_SECONDS = 0.0019
 REAL_RESET_SECONDS = 0.14
 """The start of a small real game: the same file."""
 UPDATE_TOKEN_SECONDS = 0.00026
-"""Reading a token forwards and backwards: 318.8 s for 1,216,547 tokens in assets/models/nano-policy/recipe.json."""
+"""Reading a token of a sequence forwards and backwards, as `make nano` does to train the policy on a machine that does
+nothing else; when it was busy it took nearly twice as long (assets/models/nano-policy/recipe.json)."""
 FORWARD_SHARE = 1 / 3
 """Of that, for the forward pass alone: the rule that a backward pass costs two."""
 STEP_TOKENS = 60
@@ -35,8 +38,7 @@ BASE_MB = 640
 CACHE_TOKEN_BYTES = 5 * 2 * 2 * 48 * 4
 """nano keeps of a token: layers, keys and values, key-value heads, dimensions, bytes."""
 ACTIVATION_TOKEN_BYTES = 200_000
-"""An update keeps of a token, at its peak: 206,000 in GRPO, 194,000 in PPO, 143,000 in SFT, measured over BASE_MB and
-the weights with batches of eight episodes of up to 860 tokens."""
+"""An update keeps of a token, at its peak, so that no peak in assets/results/plan.json is above the estimate."""
 NANO_PARAMETERS = 2_190_336
 
 
