@@ -1,6 +1,6 @@
 """What a run will do and cost, said before it starts: time, memory, real data.
 
-Time and memory are estimates for the bundled models on two CPU cores, by the few figures below, and `dreamgym bench plan`
+Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. `dreamgym bench plan`
 holds them against an iteration of each preset (assets/results/plan.json): on one core its CPU seconds are 0.6 (PPO, in
 whose first iteration the policy rests) to 1.1 times the estimate, its peak of memory 0.7 to 0.9 times. Real transitions
 are upper bounds: episodes that end early use fewer.
