@@ -36,7 +36,7 @@ class Switches:
     k: int = 2
     """Demonstrations to retrieve."""
     temperature: float = 0.0
-    """0.0 is greedy."""
+    """0.0 is greedy. Above, a draw that the guard refuses or nobody can read gives way to the likeliest outcome."""
     seed: int = 0
     """Of the random numbers when temperature is above 0."""
     guard: bool = False
@@ -139,8 +139,8 @@ class ExperienceModel:
 
     def open(self, batch: int) -> "DreamSession":
         """Start a session for `batch` episodes side by side."""
-        doubters = [DreamSession(engine.open(batch), batch, self._max_tokens) for engine in self._doubters]
-        return DreamSession(self.engine.open(batch), batch, self._max_tokens, doubters)
+        doubters = [DreamSession(engine, batch, self._max_tokens) for engine in self._doubters]
+        return DreamSession(self.engine, batch, self._max_tokens, doubters)
 
 
 class DreamSession:
@@ -151,9 +151,10 @@ class DreamSession:
     no later prompt, so that the cache never holds anything that has to be masked.
     """
 
-    def __init__(self, session: Session, batch: int, max_tokens: int, doubters: "Sequence[DreamSession]" = ()) -> None:
+    def __init__(self, engine: Engine, batch: int, max_tokens: int, doubters: "Sequence[DreamSession]" = ()) -> None:
         """Made by `ExperienceModel.open`."""
-        self._session, self._max_tokens, self._doubters = session, max_tokens, doubters
+        self._engine, self._max_tokens, self._doubters = engine, max_tokens, doubters
+        self._session = engine.open(batch)
         self._heads = [""] * batch
         """What each row has read: all but the present question."""
 
@@ -187,10 +188,34 @@ class DreamSession:
             None if query is None else _guarded(query, read_reply(opening, reply, seconds), switches)
             for query, reply in zip(queries, replies, strict=True)
         ]
+        if switches.temperature > 0:
+            answers = self._reconsider(queries, answers, switches)
         for doubter in self._doubters:
             others = doubter.predict(queries, replace(switches, guard=False, temperature=0.0))
             answers = [_doubted(*each) for each in zip(queries, answers, others, strict=True)]
         return answers
+
+    def _reconsider(
+        self,
+        queries: Sequence[Query | None],
+        answers: Sequence[Prediction | MalformedPrediction | None],
+        switches: Switches,
+    ) -> list[Prediction | MalformedPrediction | None]:
+        """Take the likeliest outcome of a step where the one that was drawn was refused or cannot be read.
+
+        Most such draws are slips of the pen at a step that can be done; refused for one, it stays refused, as the model
+        reads in its history that it did not work. Where the likeliest outcome is no better, the draw stands.
+        """
+        again = {
+            row: query
+            for row, (query, answer) in enumerate(zip(queries, answers, strict=True))
+            if query is not None and answer is not None and not _stands(answer)
+        }
+        greedy = ExperienceModel(self._engine, self._max_tokens).predict(
+            list(again.values()), replace(switches, temperature=0.0)
+        )
+        likeliest = {row: answer for row, answer in zip(again, greedy, strict=True) if _stands(answer)}
+        return [likeliest.get(row, answer) for row, answer in enumerate(answers)]
 
     def close(self) -> None:
         """Free the cache; safe to call twice."""
@@ -245,6 +270,11 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
         num_tokens=num_tokens,
         seconds=seconds,
     )
+
+
+def _stands(answer: Prediction | MalformedPrediction) -> bool:
+    """It can be read, and was not refused."""
+    return isinstance(answer, Prediction) and answer.contradiction is None
 
 
 def _guarded(

@@ -4,7 +4,8 @@ TRL's `rollout_func` is experimental: this file is the only one that meets it, a
 moves. What TRL is told:
 
     prompt_ids       the first token of an episode; all the rest is the "completion", so that nothing is padded on the
-                     left and positions are those of the rollout
+                     left, positions are those of the rollout, and causal attention needs no mask: the engine's own
+                     (`ragged_cache.attend`) reads none here, which halves the time of an update on a CPU
     env_mask         1 on the policy's own tokens
     episode_return   the reward; None for a failed rollout, which TRL leaves out of the group's mean and advantages
 
@@ -27,7 +28,6 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from dreamgym.engines.ragged_cache import ATTENTION
 from dreamgym.errors import ConfigError
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages
@@ -35,8 +35,6 @@ from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, save_policy
 from dreamgym.training.weights import lora
 
-PLAIN_ATTENTION = "sdpa"
-"""For updates, whose batches have a mask."""
 LOGGED = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -142,14 +140,12 @@ class _Session:
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
-        """The model as rollouts need it; TRL's updates pad and mask."""
+        """The model as rollouts need it."""
         model = self._loop.policy.model
         model.eval()
-        model.set_attn_implementation(ATTENTION)
         try:
             yield
         finally:
-            model.set_attn_implementation(PLAIN_ATTENTION)
             model.train()
 
     def roll_out(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:

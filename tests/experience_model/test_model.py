@@ -148,6 +148,26 @@ def test_the_guard_leaves_honest_and_unreadable_replies_alone() -> None:
         assert replace(plain, seconds=0.0) == replace(guarded, seconds=0.0)
 
 
+@pytest.mark.parametrize("slip", [LIE, "hm"])
+def test_a_draw_that_nobody_believes_gives_way_to_the_likeliest_outcome(slip: str) -> None:
+    query = replace(QUERY, action="take egg 1 from fridge 1")
+    drawn = Switches(guard=True, temperature=1.0)
+    mended, stays = (
+        ExperienceModel(ScriptedEngine([slip, likeliest])).predict([query], drawn)[0] for likeliest in (REFUSAL, "hm")
+    )
+    assert isinstance(mended, Prediction) and mended.contradiction is None
+    assert mended.raw_reply == "<think>" + REFUSAL
+    assert stays.raw_reply == "<think>" + slip
+
+
+def test_only_the_rows_of_a_batch_that_need_it_are_dreamed_again() -> None:
+    honest, lied = QUERY, replace(QUERY, action="take egg 1 from fridge 1")
+    greeting = REPLY.replace("You look.", FIRST.rsplit("\n", 1)[0])
+    engine = ScriptedEngine([greeting, LIE, REFUSAL])  # a fourth reply would be an error
+    first, second = ExperienceModel(engine).predict([honest, lied], Switches(guard=True, temperature=1.0))
+    assert (first.raw_reply, second.raw_reply) == ("<think>" + greeting, "<think>" + REFUSAL)
+
+
 REFUSAL = (
     "So it fails.</think><state>Nothing happens.\nat: middle of the room\nholding: nothing\nhere: nothing</state>"
     "<reward>0.0</reward><done>0</done>"
