@@ -16,7 +16,7 @@ from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import prompts
-from dreamgym.interfaces import Engine, OnText, Reply, Session
+from dreamgym.interfaces import Engine, OnText, Reply
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Neighbour, Task, Transition
 
