@@ -7,9 +7,8 @@ it; any number read it, and a schema from `READABLE_FROM` on is read as it is.
 
 import os
 import sqlite3
-import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -226,7 +225,11 @@ def open_for_writing(path: Path) -> Database:
 
 
 def check(path: Path) -> int:
-    """Refuse a file that is no DreamGym database or has a newer schema, without opening it as a database.
+    """Refuse a file that is no DreamGym database or has a newer schema; nothing is written, and no lock is taken.
+
+    SQLite itself has to read the header: closing a file of our own would drop the locks of every connection that this
+    process has to it, and the next program to close the database would delete the WAL under them
+    (https://sqlite.org/howtocorrupt.html, 2.2).
 
     Returns:
         The schema version in the file's header.
@@ -235,17 +238,19 @@ def check(path: Path) -> int:
         WorkspaceError: No DreamGym database, a newer schema, unreadable.
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise WorkspaceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
-    if len(header) < 100 or header[:16] != b"SQLite format 3\0" or _number(header, 68) != APPLICATION_ID:
+        with closing(sqlite3.connect(uri(path, "ro") + "&immutable=1", uri=True)) as connection:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise WorkspaceError(f"{path} cannot be read: {error}; check its permissions") from error
+    except sqlite3.DatabaseError:
+        application_id, version = 0, 0
+    if application_id != APPLICATION_ID:
         raise WorkspaceError(
             f"{path} is no DreamGym database; it was left as it is: move it away, or choose another workspace"
         )
-    version = _number(header, 60)
     _refuse_newer(path, version)
-    return version
+    return int(version)
 
 
 def schema_version(database: Database) -> int:
@@ -337,7 +342,3 @@ def _refuse_newer(path: Path, version: int) -> None:
             f"{path} has schema {version}, this DreamGym knows up to {len(MIGRATIONS)}; it was left as it is: "
             "update DreamGym, or choose another workspace"
         )
-
-
-def _number(header: bytes, offset: int) -> int:
-    return int(struct.unpack_from(">I", header, offset)[0])

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -244,3 +246,15 @@ def test_a_folder_that_sqlite_cannot_write_is_named_as_the_cause(tmp_path: Path)
     (tmp_path / "experience.sqlite-wal").mkdir()  # Stands for a read-only folder, which root could write to.
     with pytest.raises(WorkspaceError, match="SQLite must be able to write beside it"):
         ExperienceReader([path]).counts()
+
+
+def test_another_program_may_open_and_close_a_database_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(real(1))
+        schema.check(path)
+        elsewhere = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM tasks'); c.close()"
+        subprocess.run([sys.executable, "-c", elsewhere, str(path)], check=True)
+        assert path.with_name("run.sqlite-wal").exists(), "deleted as if nobody had it open"
+        buffer.add(real(2))
+        assert len(list(ExperienceReader([path]).iterate_trajectories())) == 2
