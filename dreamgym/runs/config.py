@@ -116,6 +116,8 @@ class OptimiserConfig:
     learning_rate: float = 1e-4
     batch_size: int = 8
     """Sequences in an optimizer step."""
+    micro_batch_size: int = 8
+    """GRPO and PPO: so many of them are read at once; their gradients are added up, which saves memory."""
     epochs: int = 2
     """Passes over an iteration's rollouts."""
     clip: float = 0.2
@@ -138,6 +140,7 @@ class OptimiserConfig:
         check_types(self)
         check_range("learning_rate", self.learning_rate, 1e-9, 1.0)
         check_range("batch_size", self.batch_size, 1, 4096)
+        check_range("micro_batch_size", self.micro_batch_size, 1, 4096)
         check_range("epochs", self.epochs, 1, 100)
         check_range("clip", self.clip, 0.001, 10.0)
         check_range("gamma", self.gamma, 0.0, 1.0)

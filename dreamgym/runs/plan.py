@@ -171,7 +171,10 @@ def _memory_mb(config: TrainConfig) -> int:
     side_by_side = max(config.run.num_tasks * config.run.group_size, config.evaluation.num_tasks)
     playing = side_by_side * episode * CACHE_TOKEN_BYTES * len(models(config))
     trained = 1 + (config.run.method == "ppo")
-    updating = trained * NANO_PARAMETERS * 4 * 4 + config.optimiser.batch_size * episode * ACTIVATION_TOKEN_BYTES
+    at_once = config.optimiser.batch_size
+    if config.run.method in ("grpo", "ppo"):
+        at_once = min(at_once, config.optimiser.micro_batch_size)
+    updating = trained * NANO_PARAMETERS * 4 * 4 + at_once * episode * ACTIVATION_TOKEN_BYTES
     return round(BASE_MB + max(playing, updating) / 1e6)
 
 

@@ -11,8 +11,8 @@ moves. What TRL is told:
 
 The prompts of the data set only number the places of a group; the loop chooses the tasks.
 
-Departure from DeepSeekMath, arXiv:2402.03300: the loss is the mean over a batch's tokens ("bnpo") instead of over each
-sequence's first, as long episodes hold more decisions.
+Departure from DeepSeekMath, arXiv:2402.03300: the loss is the mean over the tokens of what is read at once ("bnpo")
+instead of over each sequence's first, as long episodes hold more decisions.
 """
 
 import logging
@@ -82,18 +82,24 @@ def updates_per_iteration(config: TrainConfig) -> int:
             f"run.num_tasks x run.group_size is {num_rollouts}, which optimiser.batch_size={size} does not divide; "
             "change one of them"
         )
+    if size % _read_at_once(config):
+        raise ConfigError(
+            f"optimiser.micro_batch_size={config.optimiser.micro_batch_size} does not divide "
+            f"optimiser.batch_size={size}; change one of them"
+        )
     return config.optimiser.epochs * (num_rollouts // size)
 
 
 def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
     """The settings in TRL's words."""
     run, optimiser = config.run, config.optimiser
-    steps = updates_per_iteration(config)
+    steps, at_once = updates_per_iteration(config), _read_at_once(config)
     return GRPOConfig(
         output_dir=str(folder),
         max_steps=steps * run.iterations,
-        per_device_train_batch_size=optimiser.batch_size,
-        steps_per_generation=steps // optimiser.epochs,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=optimiser.batch_size // at_once,
+        steps_per_generation=run.num_tasks * run.group_size // at_once,
         num_generations=run.group_size,
         num_iterations=optimiser.epochs,
         learning_rate=optimiser.learning_rate,
@@ -114,6 +120,11 @@ def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
         report_to=[],
         disable_tqdm=True,
     )
+
+
+def _read_at_once(config: TrainConfig) -> int:
+    """Sequences of a forward pass."""
+    return min(config.optimiser.micro_batch_size, config.optimiser.batch_size)
 
 
 def episode_return(completions: list[str], episode_returns: list[float | None], **_: Any) -> list[float | None]:

@@ -28,7 +28,7 @@ import pickle
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,13 +155,15 @@ class Learner:
         figures: dict[str, list[float]] = defaultdict(list)
         for epoch in range(self._settings.epochs):
             for batch in self._batches(lessons, epoch):
-                value_loss = self._value_loss(batch)
-                _step(self._value_optimizer, self.value_model, value_loss)
-                figures["value_loss"].append(value_loss.item())
+                losses = ((self._value_loss(part), share) for part, share in self._parts(batch, _num_steps))
+                figures["value_loss"].append(_step(self._value_optimizer, self.value_model, losses)["loss"])
                 if values_alone:
                     continue
-                loss, measured = self._policy_loss(batch)
-                measured["grad_norm"] = _step(self._optimizer, self._weights.model, loss)
+                measured: dict[str, float] = defaultdict(float)
+                losses = (
+                    (self._policy_loss(part, share, measured), share) for part, share in self._parts(batch, _num_tokens)
+                )
+                measured.update(_step(self._optimizer, self._weights.model, losses))
                 for name, value in measured.items():
                     figures[name].append(value)
         self._num_done += 1
@@ -237,6 +239,15 @@ class Learner:
         drawn = rng.sample(lessons, len(lessons))
         return [drawn[first : first + size] for first in range(0, len(drawn), size)]
 
+    def _parts(
+        self, batch: Sequence[Lesson], size_of: Callable[[Lesson], int]
+    ) -> Iterator[tuple[Sequence[Lesson], float]]:
+        """What is read at once, and its share of the batch, so that the sum of means is the batch's mean."""
+        at_once, whole = self._settings.micro_batch_size, sum(map(size_of, batch))
+        for first in range(0, len(batch), at_once):
+            part = batch[first : first + at_once]
+            yield part, sum(map(size_of, part)) / whole
+
     def _value_loss(self, batch: Sequence[Lesson]) -> torch.Tensor:
         """Half the squared error, mean over the batch's steps."""
         places = [lesson.episode.places[: len(lesson.targets)] for lesson in batch]
@@ -244,8 +255,11 @@ class Learner:
         targets = torch.tensor(np.concatenate([lesson.targets for lesson in batch])).to(values)
         return 0.5 * (values - targets).square().mean()
 
-    def _policy_loss(self, batch: Sequence[Lesson]) -> tuple[torch.Tensor, dict[str, float]]:
-        """The clipped loss and the weighted distance to the warm start, means over the batch's tokens."""
+    def _policy_loss(self, batch: Sequence[Lesson], share: float, measured: dict[str, float]) -> torch.Tensor:
+        """The clipped loss and the weighted distance to the warm start, means over the batch's tokens.
+
+        `share` of what is measured beside it is added to `measured`.
+        """
         device, temperature = self._weights.model.device, self._config.policy.temperature
         rollouts = [lesson.episode.rollout for lesson in batch]
         ids = padded([rollout.token_ids for rollout in rollouts], device)
@@ -261,8 +275,10 @@ class Learner:
         loss = per_token.mean() + self._config.trust.kl * distance
         with torch.no_grad():
             entropy = -(everything.exp() * everything).sum(-1).mean()
-        measured = {"loss": loss, "kl": distance, "entropy": entropy, "clip_share": stopped.float().mean()}
-        return loss, {name: value.item() for name, value in measured.items()}
+        beside = {"kl": distance, "entropy": entropy, "clip_share": stopped.float().mean()}
+        for name, value in beside.items():
+            measured[name] += share * value.item()
+        return loss
 
 
 def _per_token(lesson: Lesson) -> np.ndarray:
@@ -274,15 +290,28 @@ def _adamw(module: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(trainable(module).values(), lr=learning_rate, weight_decay=0.0)
 
 
-def _step(optimizer: torch.optim.Optimizer, module: torch.nn.Module, loss: torch.Tensor) -> float:
-    """One optimizer step along a loss; returns the gradient's norm before it was cut."""
+def _num_steps(lesson: Lesson) -> int:
+    return len(lesson.targets)
+
+
+def _num_tokens(lesson: Lesson) -> int:
+    return sum(lesson.episode.rollout.mask)
+
+
+def _step(
+    optimizer: torch.optim.Optimizer, module: torch.nn.Module, losses: Iterable[tuple[torch.Tensor, float]]
+) -> dict[str, float]:
+    """One optimizer step along a sum of weighted losses; returns it, and the gradient's norm before it was cut."""
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    total = 0.0
+    for loss, weight in losses:
+        (loss * weight).backward()  # type: ignore[no-untyped-call]
+        total += weight * loss.item()
     norm = torch.nn.utils.clip_grad_norm_(trainable(module).values(), MAX_GRADIENT_NORM)
     if not bool(norm.isfinite()):
         raise TrainingError(
-            f"the update diverged: loss {loss.item():g}, gradient norm {norm.item():g}; resume from the last checkpoint"
+            f"the update diverged: loss {total:g}, gradient norm {norm.item():g}; resume from the last checkpoint"
             " with a smaller optimiser.learning_rate or optimiser.critic_learning_rate"
         )
     optimizer.step()
-    return float(norm)
+    return {"loss": total, "grad_norm": float(norm)}

@@ -159,6 +159,19 @@ def test_batches_that_rollouts_do_not_fill_are_refused() -> None:
     with pytest.raises(ConfigError, match="batch_size=3 does not divide"):
         grpo.updates_per_iteration(config)
     assert grpo.updates_per_iteration(CONFIG) == 4
+    config = replace(CONFIG, optimiser=OptimiserConfig(batch_size=4, micro_batch_size=3))
+    with pytest.raises(ConfigError, match="micro_batch_size=3 does not divide"):
+        grpo.updates_per_iteration(config)
+
+
+def test_gradients_of_what_is_read_at_once_are_added_up(corridor_policy: Path, tmp_path: Path) -> None:
+    sizes = OptimiserConfig(learning_rate=1e-3, batch_size=8, micro_batch_size=2, epochs=2)
+    config = replace(CONFIG, run=replace(CONFIG.run, iterations=2), optimiser=sizes)
+    loop = GroupsLoop(engine(corridor_policy), tmp_path, config)
+    grpo.train(loop)  # type: ignore[arg-type]
+    assert [one["num_updates"] for one in loop.metrics] == [2, 2] and len(loop.batches) == 2
+    before, after = weights(engine(corridor_policy)), weights(loop.policy)
+    assert not all(before[name].equal(after[name]) for name in before)
 
 
 @pytest.mark.slow

@@ -74,7 +74,8 @@ def values_by_hand(critic: Any, ids: Sequence[int], places: Sequence[int]) -> to
     return hidden[list(places)] @ critic.head.weight[0] + critic.head.bias[0]
 
 
-def test_one_update_is_what_the_formulas_say(corridor_policy: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_one_update_is_what_the_formulas_say(corridor_policy: Path, at_once: int) -> None:
     """Everything again in plain torch: row by row, with other attention code, loops for sums."""
     gamma, lam, clip, kl, num = 0.9, 0.8, 0.2, 0.5, 2
     engine = engine_at(corridor_policy)
@@ -84,7 +85,8 @@ def test_one_update_is_what_the_formulas_say(corridor_policy: Path) -> None:
         old = tuple(p - rng.uniform(-0.5, 0.5) if own else 0.0 for p, own in zip(one.logprobs, one.mask, strict=True))
         rollouts[index] = replace(one, logprobs=old)
     paid = [tuple(rng.random() for _ in one.trajectory.transitions) for one in rollouts]
-    settings = config(kl=kl, gamma=gamma, gae_lambda=lam, clip=clip, batch_size=num, epochs=1, critic_warmup=0)
+    sizes = {"batch_size": num, "micro_batch_size": at_once}
+    settings = config(kl=kl, gamma=gamma, gae_lambda=lam, clip=clip, **sizes, epochs=1, critic_warmup=0)
     learner = Learner(engine, settings)
     warm_start, now = (LlamaForCausalLM.from_pretrained(corridor_policy) for _ in range(2))
     generator = torch.Generator().manual_seed(0)
