@@ -1,5 +1,8 @@
 """GRPO: TRL is told the truth about rollouts, computes Eq. 3, resumes as if it had never stopped, learns a corridor."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,3 +189,10 @@ def test_grpo_raises_the_return_in_the_corridor(corridor_policy: Path, tmp_path:
     grpo.train(GroupsLoop(policy, tmp_path, config))  # type: ignore[arg-type]
     after = success(play(policy, 400, 7))
     assert after > before + 0.2 and after > 0.9, f"{before} to {after}"
+
+
+def test_no_trainer_tells_anybody_that_it_runs() -> None:
+    asked = "import dreamgym.training.grpo, huggingface_hub.constants as c; print(c.HF_HUB_DISABLE_TELEMETRY)"
+    clean = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+    said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True, env=clean).stdout
+    assert said.strip() == "True"
