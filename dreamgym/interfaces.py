@@ -1,7 +1,7 @@
 """The Protocols that the parts meet at; no base classes."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,11 +54,17 @@ class Session(Protocol):
         """Append one text to each conversation; "" leaves one as it is."""
 
     def generate(
-        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Let the model write until `stop` or `max_tokens`; 0.0 is greedy. The replies join the conversations.
 
-        An empty conversation rests: its reply has no tokens.
+        An empty conversation rests, and so does one that is not among `rows`: its reply has no tokens.
         """
 
     def rewind(self, row: int, turns: int | None = None) -> None:

@@ -72,9 +72,9 @@ def _answer(
     elif method == "close":
         sessions.pop(session).close()
     elif method == "generate":
-        stop, max_tokens, temperature, seed, streams = rest
+        stop, max_tokens, temperature, seed, streams, rows = rest
         on_text = (lambda index, text: send(("text", index, text))) if streams else None
-        return sessions[session].generate(stop, max_tokens, temperature, seed, on_text)
+        return sessions[session].generate(stop, max_tokens, temperature, seed, on_text, rows)
     return None
 
 

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
@@ -59,11 +59,19 @@ class ScriptedSession:
             turns.append(text)
 
     def generate(
-        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Give the next replies, cut after `stop` and at `max_tokens` words; temperature and seed change nothing."""
         replies = [
-            self._write(index, conversation, stop, max_tokens, on_text) if conversation else Reply("", (), (), False)
+            self._write(index, conversation, stop, max_tokens, on_text)
+            if conversation and (rows is None or index in rows)
+            else Reply("", (), (), False)
             for index, conversation in enumerate(self.conversations)
         ]
         for turns, reply in zip(self._turns, replies, strict=True):

@@ -5,7 +5,7 @@ does is the same: one token per row. Rows that are done leave the batch at once.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -159,15 +159,22 @@ class TransformersSession:
                 self._append(row, self._engine.encode([turn], [begins])[0] if isinstance(turn, str) else turn)
 
     def generate(
-        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Let the model write until `stop` or `max_tokens`; the replies join the conversations.
 
         A reply also ends at the model's end-of-text token and where the conversation fills the model's context; it is
-        then not finished. An empty conversation rests: its reply has no tokens. Each conversation draws from its own
-        generator, seeded by (seed, index, times emptied, tokens so far): a reply does not depend on its neighbours,
-        and the same seed is fresh luck on the next turn. Log-probabilities are of the distribution at `temperature`;
-        of that at 1 for greedy decoding. When this fails, or `on_text` raises, the conversations stay as they were.
+        then not finished. An empty conversation rests, and so does one that is not among `rows` (None: all are): its
+        reply has no tokens. Each conversation draws from its own generator, seeded by (seed, index, times emptied,
+        tokens so far): a reply does not depend on its neighbours, and the same seed is fresh luck on the next turn.
+        Log-probabilities are of the distribution at `temperature`; of that at 1 for greedy decoding. When this fails,
+        or `on_text` raises, the conversations stay as they were.
 
         Raises:
             EngineError: Every conversation is empty, memory ran out, or the session is closed.
@@ -177,7 +184,10 @@ class TransformersSession:
         if not any(sizes):
             raise EngineError("every conversation is empty; extend one with a prompt first")
         rule = self._engine.stop_rule(stop)
-        room = [min(max_tokens, self._engine.context_length - size) if size else 0 for size in sizes]
+        room = [
+            min(max_tokens, self._engine.context_length - size) if size and (rows is None or row in rows) else 0
+            for row, size in enumerate(sizes)
+        ]
         writers = [ReplyWriter(self._engine.decode, rule, limit, on_text is not None) for limit in room]
         luck = None if temperature == 0 else _luck(seed, sizes, self._num_restarts, max(room))
         read = dict(zip(cache.conversations, cache.lengths, strict=True))

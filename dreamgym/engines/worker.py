@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
@@ -165,10 +165,17 @@ class WorkerSession:
             turns.append(text)
 
     def generate(
-        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Let the model write; as `TransformersSession.generate`."""
-        arguments = (stop, max_tokens, temperature, seed, on_text is not None)
+        asked = None if rows is None else [row for row in range(len(self._turns)) if row in rows]
+        arguments = (stop, max_tokens, temperature, seed, on_text is not None, asked)
         try:
             replies: list[Reply] = self._engine.run(
                 lambda process: process.ask("generate", self._enter(process), *arguments, on_text=on_text)

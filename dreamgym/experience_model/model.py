@@ -21,6 +21,13 @@ from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Neighbour, Task, Transition
 
 MAX_REPLY_TOKENS = 256
+_MOST_DRAWS = 5
+"""Of a state behind one thought."""
+_CALMER = 0.5
+"""Of the temperature, after the first draw: slips become rare, and what a thought names is named."""
+_NEXT_DRAW = 1_000_000_007
+"""Between the seeds of a draw and the next one."""
+_NOTHING = Reply("", (), (), True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Switches:
     k: int = 2
     """Demonstrations to retrieve."""
     temperature: float = 0.0
-    """0.0 is greedy. Above, a draw that the guard refuses or nobody can read gives way to the likeliest outcome."""
+    """0.0 is greedy. Above, a state that contradicts its own reasoning, or what was dreamed before, is drawn again."""
     seed: int = 0
     """Of the random numbers when temperature is above 0."""
     guard: bool = False
@@ -167,44 +174,70 @@ class DreamSession:
             EngineError: The model could not run; the next call reads everything anew.
         """
         switches = switches or Switches()
-        opening = "<think>" if switches.reasoning else "<no_think>"
         start = time.perf_counter()
         try:
             self._read([_head(query, switches) for query in queries])
             self._session.extend([_question(query, switches) for query in queries])
-            for row, query in enumerate(queries):
-                if on_text is not None and query is not None:
-                    on_text(row, opening)
-            replies = self._session.generate(
-                prompts.STOP, self._max_tokens, switches.temperature, switches.seed, on_text
-            )
-            for row in range(len(queries)):
-                self._session.rewind(row, 2)  # the question and the reply
+            answers = self._write(queries, switches, on_text, start)
         except BaseException:
             self._forget(range(len(queries)))
             raise
-        seconds = time.perf_counter() - start
-        answers = [
-            None if query is None else _guarded(query, read_reply(opening, reply, seconds), switches)
-            for query, reply in zip(queries, replies, strict=True)
-        ]
-        if switches.temperature > 0:
-            answers = self._reconsider(queries, answers, switches)
         for doubter in self._doubters:
             others = doubter.predict(queries, replace(switches, guard=False, temperature=0.0))
             answers = [_doubted(*each) for each in zip(queries, answers, others, strict=True)]
         return answers
 
-    def _reconsider(
+    def _write(
+        self, queries: Sequence[Query | None], switches: Switches, on_text: OnText | None, start: float
+    ) -> list[Prediction | MalformedPrediction | None]:
+        """Let every row that was asked think and answer, and bring it back to where it was before the question.
+
+        What is drawn at a temperature above 0 can contradict itself: the thought says that a mug is there, the state
+        shows none. A state like that is drawn again behind the same thought, with more care, so that what was thought
+        stays as likely as the model finds it. What is refused or cannot be read even then gives way to the likeliest
+        reply; where that is no better, the draw stands.
+        """
+        opening = "<think>" if switches.reasoning else "<no_think>"
+        for row, query in enumerate(queries):
+            if on_text is not None and query is not None:
+                on_text(row, opening)
+        temperature, seed, is_drawn = switches.temperature, switches.seed, switches.temperature > 0
+        thoughts, num_turns = [_NOTHING] * len(queries), [1] * len(queries)  # the question
+        if is_drawn and switches.reasoning:
+            thoughts = self._session.generate(prompts.THOUGHT_STOP, self._max_tokens, temperature, seed, on_text)
+            num_turns = [2] * len(queries)
+        answers: list[Prediction | MalformedPrediction | None] = [None] * len(queries)
+        asked = {row for row, query in enumerate(queries) if query is not None}
+        rows = {row for row in asked if thoughts[row].finished}
+        for draw in range(_MOST_DRAWS if is_drawn else 1):
+            if draw:
+                temperature, seed, on_text = _CALMER * switches.temperature, seed + _NEXT_DRAW, None
+            rests = self._session.generate(prompts.STOP, self._max_tokens, temperature, seed, on_text, rows)
+            num_turns = [number + 1 for number in num_turns]
+            seconds = time.perf_counter() - start
+            for row in rows if draw else asked:
+                reply = read_reply(opening, _joined(thoughts[row], rests[row]), seconds)
+                answers[row] = _guarded(queries[row], reply, switches)
+            rows = {row for row in rows if not _agrees(queries[row], answers[row])}
+            if not rows:
+                break
+            for row in rows:
+                self._session.rewind(row, 1)
+                num_turns[row] -= 1
+        for row, number in enumerate(num_turns):
+            self._session.rewind(row, number)
+        return self._likeliest(queries, answers, switches) if is_drawn else answers
+
+    def _likeliest(
         self,
         queries: Sequence[Query | None],
         answers: Sequence[Prediction | MalformedPrediction | None],
         switches: Switches,
     ) -> list[Prediction | MalformedPrediction | None]:
-        """Take the likeliest outcome of a step where the one that was drawn was refused or cannot be read.
+        """The greedy reply in place of a draw that was refused or cannot be read, if it is neither.
 
-        Most such draws are slips of the pen at a step that can be done; refused for one, it stays refused, as the model
-        reads in its history that it did not work. Where the likeliest outcome is no better, the draw stands.
+        Refused for a slip of the pen, an action would stay refused: the model reads in its history that it did not
+        work.
         """
         again = {
             row: query
@@ -214,8 +247,8 @@ class DreamSession:
         greedy = ExperienceModel(self._engine, self._max_tokens).predict(
             list(again.values()), replace(switches, temperature=0.0)
         )
-        likeliest = {row: answer for row, answer in zip(again, greedy, strict=True) if _stands(answer)}
-        return [likeliest.get(row, answer) for row, answer in enumerate(answers)]
+        better = {row: answer for row, answer in zip(again, greedy, strict=True) if _stands(answer)}
+        return [better.get(row, answer) for row, answer in enumerate(answers)]
 
     def close(self) -> None:
         """Free the cache; safe to call twice."""
@@ -272,16 +305,33 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
     )
 
 
+def _joined(thought: Reply, rest: Reply) -> Reply:
+    return Reply(
+        thought.text + rest.text, thought.token_ids + rest.token_ids, thought.logprobs + rest.logprobs, rest.finished
+    )
+
+
 def _stands(answer: Prediction | MalformedPrediction) -> bool:
     """It can be read, and was not refused."""
     return isinstance(answer, Prediction) and answer.contradiction is None
 
 
+def _agrees(query: Query | None, answer: Prediction | MalformedPrediction | None) -> bool:
+    """It stands, and its reasoning does not say otherwise than its state and reward."""
+    if query is None or not isinstance(answer, Prediction) or not _stands(answer):
+        return False
+    if answer.reasoning is None:
+        return True
+    module = environment_module(query.task.environment)
+    found = module.check_reasoning(answer.reasoning, answer.next_state, answer.success)
+    return found.verdict is None or False not in (found.verdict, found.marks, found.shown, found.goal)
+
+
 def _guarded(
-    query: Query, answer: Prediction | MalformedPrediction, switches: Switches
+    query: Query | None, answer: Prediction | MalformedPrediction, switches: Switches
 ) -> Prediction | MalformedPrediction:
     """Refuse what the states so far forbid, when the guard is on; the model need not have been shown them."""
-    if not switches.guard or isinstance(answer, MalformedPrediction):
+    if query is None or not switches.guard or isinstance(answer, MalformedPrediction):
         return answer
     module = environment_module(query.task.environment)
     claimed = answer.success or answer.reward > 0

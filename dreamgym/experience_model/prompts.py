@@ -36,6 +36,7 @@ TAGS = (
     *("<recall>", "</recall>", "<variation>", "</variation>"),
 )
 STOP = "</done>"
+THOUGHT_STOP = "</think>"
 VARIATION_TAGS = (VARIATION_OPENING, VARIATION_STOP) = ("<variation>", "</variation>")
 
 LONGEST_REPLY = 50_000

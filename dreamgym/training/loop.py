@@ -217,7 +217,6 @@ class Loop:
         with self.stopwatch.running("variations"):
             return self._practising.score(
                 [rollout.trajectory for rollout in collected.rollouts],
-                collected.returns,
                 self._worlds.variation_engine if dreams_on else None,
                 self._last.get("online_transitions") or 0,
             )

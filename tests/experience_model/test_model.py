@@ -148,24 +148,55 @@ def test_the_guard_leaves_honest_and_unreadable_replies_alone() -> None:
         assert replace(plain, seconds=0.0) == replace(guarded, seconds=0.0)
 
 
-@pytest.mark.parametrize("slip", [LIE, "hm"])
-def test_a_draw_that_nobody_believes_gives_way_to_the_likeliest_outcome(slip: str) -> None:
+def halves(reply: str) -> list[str]:
+    """What is written first and then, where a thought and the rest are drawn one after the other."""
+    thought, stop, rest = reply.partition("</think>")
+    return [thought + stop, rest]
+
+
+DRAWN = Switches(guard=True, temperature=1.0)
+GREETING = REPLY.replace("You look.", FIRST.rsplit("\n", 1)[0])
+
+
+def test_a_state_that_contradicts_its_own_thought_is_drawn_again_behind_it() -> None:
+    query = replace(QUERY, action="go to countertop 1")
+    thought = "So it works. Seen countertop 1 ✗, there: egg ✓. Goal: not yet.</think>"
+    state = (
+        "<state>You arrive at countertop 1.\nat: countertop 1\nholding: nothing\nhere: {}</state><reward>0.0</reward>"
+    )
+    without, shown = (state.format(here) + "<done>0</done>" for here in ("nothing", "egg 1"))
+    engine = ScriptedEngine([thought, without, without, shown])
+    session = ExperienceModel(engine).open(1)
+    (answer,) = session.predict([query], DRAWN)
+    assert isinstance(answer, Prediction) and answer.raw_reply == "<think>" + thought + shown
+    assert answer.num_tokens == len(thought.split()) + len(shown.split())
+    assert session._session.conversations == [session._heads[0]], "the next question begins where this one did"  # type: ignore[attr-defined]
+    stubborn = ExperienceModel(ScriptedEngine([thought, *[without] * 5])).predict([query], DRAWN)[0]
+    assert stubborn.raw_reply == "<think>" + thought + without, "after five draws it stands"
+    greedy = ExperienceModel(ScriptedEngine([thought + without])).predict([query], Switches(guard=True))[0]
+    assert greedy.raw_reply == "<think>" + thought + without, "what is not drawn is not drawn again"
+
+
+@pytest.mark.parametrize("slip", [[*halves(LIE), *halves(LIE)[1:] * 4], ["hm", *["hm"] * 5], ["no end </state>"]])
+def test_a_draw_that_nobody_believes_gives_way_to_the_likeliest_outcome(slip: list[str]) -> None:
     query = replace(QUERY, action="take egg 1 from fridge 1")
-    drawn = Switches(guard=True, temperature=1.0)
+    if slip[0] == "hm":
+        slip = ["hm </think>", *slip[1:]]
     mended, stays = (
-        ExperienceModel(ScriptedEngine([slip, likeliest])).predict([query], drawn)[0] for likeliest in (REFUSAL, "hm")
+        ExperienceModel(ScriptedEngine([*slip, likeliest])).predict([query], DRAWN)[0] for likeliest in (REFUSAL, "hm")
     )
     assert isinstance(mended, Prediction) and mended.contradiction is None
     assert mended.raw_reply == "<think>" + REFUSAL
-    assert stays.raw_reply == "<think>" + slip
+    assert stays.raw_reply.startswith("<think>" + slip[0])
 
 
-def test_only_the_rows_of_a_batch_that_need_it_are_dreamed_again() -> None:
-    honest, lied = QUERY, replace(QUERY, action="take egg 1 from fridge 1")
-    greeting = REPLY.replace("You look.", FIRST.rsplit("\n", 1)[0])
-    engine = ScriptedEngine([greeting, LIE, REFUSAL])  # a fourth reply would be an error
-    first, second = ExperienceModel(engine).predict([honest, lied], Switches(guard=True, temperature=1.0))
-    assert (first.raw_reply, second.raw_reply) == ("<think>" + greeting, "<think>" + REFUSAL)
+def test_only_the_rows_of_a_batch_that_need_it_are_drawn_again() -> None:
+    lied = replace(QUERY, action="take egg 1 from fridge 1")
+    (thought, greeting), (claim, lie), (_, refusal) = halves(GREETING), halves(LIE), halves(REFUSAL)
+    claim = claim.replace("So it works.", "Hm.")  # says nothing, so that the refusal does not contradict it
+    engine = ScriptedEngine([thought, claim, greeting, lie, refusal])  # a sixth reply would be an error
+    first, second = ExperienceModel(engine).predict([QUERY, lied], DRAWN)
+    assert (first.raw_reply, second.raw_reply) == ("<think>" + thought + greeting, "<think>" + claim + refusal)
 
 
 REFUSAL = (
