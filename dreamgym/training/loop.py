@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,11 +212,17 @@ class Loop:
         self._worlds.close()
 
     def _practise(self, collected: Iteration) -> Practice:
-        """Values of the iteration's tasks, and new variations where the next one can play them."""
+        """Values of the iteration's tasks, and new variations where the next one can play them.
+
+        A task at which every rollout fails, in steps more or less foolish, is not undecided: penalties do not count.
+        """
         dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
+        policy = replace(self.config.policy, invalid_penalty=0.0)
+        unpunished = [rewards(rollout.trajectory, policy) for rollout in collected.rollouts]
         with self.stopwatch.running("variations"):
             return self._practising.score(
                 [rollout.trajectory for rollout in collected.rollouts],
+                [None if paid is None else sum(paid) for paid in unpunished],
                 self._worlds.variation_engine if dreams_on else None,
                 self._last.get("online_transitions") or 0,
             )

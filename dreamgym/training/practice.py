@@ -81,23 +81,22 @@ class Practising:
     def score(
         self,
         trajectories: Sequence[Trajectory],
+        returns: Sequence[float | None],
         engine: Callable[[], Engine] | None,
         online: float,
     ) -> Practice:
         """Learn the values of the tasks that were drawn last, and vary the most undecided.
 
-        The value is of the outcomes (Eq. 7), whatever else `policy.reward` and `policy.invalid_penalty` pay: a task at
-        which every rollout fails, in steps more or less foolish, is not undecided.
-
         Args:
             trajectories: Of the iteration.
+            returns: One each, without penalties; None for one that failed.
             engine: Gives the weights that vary tasks; None: no variations, as none could be played next.
             online: Real transitions that training has used so far.
         """
         by_task: dict[str, list[float | None]] = {}
         won: Counter[str] = Counter()
-        for trajectory in trajectories:
-            by_task.setdefault(trajectory.task.task_id, []).append(trajectory.total_reward)
+        for trajectory, value in zip(trajectories, returns, strict=True):
+            by_task.setdefault(trajectory.task.task_id, []).append(value)
             won[trajectory.task.task_id] += trajectory.success
         rows, self._drawn = self._curriculum.score(self._drawn, by_task, won), []
         taken, self._edits = self._edits, []
