@@ -83,6 +83,18 @@ def test_an_empty_row_rests_until_it_gets_a_conversation(engine: Engine) -> None
     assert written(awake)[1] == fresh(engine, ["look"])[0]
 
 
+def test_a_row_that_is_not_asked_rests_and_may_answer_later(engine: Engine) -> None:
+    session = engine.open(2)
+    session.extend(["go to fridge 1", "look"])
+    only = session.generate("<end>", 10, rows={1})
+    assert only[0] == Reply("", (), (), False) and written(only)[1] == fresh(engine, ["look"])[0]
+    session.rewind(1, 1)
+    assert written(session.generate("<end>", 10)) == fresh(engine, ["go to fridge 1", "look"])
+    session.rewind(0, 2)
+    session.rewind(1, 1)
+    assert written(session.generate("<end>", 10)) == fresh(engine, ["go to fridge 1", "look"]), "resting was a turn too"
+
+
 def test_forgotten_turns_leave_the_conversation_as_it_was_before_them(engine: Engine) -> None:
     session = engine.open(2)
     session.extend(["go to fridge 1", "look"])
