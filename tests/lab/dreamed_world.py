@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from dreamgym.engines.scripted import ScriptedEngine, ScriptedSession
 from dreamgym.interfaces import OnText, Reply
@@ -12,7 +12,13 @@ WORDS_BEFORE_GATE = 8
 
 
 def dream_reply(conversation: str) -> str:
-    """The reply to the last action of a prompt, without its opening tag.
+    """The reply to the last action of a prompt, without its opening tag; behind a thought, what comes after it."""
+    whole = _whole_reply(conversation)
+    return whole.partition("</think>")[2] if conversation.endswith("</think>") else whole
+
+
+def _whole_reply(conversation: str) -> str:
+    """Answer an action.
 
     Going somewhere works and shows nothing there; `go to drawer …` dreams it open; `win` solves the task; `break`
     answers without a state; anything else is rejected.
@@ -70,7 +76,13 @@ class SlowSession:
         self._session.extend(texts)
 
     def generate(
-        self, stop: str, max_tokens: int, temperature: float = 0.0, seed: int = 0, on_text: OnText | None = None
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Write word by word."""
         self._engine.num_steps += 1
@@ -85,7 +97,7 @@ class SlowSession:
             if on_text is not None:
                 on_text(index, text)
 
-        return self._session.generate(stop, max_tokens, temperature, seed, slowly)
+        return self._session.generate(stop, max_tokens, temperature, seed, slowly, rows)
 
     def rewind(self, row: int, turns: int | None = None) -> None:
         """Pass it on."""
