@@ -283,7 +283,7 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    experience_model: ExperienceModelConfig = field(default_factory=lambda: ExperienceModelConfig(temperature=1.0))
+    experience_model: ExperienceModelConfig = field(default_factory=lambda: ExperienceModelConfig(k=1, temperature=1.0))
     trust: TrustConfig = field(default_factory=TrustConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     real: RealConfig = field(default_factory=RealConfig)
