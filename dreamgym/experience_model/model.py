@@ -107,7 +107,8 @@ class ExperienceModel:
 
         Args:
             engine: Loaded weights.
-            max_tokens: A longer reply is cut and counts as malformed.
+            max_tokens: A longer reply is cut and counts as malformed; a drawn one has as many for its thought and again
+                for the rest.
             doubters: Further models that dream every step too, greedily; the most sceptical of all is believed.
         """
         self.engine = engine

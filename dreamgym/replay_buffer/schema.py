@@ -239,6 +239,7 @@ def check(path: Path) -> int:
     """
     try:
         with closing(sqlite3.connect(uri(path, "ro") + "&immutable=1", uri=True)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")  # the header counts even where the rest is cut off
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.OperationalError as error:

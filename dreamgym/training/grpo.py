@@ -5,7 +5,7 @@ moves. What TRL is told:
 
     prompt_ids       the first token of an episode; all the rest is the "completion", so that nothing is padded on the
                      left, positions are those of the rollout, and causal attention needs no mask: the engine's own
-                     (`ragged_cache.attend`) reads none here, which halves the time of an update on a CPU
+                     (`ragged_cache.attend`) reads none here, which is faster on a CPU
     env_mask         1 on the policy's own tokens
     episode_return   the reward; None for a failed rollout, which TRL leaves out of the group's mean and advantages
 
@@ -74,7 +74,7 @@ def updates_per_iteration(config: TrainConfig) -> int:
     """Optimizer steps between two collections.
 
     Raises:
-        ConfigError: The rollouts of an iteration do not fill whole batches.
+        ConfigError: The rollouts of an iteration do not fill whole batches, or what is read at once does not fill one.
     """
     num_rollouts, size = config.run.num_tasks * config.run.group_size, config.optimiser.batch_size
     if num_rollouts % size:

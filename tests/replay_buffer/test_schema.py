@@ -248,6 +248,17 @@ def test_a_folder_that_sqlite_cannot_write_is_named_as_the_cause(tmp_path: Path)
         ExperienceReader([path]).counts()
 
 
+def test_the_header_of_a_database_that_was_cut_off_is_still_known(tmp_path: Path) -> None:
+    """What is missing is said when it is read: damaged, and not somebody else's file."""
+    path = tmp_path / "experience.sqlite"
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(real(1))
+    path.write_bytes(path.read_bytes()[:6000])
+    assert schema.check(path) == len(schema.MIGRATIONS)
+    with pytest.raises(WorkspaceError, match="damaged"):
+        ExperienceReader([path]).counts()
+
+
 def test_another_program_may_open_and_close_a_database_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "run.sqlite"
     with ReplayBuffer(path, HashedNgrams()) as buffer:
