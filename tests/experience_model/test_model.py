@@ -177,7 +177,9 @@ def test_a_state_that_contradicts_its_own_thought_is_drawn_again_behind_it() -> 
     assert greedy.raw_reply == "<think>" + thought + without, "what is not drawn is not drawn again"
 
 
-@pytest.mark.parametrize("slip", [[*halves(LIE), *halves(LIE)[1:] * 4], ["hm </think>", *["hm"] * 5], ["no end </state>"]])
+@pytest.mark.parametrize(
+    "slip", [[*halves(LIE), *halves(LIE)[1:] * 4], ["hm </think>", *["hm"] * 5], ["no end </state>"]]
+)
 def test_a_draw_that_nobody_believes_gives_way_to_the_likeliest_outcome(slip: list[str]) -> None:
     query = replace(QUERY, action="take egg 1 from fridge 1")
     mended, stays = (

@@ -12,6 +12,7 @@ import pytest
 from dreamgym.config import ROOT, ExperienceModelConfig
 from dreamgym.curriculum import edits
 from dreamgym.curriculum.edits import Edit
+from dreamgym.curriculum.reward_entropy import reward_entropy
 from dreamgym.environments import alfworld
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -62,6 +63,11 @@ def timeless(rows: list[IterationRow]) -> list[Mapping[str, float | None]]:
     return [{name: value for name, value in row.metrics.items() if "seconds" not in name} for row in rows]
 
 
+def accepted(trajectory: Trajectory) -> list[float]:
+    """Stands for progress, of which four steps make none, so that two dreams differ."""
+    return [0.1 * (not alfworld.is_refusal(step.next_state)) for step in trajectory.transitions]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, alfworld_games: Path) -> Path:
     """A workspace's runs: "whole" ran through, "parts" was stopped after the first iteration and resumed."""
@@ -72,10 +78,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, alfworld_games: Path) -> Path
         (folder / name).mkdir(parents=True)
         edits.append(folder / name, [Edit("pin", alfworld.load_tasks("train", 4, 0, "small")[3])])
 
-    def accepted(trajectory: Trajectory) -> list[float]:
-        return [0.1 * (not alfworld.is_refusal(step.next_state)) for step in trajectory.transitions]
-
-    with pytest.MonkeyPatch.context() as patch:  # four steps make no progress, and two dreams are to differ
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alfworld, "progress", accepted)
         train(SMALL, folder / "whole", Control())
         train(SMALL, folder / "parts", Control(stop_after=1))
@@ -216,6 +219,18 @@ def test_undecided_tasks_are_varied_and_a_variation_is_practised_next(runs: Path
     known = [row.value for row in drawn[1] if row.value is not None]
     assert second["reward_entropy"] == sum(known) / len(known)
     assert second["variations_kept"] == len(born)
+
+
+def test_penalties_do_not_count_in_the_value_of_a_task(runs: Path) -> None:
+    reader, path = RunReader(runs / "whole/run.sqlite"), runs / "whole/run.sqlite"
+    known = {row.task_id: row.value for row in reader.practised() if row.is_drawn and row.iteration == 1 and row.value}
+    returns: dict[str, list[float]] = {task_id: [] for task_id in known}
+    for row in reader.rollouts(1):
+        trajectory = ExperienceReader([path]).trajectory(row.trajectory_id)
+        if trajectory.task.task_id in known and trajectory.failure is None:
+            earned = sum(step.reward for step in trajectory.transitions) + sum(accepted(trajectory))
+            returns[trajectory.task.task_id].append(0.5 * earned)
+    assert known == {task_id: pytest.approx(reward_entropy(each)) for task_id, each in returns.items()} and known
 
 
 def test_a_task_that_a_person_pinned_is_practised_every_time_and_the_edit_is_kept(runs: Path) -> None:
