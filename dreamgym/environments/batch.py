@@ -36,6 +36,11 @@ class DreamBatch:
         self._tasks: list[Task | None] = [None] * num_slots
         self._histories: list[list[Transition]] = [[] for _ in range(num_slots)]
 
+    @property
+    def num_redrawn(self) -> int:
+        """Steps whose first draw contradicted itself or the dream, or could not be read."""
+        return self._session.num_redrawn
+
     def begin(self, slot: int, task: Task) -> str:
         """Start a dream of a task at its stored first state."""
         self._tasks[slot], self._histories[slot] = task, []

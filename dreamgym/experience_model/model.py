@@ -165,6 +165,8 @@ class DreamSession:
         self._session = engine.open(batch)
         self._heads = [""] * batch
         """What each row has read: all but the present question."""
+        self.num_redrawn = 0
+        """Steps whose first draw did not stand, since the session began."""
 
     def predict(
         self, queries: Sequence[Query | None], switches: Switches | None = None, on_text: OnText | None = None
@@ -220,6 +222,8 @@ class DreamSession:
                 reply = read_reply(opening, _joined(thoughts[row], rests[row]), seconds)
                 answers[row] = _guarded(queries[row], reply, switches)
             rows = {row for row in rows if not _agrees(queries[row], answers[row])}
+            if is_drawn and not draw:
+                self.num_redrawn += len(asked) - sum(_agrees(queries[row], answers[row]) for row in asked)
             if not rows:
                 break
             for row in rows:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from dreamgym.curriculum.variations import check_can_vary
 from dreamgym.environments import environment_module
+from dreamgym.environments.batch import DreamBatch
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
@@ -57,6 +58,8 @@ class Iteration:
     rollouts: Sequence[Rollout]
     rewards: Sequence[tuple[float, ...] | None]
     """One reward per step of each rollout; None for one that failed."""
+    num_redrawn: int = 0
+    """Dreamed steps whose first draw did not stand; what was drawn later is what was stored."""
 
     @property
     def returns(self) -> list[float | None]:
@@ -135,9 +138,9 @@ class Loop:
         batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
         sampling = Sampling(policy.temperature, seed, policy.max_steps)
-        rollouts = self._roll_out(world, batch, sampling, iteration, self.stopwatch)
+        rollouts, num_redrawn = self._roll_out(world, batch, sampling, iteration, self.stopwatch)
         paid = [rewards(rollout.trajectory, policy) for rollout in rollouts]
-        self._collected = Iteration(iteration, world, rollouts, paid)
+        self._collected = Iteration(iteration, world, rollouts, paid, num_redrawn)
         return self._collected
 
     def finish(
@@ -239,7 +242,8 @@ class Loop:
 
     def _roll_out(
         self, world: World, tasks: Sequence[Task], sampling: Sampling, iteration: int, watch: Stopwatch | None = None
-    ) -> list[Rollout]:
+    ) -> tuple[list[Rollout], int]:
+        """The rollouts, and how many of their dreamed steps were drawn again."""
         num_slots = min(NUM_SLOTS, len(tasks))
         is_dream = world == "dream"
         batch = self._worlds.dream(num_slots, sampling.seed, watch) if is_dream else self._worlds.real(num_slots, watch)
@@ -248,7 +252,8 @@ class Loop:
         name = f"{self.policy.name}+{iteration}(temperature={sampling.temperature:g})"
         provenance = Provenance(name, sampling.seed, version, model, self.folder.name)
         try:
-            return roll_out(self.policy, world, batch, tasks, sampling, provenance, num_slots, watch)
+            rollouts = roll_out(self.policy, world, batch, tasks, sampling, provenance, num_slots, watch)
+            return rollouts, batch.num_redrawn if isinstance(batch, DreamBatch) else 0
         finally:
             self._worlds.done(batch)
 
@@ -271,7 +276,8 @@ class Loop:
         figures: dict[str, float | None] = {}
         for name, prefix, tasks, temperature in ways:
             sampling = Sampling(temperature, self.config.run.seed, policy.max_steps)
-            trajectories = [one.trajectory for one in self._roll_out("real", tasks, sampling, iteration)]
+            rollouts, _ = self._roll_out("real", tasks, sampling, iteration)
+            trajectories = [one.trajectory for one in rollouts]
             played += trajectories
             won = [trajectory.success for trajectory in trajectories if trajectory.failure is None]
             figures[name] = sum(won) / len(won) if won else None
@@ -343,6 +349,7 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         / len(trajectories),
         "valid_share": sum(not module.is_refusal(s.next_state) for s in steps) / len(steps) if steps else None,
         "refused_by_guard": float(sum(step.contradiction is not None for step in steps)),
+        "redrawn": float(collected.num_redrawn),
         "reply_tokens": num_tokens / len(steps) if steps else None,
         "episode_steps": len(steps) / len(trajectories),
     }

@@ -169,6 +169,7 @@ def test_a_state_that_contradicts_its_own_thought_is_drawn_again_behind_it() -> 
     session = ExperienceModel(engine).open(1)
     (answer,) = session.predict([query], DRAWN)
     assert isinstance(answer, Prediction) and answer.raw_reply == "<think>" + thought + shown
+    assert session.num_redrawn == 1
     assert answer.num_tokens == len(thought.split()) + len(shown.split())
     assert session._session.conversations == [session._heads[0]], "the next question begins where this one did"  # type: ignore[attr-defined]
     stubborn = ExperienceModel(ScriptedEngine([thought, *[without] * 5])).predict([query], DRAWN)[0]

@@ -103,6 +103,7 @@ def test_a_run_stores_every_iteration_with_real_success_beside_the_dreams(runs: 
     ):
         assert last.metrics[name] is not None, name
     assert (last.metrics["num_updates"], second.metrics["num_updates"]) == (4, 2)
+    assert (second.metrics["redrawn"] or 0) > 0, "without reasoning the guard often objects"
     for part in ("policy", "model", "retrieval", "update", "evaluation"):
         assert (last.metrics[f"seconds_{part}"] or 0) > 0, part
 
@@ -187,7 +188,8 @@ def test_a_failed_rollout_counts_as_failed_alone() -> None:
     lost = replace(won, transitions=won.transitions[:-1])
     paid = [rewards(trajectory, PolicyConfig()) for trajectory in (won, lost, broken, broken)]
     assert paid[0] == (0, 0, 0, 0, 0, 0, 1) and paid[2] is None
-    figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid), 2)
+    figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid, 3), 2)
+    assert figures["redrawn"] == 3
     assert figures["dream_success"] == 0.5 and figures["reward"] == 0.5 and figures["failed_share"] == 0.5
     assert figures["zero_variance"] == 0.5, "the second group has no return at all"
     assert figures["online_success"] is None
