@@ -41,11 +41,16 @@ def build(context: Context) -> TabHandles:
         chosen, fresh = render(selection)
         return [chosen, to_query(chosen), *fresh]
 
-    def narrow(selection: Selection, *values: str) -> list[Any]:
-        wanted = {name: (value or "").strip() for name, value in zip(FILTERS, values, strict=True)}
-        # What the lab itself wrote into the fields is selected already.
-        narrowed = follow(selection, wanted)
+    def narrow(selection: Selection, **wanted: str | None) -> list[Any]:
+        # What the lab itself wrote into a field is selected already.
+        narrowed = follow(selection, {name: (value or "").strip() for name, value in wanted.items()})
         return _nothing(2 + len(shown)) if narrowed == selection else show(narrowed)
+
+    def look_for(selection: Selection, find: str | None) -> list[Any]:
+        return narrow(selection, find=find)
+
+    def pick(selection: Selection, state: str | None, method: str | None) -> list[Any]:
+        return narrow(selection, state=state, method=method)
 
     def change(act: Callable[[str], None], run_id: str, selection: Selection) -> list[Any]:
         """Do something to a run, then look at what is there now."""
@@ -96,9 +101,10 @@ def build(context: Context) -> TabHandles:
     head.resume(resume, context.selection, **place)
     head.remove(remove, context.selection, **place)
     head.clone(clone, None, [*fields, plan], **quiet)
-    gr.on(
-        [field.change for field in filters], narrow, [context.selection, *filters], trigger_mode="always_last", **place
-    )
+    # Each event names its own field alone: while a page opens, the others may not show yet what the lab wrote there.
+    find, *menus = filters
+    find.change(look_for, [context.selection, find], trigger_mode="always_last", **place)
+    gr.on([menu.input for menu in menus], pick, [context.selection, *menus], trigger_mode="always_last", **place)
     # A Textbox has its `input` from key presses alone, so that pasted text is seen by `change`.
     triggers = [fields[0].input, *(field.change for field in fields[1:])]
     gr.on(triggers, look, fields, plan, trigger_mode="always_last", **quiet)
