@@ -30,5 +30,5 @@ dg.mount(element, props, watch, (root, v) => {
     el('section', {},
       el('h2', {}, 'Models and environments'),
       el('table', { class: 'dg-parts' }, el('tbody', {}, v.parts.map(part)))),
-    el('p', { class: 'dg-meta' }, 'Keys 1 to 5 open the tabs, ', kbd('?'), ' lists all shortcuts.'));
+    el('p', { class: 'dg-meta' }, 'Keys 1 to 6 open the tabs, ', kbd('?'), ' lists all shortcuts.'));
 });
