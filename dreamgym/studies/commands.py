@@ -39,7 +39,7 @@ def add(commands: "Commands") -> None:
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
         *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_alfworld_nano),
-        *(_add_variations, _add_evaluation_set),
+        *(_add_signal, _add_variations, _add_evaluation_set),
     ):
         add_one(studies)
 
@@ -143,6 +143,20 @@ def _add_alfworld_nano(studies: "Commands") -> None:
         "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="all real train episodes"
     )
     study.add_argument("--work", type=Path, default=Path("build/alfworld-nano"), help="gets one workspace per row")
+
+
+def _add_signal(studies: "Commands") -> None:
+    what = "how much of a policy gradient is signal, by what is paid for"
+    signal = _parser(studies, "signal", _signal, what)
+    _dreaming(signal)
+    signal.add_argument("--policy", default=str(BUNDLED_POLICY), help="the policy's folder")
+    signal.add_argument("--world", choices=["real", "dream"], default="real", help="where it acts")
+    signal.add_argument("--tasks", type=int, default=64, help="train tasks; each half of them gives one gradient")
+    signal.add_argument("--group-size", type=int, default=4, help="rollouts of each task")
+    signal.add_argument("--penalty", type=float, default=0.1, help="of a refused step")
+    signal.add_argument("--temperature", type=float, default=1.0, help="of the policy")
+    signal.add_argument("--max-steps", type=int, default=20)
+    signal.add_argument("--seed", type=int, default=0)
 
 
 def _add_variations(studies: "Commands") -> None:
@@ -284,6 +298,27 @@ def _alfworld_nano(options: argparse.Namespace) -> None:
     figures = alfworld_nano.run(wanted, options.buffer, options.work, test, options.set, options.prompted)
     for row in figures:
         publish_run({}, [row], alfworld_nano.KEYS, typed_command(), output)
+
+
+def _signal(options: argparse.Namespace) -> None:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
+    from dreamgym.studies import signal  # noqa: PLC0415
+
+    policy = TransformersEngine(find_bundled(options.policy))
+    model = retriever = None
+    if options.world == "dream":
+        model = ExperienceModel(TransformersEngine(find_bundled(options.model)))
+        retriever = open_retriever(options.buffer)
+    settings = signal.Settings(
+        num_tasks=options.tasks,
+        group_size=options.group_size,
+        penalty=options.penalty,
+        temperature=options.temperature,
+        max_steps=options.max_steps,
+        seed=options.seed,
+    )
+    publish(signal.run(policy, settings, model, retriever), typed_command(), options.output)
 
 
 def _variations(options: argparse.Namespace) -> None:
