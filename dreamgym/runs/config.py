@@ -135,6 +135,11 @@ class OptimiserConfig:
     steps: int = 50
     """SFT and DPO: optimizer steps in an iteration."""
 
+    @property
+    def read_at_once(self) -> int:
+        """GRPO and PPO: sequences of a forward pass."""
+        return min(self.micro_batch_size, self.batch_size)
+
     def __post_init__(self) -> None:
         """Check types and ranges."""
         check_types(self)
@@ -289,6 +294,22 @@ class TrainConfig:
     real: RealConfig = field(default_factory=RealConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        """Check what sections ask of each other: TRL fills whole batches with an iteration's rollouts."""
+        if self.run.method != "grpo":
+            return
+        num_rollouts, size = self.run.num_tasks * self.run.group_size, self.optimiser.batch_size
+        if num_rollouts % size:
+            raise ConfigError(
+                f"run.num_tasks x run.group_size is {num_rollouts}, which optimiser.batch_size={size} does not divide; "
+                "change one of them"
+            )
+        if size % self.optimiser.read_at_once:
+            raise ConfigError(
+                f"optimiser.micro_batch_size={self.optimiser.micro_batch_size} does not divide "
+                f"optimiser.batch_size={size}; change one of them"
+            )
 
 
 def load(path: Path) -> TrainConfig:

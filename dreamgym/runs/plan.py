@@ -173,7 +173,7 @@ def _memory_mb(config: TrainConfig) -> int:
     trained = 1 + (config.run.method == "ppo")
     at_once = config.optimiser.batch_size
     if config.run.method in ("grpo", "ppo"):
-        at_once = min(at_once, config.optimiser.micro_batch_size)
+        at_once = config.optimiser.read_at_once
     updating = trained * NANO_PARAMETERS * 4 * 4 + at_once * episode * ACTIVATION_TOKEN_BYTES
     return round(BASE_MB + max(playing, updating) / 1e6)
 

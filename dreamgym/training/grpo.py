@@ -28,7 +28,6 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from dreamgym.errors import ConfigError
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.loop import Iteration, Loop
@@ -71,29 +70,14 @@ def train(loop: Loop) -> None:
 
 
 def updates_per_iteration(config: TrainConfig) -> int:
-    """Optimizer steps between two collections.
-
-    Raises:
-        ConfigError: The rollouts of an iteration do not fill whole batches, or what is read at once does not fill one.
-    """
-    num_rollouts, size = config.run.num_tasks * config.run.group_size, config.optimiser.batch_size
-    if num_rollouts % size:
-        raise ConfigError(
-            f"run.num_tasks x run.group_size is {num_rollouts}, which optimiser.batch_size={size} does not divide; "
-            "change one of them"
-        )
-    if size % _read_at_once(config):
-        raise ConfigError(
-            f"optimiser.micro_batch_size={config.optimiser.micro_batch_size} does not divide "
-            f"optimiser.batch_size={size}; change one of them"
-        )
-    return config.optimiser.epochs * (num_rollouts // size)
+    """Optimizer steps between two collections."""
+    return config.optimiser.epochs * (config.run.num_tasks * config.run.group_size // config.optimiser.batch_size)
 
 
 def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
     """The settings in TRL's words."""
     run, optimiser = config.run, config.optimiser
-    steps, at_once = updates_per_iteration(config), _read_at_once(config)
+    steps, at_once = updates_per_iteration(config), optimiser.read_at_once
     return GRPOConfig(
         output_dir=str(folder),
         max_steps=steps * run.iterations,
@@ -120,11 +104,6 @@ def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
         report_to=[],
         disable_tqdm=True,
     )
-
-
-def _read_at_once(config: TrainConfig) -> int:
-    """Sequences of a forward pass."""
-    return min(config.optimiser.micro_batch_size, config.optimiser.batch_size)
 
 
 def episode_return(completions: list[str], episode_returns: list[float | None], **_: Any) -> list[float | None]:

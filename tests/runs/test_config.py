@@ -62,6 +62,14 @@ def test_an_override_names_its_section(assignment: str) -> None:
         config.override(TrainConfig(), [assignment])
 
 
+def test_grpo_needs_rollouts_that_fill_whole_batches() -> None:
+    with pytest.raises(ConfigError, match=r"is 64, which optimiser\.batch_size=24 does not divide"):
+        config.override(config.TrainConfig(), ["optimiser.batch_size=24"])
+    with pytest.raises(ConfigError, match="micro_batch_size=3 does not divide"):
+        config.override(config.TrainConfig(), ["optimiser.micro_batch_size=3"])
+    config.override(config.TrainConfig(), ["run.method=ppo", "optimiser.batch_size=24", "optimiser.micro_batch_size=5"])
+
+
 def test_changes_repeat_a_config() -> None:
     chosen = config.override(TrainConfig(), ["run.method=ppo", "optimiser.clip=0.1", "policy.model=a b"])
     assert config.changes(chosen) == ['run.method="ppo"', 'policy.model="a b"', "optimiser.clip=0.1"]

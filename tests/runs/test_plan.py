@@ -12,7 +12,12 @@ from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.plan import plan
 
 SMALL = ["run.iterations=10", "run.num_tasks=2", "run.group_size=3", "policy.max_steps=7", "evaluation.every=4"]
-SMALL += ["evaluation.num_tasks=5", "evaluation.num_replayed=4"]
+SMALL += [
+    "evaluation.num_tasks=5",
+    "evaluation.num_replayed=4",
+    "optimiser.batch_size=6",
+    "optimiser.micro_batch_size=6",
+]
 
 
 def planned(*assignments: str) -> TrainConfig:
@@ -81,10 +86,11 @@ def test_an_offline_method_takes_the_time_of_its_sequences(method: str, passes: 
 def test_what_costs_more_is_estimated_as_more() -> None:
     for more in ("run.method=ppo", "trust.doubters=nano", "run.iterations=40", "policy.max_steps=20"):
         assert (plan(planned(more)).minutes or 0) > (plan(planned()).minutes or 0), more
-    at_once = ("optimiser.batch_size=64", "optimiser.micro_batch_size=64")
-    for settings in (("run.group_size=200",), at_once, (*at_once, "run.method=sft")):
+    at_once = ("optimiser.batch_size=60", "optimiser.micro_batch_size=60", "run.group_size=30")
+    for settings in (("run.group_size=300",), at_once, (*at_once, "run.method=sft")):
         assert (plan(planned(*settings)).memory_mb or 0) > (plan(planned()).memory_mb or 0), settings
-    assert plan(planned("optimiser.batch_size=64")).memory_mb == plan(planned()).memory_mb, "gradients are added up"
+    together = planned("run.group_size=30"), planned("run.group_size=30", "optimiser.batch_size=60")
+    assert plan(together[0]).memory_mb == plan(together[1]).memory_mb, "gradients are added up"
 
 
 def test_memory_is_what_the_presets_were_measured_to_take_or_a_little_more() -> None:

@@ -13,7 +13,6 @@ import torch
 
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments.batch import RealBatch
-from dreamgym.errors import ConfigError
 from dreamgym.runs.config import OptimiserConfig, RunConfig, TrainConfig, TrustConfig
 from dreamgym.training import grpo
 from dreamgym.training.loop import Iteration
@@ -157,14 +156,8 @@ def test_resuming_equals_no_interruption(corridor_policy: Path, tmp_path: Path, 
     assert whole.metrics[3]["kl"] == rest.metrics[1]["kl"]
 
 
-def test_batches_that_rollouts_do_not_fill_are_refused() -> None:
-    config = replace(CONFIG, optimiser=OptimiserConfig(batch_size=3))
-    with pytest.raises(ConfigError, match="batch_size=3 does not divide"):
-        grpo.updates_per_iteration(config)
+def test_an_iterations_updates_are_its_batches_times_the_epochs() -> None:
     assert grpo.updates_per_iteration(CONFIG) == 4
-    config = replace(CONFIG, optimiser=OptimiserConfig(batch_size=4, micro_batch_size=3))
-    with pytest.raises(ConfigError, match="micro_batch_size=3 does not divide"):
-        grpo.updates_per_iteration(config)
 
 
 def test_gradients_of_what_is_read_at_once_are_added_up(corridor_policy: Path, tmp_path: Path) -> None:
