@@ -17,6 +17,7 @@ A share of 0.1 at the rollouts of an iteration says that most of the update is n
 paid.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,11 +87,9 @@ def run(
         What `measure` returns, and what was played.
     """
     module = environment_module(ENVIRONMENT)
-    tasks = [
-        task
-        for task in module.load_tasks("train", settings.num_tasks, settings.seed)
-        for _ in range(settings.group_size)
-    ]
+    drawn = list(module.load_tasks("train", settings.num_tasks, settings.seed))
+    random.Random(settings.seed).shuffle(drawn)  # task types take turns, and each half is to have all of them
+    tasks = [task for task in drawn for _ in range(settings.group_size)]
     slots = min(len(tasks), SLOTS)
     dreamer = model.name if model else None
     origin = Provenance(policy.name, settings.seed, module.version_text(), dreamer, "signal")

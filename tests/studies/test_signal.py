@@ -13,7 +13,7 @@ from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.studies import signal
 from dreamgym.studies.signal import GAMMA, PAYMENTS, Settings, measure, share_at
 from dreamgym.training.rollout import Rollout
-from dreamgym.types import Failure, Transition
+from dreamgym.types import Failure, Task, Transition
 from tests.experience_model.kitchen import solved
 
 MODELS = ROOT / "assets" / "models"
@@ -78,6 +78,21 @@ def test_failed_rollouts_are_left_out_and_a_half_without_any_is_an_error(tiny_mo
     assert figures["failed"] == 2 and figures["rollouts_per_half"] == 2
     with pytest.raises(ConfigError, match="raise --tasks"):
         measure(policy, [good, good, failed, good], Settings(group_size=2))
+
+
+def test_each_half_has_every_task_type(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def roll_out(_: object, __: str, ___: object, tasks: list[Task], *____: object) -> list[Rollout]:
+        asked.extend(task.task_type for task in tasks)
+        return [played(GO, WON) for _ in tasks]
+
+    monkeypatch.setattr(signal, "roll_out", roll_out)
+    monkeypatch.setattr(signal, "RealBatch", lambda engines: engines)
+    monkeypatch.setattr(signal, "SLOTS", 0)
+    signal.run(TransformersEngine(tiny_model, device="cpu", num_threads=1), Settings(num_tasks=48, group_size=2))
+    groups = asked[::2]
+    assert len(groups) == 48 and set(groups[::2]) == set(groups[1::2])
 
 
 @pytest.mark.usefixtures("alfworld_games")
