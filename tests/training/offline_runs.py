@@ -17,7 +17,7 @@ MAX_STEPS = 7
 
 def settings(lora_rank: int = 0, iterations: int = 4, **optimiser: float) -> TrainConfig:
     return TrainConfig(
-        RunConfig(world="real", iterations=iterations, seed=3),
+        RunConfig(method="sft", world="real", iterations=iterations, seed=3),
         PolicyConfig(lora_rank=lora_rank, max_steps=MAX_STEPS),
         OptimiserConfig(**{"steps": 2, "batch_size": 4, "learning_rate": 1e-2, **optimiser}),  # type: ignore[arg-type]
     )
