@@ -9,8 +9,8 @@ signal in a gradient that is made of so many rollouts:
     outcome    GRPO's advantages of an episode's outcome
     penalties  the same, each refused step taken off (policy.invalid_penalty)
     dense      the same, with half of the outcome paid for progress (policy.reward)
-    steps      each step with what it was paid from there on, discounted, less the mean at that step: what PPO's
-               advantages are without a value model
+    steps      each step with what it was paid from there on, discounted, less the mean at that step: PPO's
+               advantages with that mean for a value model
     refusals   each step with whether it was refused, and nothing else
 
 A share of 0.1 at the rollouts of an iteration says that most of the update is noise: collect more, or change what is
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from dreamgym.config import check_range
 from dreamgym.environments import environment_module
 from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.errors import ConfigError
@@ -67,6 +68,12 @@ class Settings:
     """Of the policy."""
     max_steps: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check ranges: two halves need a task each, and a group two rollouts."""
+        check_range("the number of tasks", self.num_tasks, 2, 1_000_000)
+        check_range("the group size", self.group_size, 2, 1024)
+        check_range("the steps of an episode", self.max_steps, 1, 1000)
 
 
 def run(

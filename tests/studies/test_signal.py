@@ -8,6 +8,7 @@ import pytest
 
 from dreamgym.config import ROOT
 from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.environments import alfworld
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.studies import signal
@@ -87,12 +88,21 @@ def test_each_half_has_every_task_type(tiny_model: Path, monkeypatch: pytest.Mon
         asked.extend(task.task_type for task in tasks)
         return [played(GO, WON) for _ in tasks]
 
+    types = ["put", "clean", "heat", "cool", "look", "put two"]
+    tasks = [replace(REAL.task, task_type=types[number % 6]) for number in range(48)]
+    monkeypatch.setattr(alfworld, "load_tasks", lambda *_: tasks)
     monkeypatch.setattr(signal, "roll_out", roll_out)
     monkeypatch.setattr(signal, "RealBatch", lambda engines: engines)
-    monkeypatch.setattr(signal, "SLOTS", 0)
+    monkeypatch.setattr(signal, "SLOTS", 0)  # no engine is made
     signal.run(TransformersEngine(tiny_model, device="cpu", num_threads=1), Settings(num_tasks=48, group_size=2))
     groups = asked[::2]
-    assert len(groups) == 48 and set(groups[::2]) == set(groups[1::2])
+    assert len(groups) == 48 and set(groups[::2]) == set(groups[1::2]) == set(types)
+
+
+@pytest.mark.parametrize("too_few", [{"num_tasks": 1}, {"group_size": 1}, {"max_steps": 0}])
+def test_settings_that_compare_nothing_are_refused(too_few: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="must be from"):
+        Settings(**too_few)
 
 
 @pytest.mark.usefixtures("alfworld_games")
