@@ -80,7 +80,9 @@ class LanguageModelPolicy:
         self._session = None
 
 
-def warm_start_rows(trajectories: Iterable[Trajectory], max_steps: int = 30) -> Iterator[list[Segment]]:
+def warm_start_rows(
+    trajectories: Iterable[Trajectory], max_steps: int = 30, *, every_action: bool = False
+) -> Iterator[list[Segment]]:
     """Supervised rows for a policy, one per episode.
 
     The target of a step is the reply as its policy wrote it. Where none is stored, it is the scripted expert's thought
@@ -89,6 +91,8 @@ def warm_start_rows(trajectories: Iterable[Trajectory], max_steps: int = 30) -> 
     Args:
         trajectories: For a warm start, played by experts with or without noise.
         max_steps: Longer episodes are cut here.
+        every_action: What was done is a target too where the expert would have done something else, behind the
+            expert's thought: the policy learns the players' bad habits with the good ones.
     """
     for trajectory in trajectories:
         steps = trajectory.transitions[:max_steps]
@@ -96,13 +100,14 @@ def warm_start_rows(trajectories: Iterable[Trajectory], max_steps: int = 30) -> 
             continue
         segments: list[Segment] = [(start_text(trajectory.task, steps[0].state), False)]
         for index, step in enumerate(steps):
-            reply = step.policy_reply or _expert_reply(trajectory.task, steps[:index], step)
+            reply = step.policy_reply or _expert_reply(trajectory.task, steps[:index], step, every_action)
             segments += [("<think>", False), (reply, True)] if reply else [(action_text(step.action), False)]
             segments.append((f"<state>{neutral(step.next_state)}</state>", False))
         yield segments
 
 
-def _expert_reply(task: Task, history: Sequence[Transition], step: Transition) -> str | None:
-    """What the scripted expert would have written; None where it would have done something else."""
+def _expert_reply(task: Task, history: Sequence[Transition], step: Transition, every_action: bool) -> str | None:
+    """What the scripted expert would have written; where it would have done something else, None or that action."""
     thought, action = environment_module(task.environment).expert_decision(task, history, step.state)
-    return f"{neutral(thought)}</think>{action_text(action)}" if action == step.action else None
+    agrees = action == step.action or every_action
+    return f"{neutral(thought)}</think>{action_text(step.action)}" if agrees else None

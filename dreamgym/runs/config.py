@@ -92,12 +92,17 @@ class PolicyConfig:
     """0 trains all weights."""
     max_steps: int = 20
     """An episode is cut here and counts as truncated."""
+    max_refused: int = 0
+    """Training: an episode is given up, as lost, at the refused step that is its so many-th; 0: never."""
     temperature: float = 1.0
     """Of rollouts."""
     reward: Literal["outcome", "dense"] = "outcome"
     """"outcome": 1 at the step that solves the task (the paper's). "dense": half of it is paid for progress."""
     invalid_penalty: float = 0.0
     """Taken from the reward of a step that the world refuses."""
+    idle_penalty: float = 0.0
+    """Taken from the reward of a step that leaves everything as it was, refused or not: where refused steps alone
+    cost, a policy learns to ask for its inventory instead."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -105,8 +110,10 @@ class PolicyConfig:
         check_not_empty("model", self.model)
         check_range("lora_rank", self.lora_rank, 0, 1024)
         check_range("max_steps", self.max_steps, 1, 1000)
+        check_range("max_refused", self.max_refused, 0, 1000)
         check_range("temperature", self.temperature, 0.01, 2.0)
         check_range("invalid_penalty", self.invalid_penalty, 0.0, 1.0)
+        check_range("idle_penalty", self.idle_penalty, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +129,19 @@ class OptimiserConfig:
     """Passes over an iteration's rollouts."""
     clip: float = 0.2
     """Probability ratios are clipped to 1 - clip, 1 + clip."""
+    credit: Literal["episode", "step"] = "episode"
+    """GRPO: "episode" pays every token of an episode by its return (Eq. 3); "step" by what came from its step on."""
     gamma: float = 0.95
-    """PPO: discount per environment step (Eq. 2)."""
+    """Discount per environment step: PPO's (Eq. 2), and that of GRPO's credit "step"."""
     gae_lambda: float = 0.95
     """PPO: of generalised advantage estimation (Eq. 2)."""
     critic_learning_rate: float = 3e-4
     """PPO: of the value model."""
     critic_warmup: int = 1
     """PPO: first iterations that train the value model alone."""
+    imitate: Literal["expert", "all"] = "expert"
+    """SFT: "expert" imitates what solved its task as the scripted expert would have; "all" whatever was done, good and
+    bad: a weak start that tries many things."""
     beta: float = 0.1
     """DPO: strength of the pull towards the reference."""
     steps: int = 50

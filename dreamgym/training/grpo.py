@@ -23,16 +23,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from dreamgym.runs.config import TrainConfig
-from dreamgym.training.advantages import group_advantages
+from dreamgym.training.advantages import group_advantages, group_step_advantages
+from dreamgym.training.gae import turns
 from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, save_policy
 from dreamgym.training.weights import lora
+
+_READ_AT_ONCE = 4
+"""Sequences of a forward pass: those of about one length."""
 
 LOGGED = {
     "loss": "loss",
@@ -54,7 +59,7 @@ def train(loop: Loop) -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the contract test watches it
     logging.getLogger(GRPOTrainer.__module__).addFilter(_is_no_failed_rollout)
     session = _Session(loop, left, first)
-    trainer = GRPOTrainer(
+    trainer = _Trainer(
         model=loop.policy.model,
         reward_funcs=[episode_return],
         args=arguments(config, loop.work),
@@ -64,6 +69,7 @@ def train(loop: Loop) -> None:
         callbacks=[session.callback()],
         peft_config=lora(config.policy.lora_rank),
     )
+    trainer.session = session
     trainer.remove_callback(PrinterCallback)  # the loop says what an iteration brought
     loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))
@@ -116,6 +122,42 @@ def _is_no_failed_rollout(record: logging.LogRecord) -> bool:
     return "All reward functions returned None" not in record.getMessage()
 
 
+class _Trainer(GRPOTrainer):
+    """TRL pads all sequences of an iteration to the longest; here a model reads a few of one length at once."""
+
+    session: "_Session"
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.session.pays_steps:
+            output["advantages"] = self.session.token_advantages(output["completion_ids"])
+        return output
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> tuple[torch.Tensor | None, ...]:
+        lengths = attention_mask.sum(1)
+        order = lengths.argsort()
+        unread = input_ids.shape[1] - logits_to_keep
+        read: list[list[torch.Tensor]] = []
+        for rows in torch.split(order, _READ_AT_ONCE):
+            longest = int(lengths[rows].max())
+            found = super()._get_per_token_logps_and_entropies(
+                model, input_ids[rows, :longest], attention_mask[rows, :longest], longest - unread, **options
+            )
+            missing = (0, input_ids.shape[1] - longest)
+            read.append([torch.nn.functional.pad(each, missing) for each in found if each is not None])
+        places = order.argsort()
+        joined = [torch.cat(parts)[places] for parts in zip(*read, strict=True)]
+        return (*joined, *([None] * (3 - len(joined))))
+
+
 class _Session:
     """One call of `train`: hands rollouts to TRL, and its figures to the loop."""
 
@@ -137,6 +179,23 @@ class _Session:
             yield
         finally:
             model.train()
+
+    @property
+    def pays_steps(self) -> bool:
+        """Does each step of a rollout have an advantage of its own?"""
+        return self._loop.config.optimiser.credit == "step"
+
+    def token_advantages(self, completions: torch.Tensor) -> torch.Tensor:
+        """Of each token of the completions, shape (rollouts, longest); zeros where the policy did not write."""
+        assert self.collected is not None
+        spread = torch.zeros(completions.shape, device=completions.device)
+        steps = _step_advantages(self.collected, self._loop.config)
+        for row, (rollout, each) in enumerate(zip(self.collected.rollouts, steps, strict=True)):
+            for (first, end), advantage in zip(
+                turns(rollout.mask), [] if each is None else each, strict=each is not None
+            ):
+                spread[row, first - 1 : end - 1] = advantage
+        return spread
 
     def roll_out(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
         """TRL's rollout function: the iteration's rollouts, group after group."""
@@ -183,12 +242,21 @@ class _Session:
         metrics["num_updates"] = float(updates_per_iteration(self._loop.config))
         metrics["seconds_update"] = time.perf_counter() - self._began
         with self._acting():
-            self._loop.finish(batch.iteration, metrics, _advantages(batch, self._loop.config.run.group_size))
+            self._loop.finish(batch.iteration, metrics, self._advantages(batch))
         self._path = self._loop.checkpoint_due(batch.iteration)
         following = next(self._left, None)
         self.is_over = following is None
         self._next = following or self._next
         return self._path is not None
+
+    def _advantages(self, batch: Iteration) -> list[float | None]:
+        """Of each rollout; the mean over its steps where they have their own."""
+        if self.pays_steps:
+            steps = _step_advantages(batch, self._loop.config)
+            return [None if each is None else float(each.mean()) for each in steps]
+        returns, size = batch.returns, self._loop.config.run.group_size
+        groups = [returns[first : first + size] for first in range(0, len(returns), size)]
+        return [advantage for group in groups for advantage in group_advantages(group)]
 
     def keep(self, saved: Path) -> None:
         """Make what TRL saved the run's checkpoint."""
@@ -199,7 +267,8 @@ class _Session:
             self._path = None
 
 
-def _advantages(batch: Iteration, size: int) -> list[float | None]:
-    returns = batch.returns
-    groups = [returns[first : first + size] for first in range(0, len(returns), size)]
-    return [advantage for group in groups for advantage in group_advantages(group)]
+def _step_advantages(batch: Iteration, config: TrainConfig) -> list[np.ndarray | None]:
+    """Advantages of the steps of each rollout."""
+    size, gamma = config.run.group_size, config.optimiser.gamma
+    groups = [batch.rewards[first : first + size] for first in range(0, len(batch.rewards), size)]
+    return [advantages for group in groups for advantages in group_step_advantages(group, gamma)]

@@ -137,7 +137,7 @@ class Loop:
         tasks = self._practising.draw(iteration, with_variations=world == "dream")
         batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
-        sampling = Sampling(policy.temperature, seed, policy.max_steps)
+        sampling = Sampling(policy.temperature, seed, policy.max_steps, policy.max_refused)
         rollouts, num_redrawn = self._roll_out(world, batch, sampling, iteration, self.stopwatch)
         paid = [rewards(rollout.trajectory, policy) for rollout in rollouts]
         self._collected = Iteration(iteration, world, rollouts, paid, num_redrawn)
@@ -220,7 +220,7 @@ class Loop:
         A task at which every rollout fails, in steps more or less foolish, is not undecided: penalties do not count.
         """
         dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
-        policy = replace(self.config.policy, invalid_penalty=0.0)
+        policy = replace(self.config.policy, invalid_penalty=0.0, idle_penalty=0.0)
         unpunished = [rewards(rollout.trajectory, policy) for rollout in collected.rollouts]
         with self.stopwatch.running("variations"):
             return self._practising.score(
@@ -348,6 +348,7 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "truncated_share": sum(bool(t.transitions) and t.transitions[-1].truncated for t in trajectories)
         / len(trajectories),
         "valid_share": sum(not module.is_refusal(s.next_state) for s in steps) / len(steps) if steps else None,
+        "idle_share": sum(module.is_idle(s.state, s.next_state) for s in steps) / len(steps) if steps else None,
         "refused_by_guard": float(sum(step.contradiction is not None for step in steps)),
         "redrawn": float(collected.num_redrawn),
         "reply_tokens": num_tokens / len(steps) if steps else None,

@@ -105,14 +105,17 @@ class Lesson:
     """Normalised over the iteration."""
 
 
-def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine) -> Episode:
-    """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it."""
+def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine, max_steps: int) -> Episode:
+    """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it.
+
+    An episode that went on to `max_steps` has a value beyond; one that ended, or was given up as lost, has none.
+    """
     written = turns(rollout.mask)
     steps = rollout.trajectory.transitions
     if not len(written) == len(rewards) == len(steps):
         raise ValueError(f"got {len(rewards)} rewards and {len(written)} replies for {len(steps)} transitions")
     read_ids, places = rollout.token_ids, tuple(first - 1 for first, _ in written)
-    if not steps[-1].terminated:
+    if not steps[-1].terminated and len(steps) >= max_steps:
         (unread,) = engine.encode([f"<state>{neutral(steps[-1].next_state)}</state><think>"], [False])
         read_ids = (*read_ids, *unread)
         places = (*places, len(read_ids) - 1)
@@ -206,7 +209,8 @@ class Learner:
     def _lessons(self, iteration: Iteration) -> tuple[list[Lesson], float | None]:
         """Advantages and targets of every rollout that did not fail, shortest first, and the explained variance."""
         pairs = zip(iteration.rollouts, iteration.rewards, strict=True)
-        episodes = [episode_of(rollout, rewards, self._engine) for rollout, rewards in pairs if rewards is not None]
+        max_steps = self._config.policy.max_steps
+        episodes = [episode_of(rollout, paid, self._engine, max_steps) for rollout, paid in pairs if paid is not None]
         episodes.sort(key=lambda episode: len(episode.read_ids))
         before, advantages = [], []
         for episode, values in zip(episodes, self._values(episodes), strict=True):
@@ -232,12 +236,14 @@ class Learner:
     def _batches(self, lessons: Sequence[Lesson], epoch: int) -> list[Sequence[Lesson]]:
         """Drawn anew for each epoch, by nothing but the seed, the iteration and the epoch.
 
-        Not by length: where short episodes are the good ones, all of a batch's advantages would have one sign.
+        Not by length: where short episodes are the good ones, all of a batch's advantages would have one sign. Within a
+        batch, though, what is read at once is about as long, as padding takes time.
         """
         size = self._settings.batch_size
         rng = random.Random(f"{self._config.run.seed}/{self._num_done}/{epoch}")
         drawn = rng.sample(lessons, len(lessons))
-        return [drawn[first : first + size] for first in range(0, len(drawn), size)]
+        batches = [drawn[first : first + size] for first in range(0, len(drawn), size)]
+        return [sorted(batch, key=lambda lesson: len(lesson.episode.read_ids)) for batch in batches]
 
     def _parts(
         self, batch: Sequence[Lesson], size_of: Callable[[Lesson], int]

@@ -10,7 +10,7 @@ def rewards(trajectory: Trajectory, policy: PolicyConfig) -> tuple[float, ...] |
 
     Args:
         trajectory: Real or dreamed; both are paid by the same rule, from states alone.
-        policy: `reward` and `invalid_penalty`.
+        policy: `reward`, `invalid_penalty` and `idle_penalty`.
 
     Returns:
         As many rewards as there are steps; their sum is at most 1 for "outcome" and "dense". None for a failed
@@ -24,6 +24,8 @@ def rewards(trajectory: Trajectory, policy: PolicyConfig) -> tuple[float, ...] |
         progress = module.progress(trajectory)
         paid = [0.5 * outcome + 0.5 * gained for outcome, gained in zip(paid, progress, strict=True)]
     return tuple(
-        amount - policy.invalid_penalty * module.is_refusal(step.next_state)
+        amount
+        - policy.invalid_penalty * module.is_refusal(step.next_state)
+        - policy.idle_penalty * module.is_idle(step.state, step.next_state)
         for amount, step in zip(paid, trajectory.transitions, strict=True)
     )

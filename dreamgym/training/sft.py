@@ -3,7 +3,8 @@
 A row is one episode as the policy reads and writes it, and the replies that are stored with its steps are the targets.
 A step of a script has none: there the scripted expert's thought stands before an action that the expert would have
 taken too, and both are targets; any other action stays in the sequence without loss, as in the policy's warm start
-(`policy.warm_start_rows`).
+(`policy.warm_start_rows`). With `optimiser.imitate = "all"` every action of every trajectory is a target, good or bad:
+a start for RL that tries many things, and has habits to lose.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def train(
     Raises:
         ConfigError: No trajectory is a success that teaches something; the checkpoint is another iteration's.
     """
-    data = rows(trajectories, policy, config.policy.max_steps)
+    data = rows(trajectories, policy, config.policy.max_steps, everything=config.optimiser.imitate == "all")
 
     def make_trainer() -> Any:
         return SFTTrainer(
@@ -65,24 +66,28 @@ def train(
     run(config, policy, loop, make_trainer, known, METRICS, checkpoint)
 
 
-def rows(trajectories: Sequence[Trajectory], policy: TransformersEngine, max_steps: int) -> Dataset:
-    """Token ids and labels of the successes, one row each.
+def rows(
+    trajectories: Sequence[Trajectory], policy: TransformersEngine, max_steps: int, *, everything: bool = False
+) -> Dataset:
+    """Token ids and labels of the successes, one row each; of all that did not fail, and all they did, if `everything`.
 
     Args:
         trajectories: Of any outcome.
         policy: Its tokens.
         max_steps: Longer episodes are cut here, as the policy's own are.
+        everything: Imitate whatever was done.
 
     Raises:
         ConfigError: None is a success, or none has a step with a reply or one that the expert would have taken.
     """
-    won = [each for each in trajectories if each.success and each.failure is None]
+    won = [each for each in trajectories if (each.success or everything) and each.failure is None]
     if not won:
         raise ConfigError(
             f"none of {len(trajectories)} stored trajectories solved its task, and only those are imitated; collect "
             "some that do: dreamgym collect --policy expert --episodes 100"
         )
-    data = to_dataset((encode(row, policy) for row in warm_start_rows(won, max_steps)), max_length(policy))
+    segments = warm_start_rows(won, max_steps, every_action=everything)
+    data = to_dataset((encode(row, policy) for row in segments), max_length(policy))
     if len(data) == 0:
         raise ConfigError(
             f"in none of {len(won)} successes did the expert agree with an action in the first {max_steps} steps, and "

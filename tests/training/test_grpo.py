@@ -111,6 +111,41 @@ def test_a_rollout_that_never_began_has_no_return_and_no_token_of_its_own(
     assert sum(output["env_mask"][0]) == 0 and output["prompt_ids"][0] and output["completion_ids"][0]
 
 
+def test_credit_of_steps_pays_each_token_by_what_came_from_its_step_on(corridor_policy: Path, tmp_path: Path) -> None:
+    optimiser = OptimiserConfig(learning_rate=1e-3, batch_size=8, epochs=1, credit="step", gamma=0.5)
+    config = replace(CONFIG, run=replace(CONFIG.run, iterations=1), optimiser=optimiser, trust=TrustConfig(kl=0.0))
+    policy = engine(corridor_policy)
+    loop = GroupsLoop(policy, tmp_path, config)
+    grpo.train(loop)  # type: ignore[arg-type]
+    batch, mine = loop.batches[0], engine(corridor_policy).model
+    terms, means = [], []
+    for first in (0, 4):
+        members = range(first, first + 4)
+        went = {row: _later(batch.rewards[row] or (), 0.5) for row in members}
+        every = torch.tensor([value for row in members for value in went[row]])
+        assert every.std() > 0, "both groups must teach something for this test to say anything"
+        for row in members:
+            rollout = batch.rollouts[row]
+            advantages = (torch.tensor(went[row]) - every.mean()) / every.std(correction=0)
+            means.append(float(advantages.mean()))
+            logits = mine(input_ids=torch.tensor([rollout.token_ids])).logits[0, :-1]
+            picked = logits.log_softmax(-1).gather(-1, torch.tensor(rollout.token_ids[1:])[:, None])[:, 0]
+            own = torch.tensor(rollout.mask[1:])
+            begins = own & ~torch.tensor(rollout.mask[:-1])
+            step = begins.cumsum(0) - 1
+            terms.append(-((picked - picked.detach()).exp() * advantages[step.clamp(min=0)])[own])
+    torch.cat(terms).mean().backward()
+    torch.nn.utils.clip_grad_norm_(mine.parameters(), 1.0)
+    torch.optim.AdamW(mine.parameters(), lr=1e-3, weight_decay=0.0).step()
+    for (name, one), other in zip(policy.model.named_parameters(), mine.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=2e-5), name
+    assert loop.advantages[0] == pytest.approx(means, abs=1e-5)
+
+
+def _later(rewards: Sequence[float], gamma: float) -> list[float]:
+    return [sum(gamma**ahead * paid for ahead, paid in enumerate(rewards[step:])) for step in range(len(rewards))]
+
+
 def test_one_update_is_the_one_of_the_formulas(corridor_policy: Path, tmp_path: Path) -> None:
     """Contract with TRL: one batch, one epoch, no KL. The step is AdamW's on the mean of -A over its tokens."""
     config = replace(

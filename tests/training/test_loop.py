@@ -200,6 +200,14 @@ def test_dense_rewards_pay_half_for_progress_and_penalties_for_what_is_refused()
     assert dense == pytest.approx((0, -0.1, 1 / 6, 0, 1 / 6, 0, 1 / 6 + 0.5))
 
 
+def test_a_step_that_leaves_everything_as_it_was_costs_whether_it_was_refused_or_not() -> None:
+    walk, refused, *rest = solved().transitions
+    asked = replace(refused, next_state=refused.state.replace(refused.state.split("\n")[0], "You carry nothing.", 1))
+    trajectory = replace(solved(), transitions=(walk, refused, asked, *rest))
+    found = rewards(trajectory, PolicyConfig(idle_penalty=0.1))
+    assert found == pytest.approx((0, -0.1, -0.1, 0, 0, 0, 0, 1))
+
+
 def test_more_tasks_than_there_are_seeds_are_refused(runs: Path, tmp_path: Path) -> None:
     config = replace(SMALL, run=replace(SMALL.run, num_tasks=8))
     with pytest.raises(ConfigError, match="num_seed_tasks=4"):

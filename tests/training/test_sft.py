@@ -52,6 +52,17 @@ def test_only_successes_become_rows_and_only_the_experts_turns_are_targets(tmp_p
     assert policy.decode([label for label in data["labels"][0] if label != IGNORED]) == "".join(targets)
 
 
+def test_imitating_all_takes_every_action_of_every_trajectory_that_did_not_fail(tmp_path: Path) -> None:
+    policy = tiny_policy(tmp_path)
+    failed = replace(solved(5), failure=Failure("look", "the engine died"))
+    data = rows([solved(), stuck(1), failed], policy, MAX_STEPS, everything=True)
+    assert len(data) == 2
+    for row, episode in zip(data["labels"], (solved(), stuck(1)), strict=True):
+        targets = policy.decode([label for label in row if label != IGNORED])
+        assert targets.count("</think><action>") == len(episode.transitions)
+        assert all(f"<action>{step.action}</action>" in targets for step in episode.transitions)
+
+
 def test_what_the_policy_wrote_is_the_target(tmp_path: Path) -> None:
     policy, replies = tiny_policy(tmp_path), [f"look egg {number}</think><action>look</action>" for number in range(7)]
     data = rows([written(solved(), replies)], policy, MAX_STEPS)

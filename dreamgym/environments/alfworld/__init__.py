@@ -18,6 +18,7 @@ from dreamgym.environments.alfworld.judge import (
     contradict,
     differing_parts,
     expect,
+    is_idle,
     is_refusal,
     weigh,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "facts",
     "instruction_parts",
     "is_determined",
+    "is_idle",
     "is_refusal",
     "load_tasks",
     "make",

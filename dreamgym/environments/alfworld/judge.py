@@ -204,6 +204,11 @@ def is_refusal(state: str) -> bool:
     return state.split("\n", 1)[0] == REJECTED
 
 
+def is_idle(state: str, next_state: str) -> bool:
+    """Is everything as it was before the action, be it that it was refused, or that it only asks?"""
+    return state.partition("\n")[2] == next_state.partition("\n")[2]
+
+
 def check_reasoning(reasoning: str, next_state: str, success: bool) -> Agreement:
     """Lay the reasoning of a reply beside the outcome in the same reply.
 
