@@ -13,7 +13,7 @@ const CHARTS = [
   { key: 'entropy', title: 'Policy entropy', note: 'nats a token' },
   { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over' },
   { key: 'zero_variance', title: 'Zero-variance groups', note: 'share', range: [0, 1], limit: 'over' },
-  { key: 'valid_share', title: 'Valid actions', note: 'share', range: [0, 1], limit: 'under' },
+  { key: 'valid_share', title: 'Valid actions', note: 'share; dotted: steps that change nothing', range: [0, 1], limit: 'under' },
   { key: 'reply_tokens', title: 'Reply length', note: 'tokens' },
   { key: 'reward', title: 'Return', note: 'mean of the rollouts' },
   { key: 'seconds', title: 'Time an iteration', note: 'seconds' },
@@ -90,12 +90,19 @@ const curve = (key, runs, colour) => {
   return { traces, said: traces.length ? [] : ['Nothing recorded yet.'] };
 };
 
-// The policy's, and beside it the value model's where there is one.
-const loss = (runs, colour) => {
-  const policy = curve('loss', runs, colour);
-  const value = curve('value_loss', runs, colour).traces.map((t) => ({ ...t, name: `${t.name} value`, endLabel: `${t.endLabel} value`, line: { ...t.line, dash: '1.5px,2.5px' } }));
-  const traces = [...policy.traces, ...value];
-  return { traces, said: traces.length ? [] : policy.said };
+// A second curve in the same chart, where a run has it.
+const DOTTED = { loss: ['value_loss', 'value'], valid_share: ['idle_share', 'idle'] };
+const withDotted = (key, runs, colour) => {
+  const main = curve(key, runs, colour);
+  const [other, word] = DOTTED[key];
+  const dotted = curve(other, runs, colour).traces.map((t) => ({ ...t, name: `${t.name} ${word}`, endLabel: `${t.endLabel} ${word}`, line: { ...t.line, dash: '1.5px,2.5px' } }));
+  const traces = [...main.traces, ...dotted];
+  return { traces, said: traces.length ? [] : main.said };
+};
+
+const tracesOf = (key, runs, colour) => {
+  if (key === 'success') return success(runs, colour);
+  return key in DOTTED ? withDotted(key, runs, colour) : curve(key, runs, colour);
 };
 
 const stacked = (run, colour) => {
@@ -152,7 +159,7 @@ const keepHover = (graph) => {
 const show = async (Plotly, plot, colour) => {
   const { chart, graph, said, note } = plot;
   const stack = chart.key === 'seconds' && byPart && state.runs.find((run) => run.id === state.run);
-  const made = stack ? stacked(stack, colour) : { success, loss }[chart.key]?.(state.runs, colour) ?? curve(chart.key, state.runs, colour);
+  const made = stack ? stacked(stack, colour) : tracesOf(chart.key, state.runs, colour);
   said.textContent = made.said.join(' ');
   said.classList.toggle('over', !made.traces.length);
   const limit = chart.limit && state.limits[chart.key];

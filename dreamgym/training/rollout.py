@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dreamgym.characters import whole
-from dreamgym.environments import environment_module
 from dreamgym.errors import MalformedReplyError
 from dreamgym.experience_model.prompts import neutral, start_text
 from dreamgym.interfaces import Engine, EnvironmentBatch, Reply, Session
@@ -34,8 +33,6 @@ class Sampling:
     seed: int = 0
     max_steps: int = 20
     """The last step of a longer episode is marked truncated."""
-    max_refused: int = 0
-    """An episode is cut at the refused step that is its so many-th; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,6 @@ class _Episode:
     """The policy's last one."""
     steps: list[Transition] = field(default_factory=list)
     failure: Failure | None = None
-    num_refused: int = 0
     done: bool = False
     token_ids: list[int] = field(default_factory=list)
     mask: list[bool] = field(default_factory=list)
@@ -88,14 +84,11 @@ class _Episode:
             self.end(Failure(None, str(error), error.raw_reply))
             return None
 
-    def take(self, answer: Transition | Failure, sampling: Sampling) -> None:
+    def take(self, answer: Transition | Failure, max_steps: int) -> None:
         if isinstance(answer, Failure):
             self.end(answer)
             return
-        last = len(self.steps) + 1 == sampling.max_steps
-        if sampling.max_refused:
-            self.num_refused += environment_module(self.task.environment).is_refusal(answer.next_state)
-            last = last or self.num_refused >= sampling.max_refused
+        last = len(self.steps) + 1 == max_steps
         truncated = last and not answer.terminated
         self.steps.append(replace(answer, truncated=truncated, policy_reply=self.reply))
         self.unread = f"<state>{neutral(answer.next_state)}</state>"
@@ -149,7 +142,7 @@ def roll_out(
             answers = environments.step(actions)
             for episode, answer in zip(slots, answers, strict=False):
                 if episode is not None and answer is not None:
-                    episode.take(answer, sampling)
+                    episode.take(answer, sampling.max_steps)
     finally:
         session.close()
     return [_rollout(episode, world, provenance) for episode in episodes]

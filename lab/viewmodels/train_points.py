@@ -20,6 +20,7 @@ CURVES = (
     "kl",
     "zero_variance",
     "valid_share",
+    "idle_share",
     "reply_tokens",
     "reward",
     "seconds",

@@ -73,16 +73,6 @@ def test_the_last_step_of_a_long_episode_is_truncated_not_terminated() -> None:
     assert not any(step.terminated for step in steps) and rollout.trajectory.total_reward == 0
 
 
-def test_an_episode_is_given_up_at_the_refusal_that_is_one_too_many() -> None:
-    refused = dreamed("0.0").replace("You look.", "Nothing happens.")
-    model = ScriptedEngine([refused, dreamed("0.0"), refused, refused])
-    sampling, batch = Sampling(max_steps=9, max_refused=2), DreamBatch(ExperienceModel(model), 1)
-    (rollout,) = roll_out(ScriptedPolicy(lambda _: act("look")), "dream", batch, [make_task()], sampling, PROVENANCE)
-    steps = rollout.trajectory.transitions
-    assert [step.truncated for step in steps] == [False, False, True], "the second refusal is the third step"
-    assert not rollout.trajectory.success and rollout.trajectory.failure is None
-
-
 def test_failures_of_either_side_end_one_episode_and_say_why() -> None:
     def policy(prompt: str) -> str:
         return "no action here" if prompt.count("<think>") == 2 else act("look")
