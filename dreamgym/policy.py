@@ -107,7 +107,7 @@ def warm_start_rows(
 
 
 def _expert_reply(task: Task, history: Sequence[Transition], step: Transition, every_action: bool) -> str | None:
-    """What the scripted expert would have written; where it would have done something else, None or that action."""
+    """The scripted expert's thought and what was done; None where the expert would have done something else."""
     thought, action = environment_module(task.environment).expert_decision(task, history, step.state)
-    agrees = action == step.action or every_action
-    return f"{neutral(thought)}</think>{action_text(step.action)}" if agrees else None
+    is_target = every_action or action == step.action
+    return f"{neutral(thought)}</think>{action_text(step.action)}" if is_target else None

@@ -92,8 +92,6 @@ class PolicyConfig:
     """0 trains all weights."""
     max_steps: int = 20
     """An episode is cut here and counts as truncated."""
-    max_refused: int = 0
-    """Training: an episode is given up, as lost, at the refused step that is its so many-th; 0: never."""
     temperature: float = 1.0
     """Of rollouts."""
     reward: Literal["outcome", "dense"] = "outcome"
@@ -101,8 +99,7 @@ class PolicyConfig:
     invalid_penalty: float = 0.0
     """Taken from the reward of a step that the world refuses."""
     idle_penalty: float = 0.0
-    """Taken from the reward of a step that leaves everything as it was, refused or not: where refused steps alone
-    cost, a policy learns to ask for its inventory instead."""
+    """Taken from the reward of a step that leaves everything as it was: a refused one, or asking for the inventory."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -110,7 +107,6 @@ class PolicyConfig:
         check_not_empty("model", self.model)
         check_range("lora_rank", self.lora_rank, 0, 1024)
         check_range("max_steps", self.max_steps, 1, 1000)
-        check_range("max_refused", self.max_refused, 0, 1000)
         check_range("temperature", self.temperature, 0.01, 2.0)
         check_range("invalid_penalty", self.invalid_penalty, 0.0, 1.0)
         check_range("idle_penalty", self.idle_penalty, 0.0, 1.0)
@@ -124,7 +120,7 @@ class OptimiserConfig:
     batch_size: int = 8
     """Sequences in an optimizer step."""
     micro_batch_size: int = 8
-    """GRPO and PPO: so many of them are read at once; their gradients are added up, which saves memory."""
+    """GRPO and PPO: at most so many of them are read at once; their gradients are added up, which saves memory."""
     epochs: int = 2
     """Passes over an iteration's rollouts."""
     clip: float = 0.2

@@ -25,34 +25,6 @@ def group_advantages(returns: Sequence[float | None]) -> list[float | None]:
     return [None if r is None else (r - mean) / std if std > SMALLEST_STD else 0.0 for r in returns]
 
 
-def group_step_advantages(rewards: Sequence[Sequence[float] | None], gamma: float) -> list[np.ndarray | None]:
-    """How much better it went from each step on than it usually does in the group.
-
-    Args:
-        rewards: Of each rollout of one group, one per step; None for a failed rollout.
-        gamma: Discount per environment step, in [0, 1].
-
-    Returns:
-        (discounted return from the step on - mean) / std over all steps of the group, shape (steps,); None where the
-        rewards are; zeros where all agree.
-
-    Source: DeepSeekMath, arXiv:2402.03300, section 4.1.3 (GRPO with process supervision), which sums the rewards that
-    follow and does not discount.
-    """
-    known = [discounted(paid, gamma) for paid in rewards if paid is not None]
-    advantages = iter(normalised(known))
-    return [None if paid is None else next(advantages) for paid in rewards]
-
-
-def discounted(rewards: Sequence[float], gamma: float) -> np.ndarray:
-    """Discounted return from each step on, shape (steps,)."""
-    returns, later = np.zeros(len(rewards)), 0.0
-    for step in reversed(range(len(rewards))):
-        later = rewards[step] + gamma * later
-        returns[step] = later
-    return returns
-
-
 def normalised(advantages: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Advantages of some episodes' steps, with mean 0 and deviation 1 over all of them.
 

@@ -18,7 +18,7 @@ instead of over each sequence's first, as long episodes hold more decisions.
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,11 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from dreamgym.runs.config import TrainConfig
-from dreamgym.training.advantages import group_advantages, group_step_advantages
-from dreamgym.training.gae import turns
+from dreamgym.training.advantages import group_advantages, normalised
+from dreamgym.training.gae import step_advantages, turns
 from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, save_policy
 from dreamgym.training.weights import lora
-
-_READ_AT_ONCE = 4
-"""Sequences of a forward pass: those of about one length."""
 
 LOGGED = {
     "loss": "loss",
@@ -122,8 +119,27 @@ def _is_no_failed_rollout(record: logging.LogRecord) -> bool:
     return "All reward functions returned None" not in record.getMessage()
 
 
+def group_step_advantages(rewards: Sequence[Sequence[float] | None], gamma: float) -> list[np.ndarray | None]:
+    """How much better it went from each step on than it usually does in the group.
+
+    Args:
+        rewards: Of each rollout of one group, one per step; None for a failed rollout.
+        gamma: Discount per environment step, in [0, 1].
+
+    Returns:
+        (discounted return from the step on - mean) / std over all steps of the group, shape (steps,); None where the
+        rewards are; zeros where all agree.
+
+    Source: DeepSeekMath, arXiv:2402.03300, section 4.1.3 (GRPO with process supervision), which sums the rewards that
+    follow and does not discount.
+    """
+    known = [step_advantages(paid, np.zeros(len(paid)), None, gamma, 1.0) for paid in rewards if paid is not None]
+    advantages = iter(normalised(known))
+    return [None if paid is None else next(advantages) for paid in rewards]
+
+
 class _Trainer(GRPOTrainer):
-    """TRL pads all sequences of an iteration to the longest; here a model reads a few of one length at once."""
+    """TRL pads all sequences of an iteration to the longest; here what is read at once is about as long."""
 
     session: "_Session"
 
@@ -142,20 +158,24 @@ class _Trainer(GRPOTrainer):
         batch_size: int | None = None,
         **options: Any,
     ) -> tuple[torch.Tensor | None, ...]:
+        # TRL says how many to read at once where it reads a whole iteration; a batch that it learns from is halved.
+        at_once = batch_size or -(-len(input_ids) // 2)
         lengths = attention_mask.sum(1)
         order = lengths.argsort()
         unread = input_ids.shape[1] - logits_to_keep
-        read: list[list[torch.Tensor]] = []
-        for rows in torch.split(order, _READ_AT_ONCE):
+        per_token: list[list[torch.Tensor]] = [[], []]
+        balances: list[torch.Tensor] = []
+        for rows in torch.split(order, at_once):
             longest = int(lengths[rows].max())
-            found = super()._get_per_token_logps_and_entropies(
+            *found, balance = super()._get_per_token_logps_and_entropies(
                 model, input_ids[rows, :longest], attention_mask[rows, :longest], longest - unread, **options
             )
-            missing = (0, input_ids.shape[1] - longest)
-            read.append([torch.nn.functional.pad(each, missing) for each in found if each is not None])
-        places = order.argsort()
-        joined = [torch.cat(parts)[places] for parts in zip(*read, strict=True)]
-        return (*joined, *([None] * (3 - len(joined))))
+            for parts, part in zip(per_token, found, strict=True):
+                if part is not None:
+                    parts.append(torch.nn.functional.pad(part, (0, input_ids.shape[1] - longest)))
+            balances += [] if balance is None else [balance]
+        logps, entropies = (torch.cat(parts)[order.argsort()] if parts else None for parts in per_token)
+        return logps, entropies, torch.stack(balances).mean() if balances else None
 
 
 class _Session:
@@ -191,10 +211,9 @@ class _Session:
         spread = torch.zeros(completions.shape, device=completions.device)
         steps = _step_advantages(self.collected, self._loop.config)
         for row, (rollout, each) in enumerate(zip(self.collected.rollouts, steps, strict=True)):
-            for (first, end), advantage in zip(
-                turns(rollout.mask), [] if each is None else each, strict=each is not None
-            ):
-                spread[row, first - 1 : end - 1] = advantage
+            if each is not None:
+                for (first, end), advantage in zip(turns(rollout.mask), each, strict=True):
+                    spread[row, first - 1 : end - 1] = advantage  # the first token is the prompt
         return spread
 
     def roll_out(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:

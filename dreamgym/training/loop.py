@@ -137,7 +137,7 @@ class Loop:
         tasks = self._practising.draw(iteration, with_variations=world == "dream")
         batch = [task for task in tasks for _ in range(run.group_size)]
         seed = run.seed * 1_000_003 + iteration
-        sampling = Sampling(policy.temperature, seed, policy.max_steps, policy.max_refused)
+        sampling = Sampling(policy.temperature, seed, policy.max_steps)
         rollouts, num_redrawn = self._roll_out(world, batch, sampling, iteration, self.stopwatch)
         paid = [rewards(rollout.trajectory, policy) for rollout in rollouts]
         self._collected = Iteration(iteration, world, rollouts, paid, num_redrawn)

@@ -105,17 +105,14 @@ class Lesson:
     """Normalised over the iteration."""
 
 
-def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine, max_steps: int) -> Episode:
-    """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it.
-
-    An episode that went on to `max_steps` has a value beyond; one that ended, or was given up as lost, has none.
-    """
+def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine) -> Episode:
+    """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it."""
     written = turns(rollout.mask)
     steps = rollout.trajectory.transitions
     if not len(written) == len(rewards) == len(steps):
         raise ValueError(f"got {len(rewards)} rewards and {len(written)} replies for {len(steps)} transitions")
     read_ids, places = rollout.token_ids, tuple(first - 1 for first, _ in written)
-    if not steps[-1].terminated and len(steps) >= max_steps:
+    if not steps[-1].terminated:
         (unread,) = engine.encode([f"<state>{neutral(steps[-1].next_state)}</state><think>"], [False])
         read_ids = (*read_ids, *unread)
         places = (*places, len(read_ids) - 1)
@@ -209,8 +206,7 @@ class Learner:
     def _lessons(self, iteration: Iteration) -> tuple[list[Lesson], float | None]:
         """Advantages and targets of every rollout that did not fail, shortest first, and the explained variance."""
         pairs = zip(iteration.rollouts, iteration.rewards, strict=True)
-        max_steps = self._config.policy.max_steps
-        episodes = [episode_of(rollout, paid, self._engine, max_steps) for rollout, paid in pairs if paid is not None]
+        episodes = [episode_of(rollout, rewards, self._engine) for rollout, rewards in pairs if rewards is not None]
         episodes.sort(key=lambda episode: len(episode.read_ids))
         before, advantages = [], []
         for episode, values in zip(episodes, self._values(episodes), strict=True):

@@ -78,9 +78,12 @@ def rows(
         everything: Imitate whatever was done.
 
     Raises:
-        ConfigError: None is a success, or none has a step with a reply or one that the expert would have taken.
+        ConfigError: None is a success (or all failed, if `everything`), or none has a step with a reply or one that the
+            expert would have taken.
     """
     won = [each for each in trajectories if (each.success or everything) and each.failure is None]
+    if everything and not won:
+        raise ConfigError(f"all {len(trajectories)} stored trajectories failed, so that there is nothing to imitate")
     if not won:
         raise ConfigError(
             f"none of {len(trajectories)} stored trajectories solved its task, and only those are imitated; collect "

@@ -111,6 +111,18 @@ def test_a_rollout_that_never_began_has_no_return_and_no_token_of_its_own(
     assert sum(output["env_mask"][0]) == 0 and output["prompt_ids"][0] and output["completion_ids"][0]
 
 
+def test_steps_are_paid_by_what_follows_them_and_compared_with_the_groups_other_steps() -> None:
+    first, failed, second = grpo.group_step_advantages([(0.0, 1.0), None, (0.0, -0.5)], gamma=0.5)
+    assert failed is None and first is not None and second is not None
+    # Returns from each step on: 0.5, 1 and -0.25, -0.5; mean 0.1875, deviation 0.5962.
+    assert first.tolist() == pytest.approx([0.5241, 1.3628], abs=1e-4)
+    assert second.tolist() == pytest.approx([-0.7338, -1.1531], abs=1e-4)
+    assert [each is not None and each.tolist() for each in grpo.group_step_advantages([(0.0,), (0.0,)], 1.0)] == [
+        [0.0]
+    ] * 2
+    assert grpo.group_step_advantages([None, None], 1.0) == [None, None]
+
+
 def test_credit_of_steps_pays_each_token_by_what_came_from_its_step_on(corridor_policy: Path, tmp_path: Path) -> None:
     optimiser = OptimiserConfig(learning_rate=1e-3, batch_size=8, epochs=1, credit="step", gamma=0.5)
     config = replace(CONFIG, run=replace(CONFIG.run, iterations=1), optimiser=optimiser, trust=TrustConfig(kl=0.0))
@@ -140,6 +152,30 @@ def test_credit_of_steps_pays_each_token_by_what_came_from_its_step_on(corridor_
     for (name, one), other in zip(policy.model.named_parameters(), mine.parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-5), name
     assert loop.advantages[0] == pytest.approx(means, abs=1e-5)
+
+
+def test_an_update_pads_no_sequence_to_the_longest_of_the_iteration(
+    corridor_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = engine(corridor_policy)
+    loop = GroupsLoop(policy, tmp_path, replace(CONFIG, run=replace(CONFIG.run, iterations=1)))
+    shapes: list[tuple[int, int]] = []
+    decoder = policy.model.model
+    forward = decoder.forward
+
+    def watched(*args: Any, **given: Any) -> Any:
+        if decoder.training:  # a rollout is not
+            shapes.append(tuple(given["input_ids"].shape))
+        return forward(*args, **given)
+
+    monkeypatch.setattr(decoder, "forward", watched)
+    grpo.train(loop)  # type: ignore[arg-type]
+    lengths = sorted(len(rollout.token_ids) for rollout in loop.batches[0].rollouts)
+    assert lengths[0] < lengths[-1], "all of one length would say nothing"
+    assert shapes[:2] == [(4, lengths[3]), (4, lengths[-1])], "the whole iteration, as long as its batches"
+    learned = shapes[-8:]
+    assert [rows for rows, _ in learned] == [2] * 8, "each of four batches in halves"
+    assert sum(rows * width for rows, width in learned) < 2 * 8 * lengths[-1]
 
 
 def _later(rewards: Sequence[float], gamma: float) -> list[float]:

@@ -20,7 +20,7 @@ from dreamgym.training.loop import Iteration
 from dreamgym.training.ppo import Learner, Lesson, clipped_loss, episode_of
 from dreamgym.training.rollout import Rollout
 from dreamgym.types import Failure
-from tests.training.corridor import MAX_STEPS, CorridorLoop, play, rewards, success
+from tests.training.corridor import CorridorLoop, play, rewards, success
 
 
 def engine_at(folder: Path) -> TransformersEngine:
@@ -29,7 +29,7 @@ def engine_at(folder: Path) -> TransformersEngine:
 
 def config(lora_rank: int = 0, seed: int = 0, kl: float = 0.02, **optimiser: Any) -> TrainConfig:
     settings = OptimiserConfig(**{"learning_rate": 1e-3, "critic_learning_rate": 1e-3, **optimiser})
-    policy = PolicyConfig(lora_rank=lora_rank, max_steps=MAX_STEPS)
+    policy = PolicyConfig(lora_rank=lora_rank)
     return TrainConfig(RunConfig(seed=seed), policy, settings, trust=TrustConfig(kl=kl))
 
 
@@ -178,7 +178,7 @@ def test_all_tokens_of_a_turn_share_its_advantage(corridor_policy: Path) -> None
     reward = rewards(ended)
     assert reward is not None
     advantages = np.arange(len(reward)) + 0.5
-    spread = ppo._per_token(Lesson(episode_of(ended, reward, engine, 20), advantages, advantages))
+    spread = ppo._per_token(Lesson(episode_of(ended, reward, engine), advantages, advantages))
     owners = np.cumsum([own and not ended.mask[i - 1] for i, own in enumerate(ended.mask)]) - 1
     assert spread.tolist() == [advantages[owners[i]] for i, own in enumerate(ended.mask) if own]
 
@@ -188,27 +188,18 @@ def test_the_value_of_a_stopped_episode_is_read_where_the_policy_would_have_gone
     (short,), (longer,) = play(engine, 1, seed=2, max_steps=2), play(engine, 1, seed=2, max_steps=3)
     reward = rewards(short)
     assert reward is not None and len(longer.trajectory.transitions) == 3
-    episode = episode_of(short, reward, engine, 2)
-    third = episode_of(longer, (0.0, 0.0, 0.0), engine, 3).turns[2][0]
+    episode = episode_of(short, reward, engine)
+    third = episode_of(longer, (0.0, 0.0, 0.0), engine).turns[2][0]
     assert episode.read_ids == longer.token_ids[:third], "the last observation, and the prompt of a reply"
     assert episode.places[-1] == third - 1 and len(episode.places) == 3
     assert short.token_ids == longer.token_ids[: len(short.token_ids)], "the policy's own sequence ends with its reply"
-
-
-def test_an_episode_that_was_given_up_has_no_value_beyond(corridor_policy: Path) -> None:
-    engine = engine_at(corridor_policy)
-    (short,) = play(engine, 1, seed=2, max_steps=2)
-    reward = rewards(short)
-    assert reward is not None and not short.trajectory.transitions[-1].terminated
-    episode = episode_of(short, reward, engine, max_steps=3)
-    assert episode.read_ids == short.token_ids and len(episode.places) == 2
 
 
 def test_rewards_must_fit_the_replies(corridor_policy: Path) -> None:
     engine = engine_at(corridor_policy)
     ended, _ = ended_and_stopped(engine)
     with pytest.raises(ValueError, match="1 rewards"):
-        episode_of(ended, (1.0,), engine, 20)
+        episode_of(ended, (1.0,), engine)
 
 
 def test_a_failed_rollout_changes_nothing(corridor_policy: Path) -> None:

@@ -79,6 +79,9 @@ def test_without_a_success_the_error_says_what_to_do(tmp_path: Path) -> None:
     policy, other = tiny_policy(tmp_path), solved()
     with pytest.raises(ConfigError, match=r"none of 1 stored trajectories solved its task.*dreamgym collect"):
         rows([stuck()], policy, MAX_STEPS)
+    failed = replace(other, failure=Failure("look", "the engine died"))
+    with pytest.raises(ConfigError, match="all 1 stored trajectories failed"):
+        rows([failed], policy, MAX_STEPS, everything=True)
     with pytest.raises(ConfigError, match="in none of 1 successes did the expert agree"):
         rows([replace(other, transitions=(replace(stuck().transitions[1], success=True),))], policy, MAX_STEPS)
 
