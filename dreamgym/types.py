@@ -89,6 +89,11 @@ class Failure:
     raw_reply: str | None = None
     """A malformed reply, as generated."""
 
+    @property
+    def is_the_policys(self) -> bool:
+        """The policy's own reply was malformed: the world has not failed, it was never asked."""
+        return self.action is None and self.raw_reply is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:

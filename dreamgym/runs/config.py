@@ -100,6 +100,9 @@ class PolicyConfig:
     """Taken from the reward of a step that the world refuses."""
     idle_penalty: float = 0.0
     """Taken from the reward of a step that leaves everything as it was: a refused one, or asking for the inventory."""
+    malformed_penalty: float = 0.5
+    """What a reply without an action costs; it ends the rollout. With 0 such rollouts are left out, and nothing keeps a
+    policy from the replies that let it escape a bad return."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -110,6 +113,7 @@ class PolicyConfig:
         check_range("temperature", self.temperature, 0.01, 2.0)
         check_range("invalid_penalty", self.invalid_penalty, 0.0, 1.0)
         check_range("idle_penalty", self.idle_penalty, 0.0, 1.0)
+        check_range("malformed_penalty", self.malformed_penalty, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

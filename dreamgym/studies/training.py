@@ -43,32 +43,41 @@ SHOWN = (
 log = logging.getLogger(__name__)
 
 
-def paired(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, float]:
-    """Compare success by task; a task that one of both failed to play (no action in a reply) tells nothing.
+def paired(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, Any]:
+    """Compare success by task, over the tasks that neither of both failed to play.
 
     Returns:
-        num_tasks that count, failed ones, success before and after with Wilson intervals, and the mean difference with
-        its 95 % interval over tasks (normal approximation).
+        num_tasks that count, success before and after with Wilson intervals, and the mean difference with its 95 %
+        interval over tasks (normal approximation); how many tasks were failed by each. all_tasks: the difference again
+        with a failed task as an unsolved one, as leaving out what a policy has no action for flatters it.
 
     Raises:
         ConfigError: Fewer than two tasks count.
     """
-    both = [
-        (float(one.success), float(other.success))
-        for one, other in zip(before, after, strict=True)
-        if one.failure is None and other.failure is None
-    ]
+    pairs = list(zip(before, after, strict=True))
+    both = [(one.success, other.success) for one, other in pairs if one.failure is None and other.failure is None]
     num = len(both)
     if num < 2:
         raise ConfigError(f"{num} of {len(before)} tasks were played by both policies, which is too few; raise --tasks")
-    difference = sum(new - old for old, new in both) / num
-    variance = sum((new - old - difference) ** 2 for old, new in both) / (num - 1)
-    margin = 1.96 * math.sqrt(variance / num)
-    figures: dict[str, float] = {"num_tasks": num, "failed": len(before) - num}
+    figures: dict[str, Any] = {"num_tasks": num}
     for name, won in zip(("before", "after"), zip(*both, strict=True), strict=True):
-        low, high = wilson(int(sum(won)), num)
+        low, high = wilson(sum(won), num)
         figures |= {name: sum(won) / num, f"{name}_low": low, f"{name}_high": high}
-    return figures | {"difference": difference, "ci_low": difference - margin, "ci_high": difference + margin}
+    return {
+        **figures,
+        **_difference(both),
+        "failed_before": sum(one.failure is not None for one in before),
+        "failed_after": sum(other.failure is not None for other in after),
+        "all_tasks": _difference([(one.success, other.success) for one, other in pairs]),
+    }
+
+
+def _difference(pairs: Sequence[tuple[bool, bool]]) -> dict[str, float]:
+    num = len(pairs)
+    mean = sum(new - old for old, new in pairs) / num
+    variance = sum((new - old - mean) ** 2 for old, new in pairs) / (num - 1)
+    margin = 1.96 * math.sqrt(variance / num)
+    return {"difference": mean, "ci_low": mean - margin, "ci_high": mean + margin}
 
 
 def run(folders: Sequence[Path], num_tasks: int, temperature: float = 0.4) -> dict[str, Any]:

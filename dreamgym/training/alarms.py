@@ -47,8 +47,8 @@ _RULES = (
     _Rule(
         "failed_share",
         lambda value, *_: value > MAX_FAILED,
-        "{value:.0%} of the rollouts failed and are left out, so nothing pulls the policy back. Likely cause: it no "
-        "longer writes an action, or the experience model's replies are malformed. Raise trust.kl.",
+        "{value:.0%} of the rollouts failed. Likely cause: the policy no longer writes an action (raise "
+        "policy.malformed_penalty or trust.kl), or the experience model's replies are malformed.",
     ),
     _Rule(
         "zero_variance",

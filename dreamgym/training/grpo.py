@@ -7,7 +7,7 @@ moves. What TRL is told:
                      left, positions are those of the rollout, and causal attention needs no mask: the engine's own
                      (`ragged_cache.attend`) reads none here, which is faster on a CPU
     env_mask         1 on the policy's own tokens
-    episode_return   the reward; None for a failed rollout, which TRL leaves out of the group's mean and advantages
+    episode_return   the reward; None where nobody knows it: TRL leaves that out of the group's mean and advantages
 
 The prompts of the data set only number the places of a group; the loop chooses the tasks.
 
@@ -123,7 +123,7 @@ def group_step_advantages(rewards: Sequence[Sequence[float] | None], gamma: floa
     """How much better it went from each step on than it usually does in the group.
 
     Args:
-        rewards: Of each rollout of one group, one per step; None for a failed rollout.
+        rewards: Of each rollout of one group, one per reply; None where nobody knows them.
         gamma: Discount per environment step, in [0, 1].
 
     Returns:

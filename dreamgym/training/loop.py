@@ -57,13 +57,13 @@ class Iteration:
     world: World
     rollouts: Sequence[Rollout]
     rewards: Sequence[tuple[float, ...] | None]
-    """One reward per step of each rollout; None for one that failed."""
+    """One reward per reply of each rollout; None where nobody knows them."""
     num_redrawn: int = 0
     """Dreamed steps whose first draw did not stand; what was drawn later is what was stored."""
 
     @property
     def returns(self) -> list[float | None]:
-        """Return of each rollout; None for one that failed."""
+        """Return of each rollout; None where nobody knows it."""
         return [None if paid is None else sum(paid) for paid in self.rewards]
 
 
@@ -220,7 +220,7 @@ class Loop:
         A task at which every rollout fails, in steps more or less foolish, is not undecided: penalties do not count.
         """
         dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
-        policy = replace(self.config.policy, invalid_penalty=0.0, idle_penalty=0.0)
+        policy = replace(self.config.policy, invalid_penalty=0.0, idle_penalty=0.0, malformed_penalty=0.0)
         unpunished = [rewards(rollout.trajectory, policy) for rollout in collected.rollouts]
         with self.stopwatch.running("variations"):
             return self._practising.score(

@@ -21,7 +21,8 @@ ours, and where we depart:
 - Policy and value model share no weights: the value model is a copy of the policy with a head and an optimizer of its
   own. In the first iterations it learns alone, as its first values are zeros.
 - The distance to the warm start is a term of the loss (k3, http://joschu.net/blog/kl-approx.html), not of the reward.
-- A failed rollout is left out: its return is unknown.
+- A rollout that the world failed is left out: its return is unknown. One that the policy ended by a reply without an
+  action is a step with a penalty (`policy.malformed_penalty`) and no value beyond.
 """
 
 import pickle
@@ -85,7 +86,7 @@ class Episode:
 
     rollout: Rollout
     rewards: tuple[float, ...]
-    """r_t, one per step."""
+    """r_t, one per reply."""
     turns: list[tuple[int, int]]
     """The policy's tokens of each step: first, and behind the last."""
     read_ids: tuple[int, ...]
@@ -109,10 +110,11 @@ def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine
     """Lay rewards beside the policy's turns; `engine` writes the last observation as the policy would have read it."""
     written = turns(rollout.mask)
     steps = rollout.trajectory.transitions
-    if not len(written) == len(rewards) == len(steps):
+    has_ended = rollout.trajectory.failure is not None  # by a reply without an action
+    if not len(written) == len(rewards) == len(steps) + has_ended:
         raise ValueError(f"got {len(rewards)} rewards and {len(written)} replies for {len(steps)} transitions")
     read_ids, places = rollout.token_ids, tuple(first - 1 for first, _ in written)
-    if not steps[-1].terminated:
+    if not has_ended and not steps[-1].terminated:
         (unread,) = engine.encode([f"<state>{neutral(steps[-1].next_state)}</state><think>"], [False])
         read_ids = (*read_ids, *unread)
         places = (*places, len(read_ids) - 1)
@@ -204,7 +206,7 @@ class Learner:
             ) from error
 
     def _lessons(self, iteration: Iteration) -> tuple[list[Lesson], float | None]:
-        """Advantages and targets of every rollout that did not fail, shortest first, and the explained variance."""
+        """Advantages and targets of every rollout whose rewards are known, shortest first; the explained variance."""
         pairs = zip(iteration.rollouts, iteration.rewards, strict=True)
         episodes = [episode_of(rollout, rewards, self._engine) for rollout, rewards in pairs if rewards is not None]
         episodes.sort(key=lambda episode: len(episode.read_ids))

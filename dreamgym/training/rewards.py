@@ -10,22 +10,25 @@ def rewards(trajectory: Trajectory, policy: PolicyConfig) -> tuple[float, ...] |
 
     Args:
         trajectory: Real or dreamed; both are paid by the same rule, from states alone.
-        policy: `reward`, `invalid_penalty` and `idle_penalty`.
+        policy: `reward` and the penalties.
 
     Returns:
-        As many rewards as there are steps; their sum is at most 1 for "outcome" and "dense". None for a failed
-        rollout, whose return nobody knows.
+        As many rewards as there are replies: one per step, their sum at most 1, and one more below 0 where the policy
+        ended the rollout by a reply without an action. None where the world failed, or `malformed_penalty` is 0: what
+        such a rollout would have brought nobody knows.
     """
-    if trajectory.failure is not None:
+    failure = trajectory.failure
+    if failure is not None and not (failure.is_the_policys and policy.malformed_penalty):
         return None
     module = environment_module(trajectory.task.environment)
     paid = [step.reward for step in trajectory.transitions]
     if policy.reward == "dense":
         progress = module.progress(trajectory)
         paid = [0.5 * outcome + 0.5 * gained for outcome, gained in zip(paid, progress, strict=True)]
-    return tuple(
+    steps = tuple(
         amount
         - policy.invalid_penalty * module.is_refusal(step.next_state)
         - policy.idle_penalty * module.is_idle(step.state, step.next_state)
         for amount, step in zip(paid, trajectory.transitions, strict=True)
     )
+    return steps if failure is None else (*steps, -policy.malformed_penalty)

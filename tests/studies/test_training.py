@@ -29,11 +29,14 @@ def test_the_difference_is_paired_and_failed_tasks_tell_nothing() -> None:
     before = episodes(False, False, True, True, None, True)
     after = episodes(True, True, True, False, True, None)
     found = training.paired(before, after)
-    assert (found["num_tasks"], found["failed"]) == (4, 2)
+    assert (found["num_tasks"], found["failed_before"], found["failed_after"]) == (4, 1, 1)
     assert (found["before"], found["after"], found["difference"]) == (0.5, 0.75, 0.25)
     # Differences 1, 1, 0, -1: mean 0.25, squared deviations 0.5625 + 0.5625 + 0.0625 + 1.5625 = 2.75.
     margin = 1.96 * math.sqrt(2.75 / 3 / 4)
     assert found["ci_low"] == pytest.approx(0.25 - margin) and found["ci_high"] == pytest.approx(0.25 + margin)
+    # With failed ones as unsolved: 1, 1, 0, -1, 1, -1.
+    assert found["all_tasks"]["difference"] == pytest.approx(1 / 6)
+    assert found["all_tasks"]["ci_low"] == pytest.approx(1 / 6 - 1.96 * math.sqrt((5 - 1 / 6) / 5 / 6))
 
 
 def test_too_few_tasks_are_refused() -> None:
@@ -60,6 +63,6 @@ def test_a_run_that_changed_nothing_differs_in_nothing(tmp_path: Path) -> None:
     assert (run["iterations"], run["minutes"]) == (1, 2.0), "what came after the checkpoint is not in its weights"
     assert [row["iteration"] for row in figures["rows"]] == [0, 1] and figures["rows"][0]["real_success"] == 0.5
     for way in ("greedy", "sampled"):
-        assert run[way]["num_tasks"] + run[way]["failed"] == 2
+        assert run[way]["num_tasks"] + run[way]["failed_after"] == 2
         assert (run[way]["difference"], run[way]["ci_low"], run[way]["ci_high"]) == (0, 0, 0)
     assert run["warm_start"].split("@")[1] == run["policy"].split("@")[1]

@@ -208,6 +208,15 @@ def test_a_step_that_leaves_everything_as_it_was_costs_whether_it_was_refused_or
     assert found == pytest.approx((0, -0.1, -0.1, 0, 0, 0, 0, 1))
 
 
+def test_a_reply_without_an_action_costs_and_a_world_that_failed_leaves_nothing_to_learn() -> None:
+    begun = replace(solved(), transitions=solved().transitions[:2])
+    wordless = replace(begun, failure=Failure(None, "no <action> after the thought", "<think>cup cup cup"))
+    assert rewards(wordless, PolicyConfig(invalid_penalty=0.1, malformed_penalty=0.25)) == (0, -0.1, -0.25)
+    assert rewards(wordless, PolicyConfig(malformed_penalty=0.0)) is None
+    for failure in (Failure("look", "the model wrote no state", "<state>"), Failure(None, "no such game")):
+        assert rewards(replace(begun, failure=failure), PolicyConfig(malformed_penalty=0.25)) is None
+
+
 def test_more_tasks_than_there_are_seeds_are_refused(runs: Path, tmp_path: Path) -> None:
     config = replace(SMALL, run=replace(SMALL.run, num_tasks=8))
     with pytest.raises(ConfigError, match="num_seed_tasks=4"):

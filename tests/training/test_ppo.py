@@ -214,6 +214,20 @@ def test_a_failed_rollout_changes_nothing(corridor_policy: Path) -> None:
     assert not same(found[0][0], weights(engine_at(corridor_policy).model)), "the others do teach"
 
 
+def test_a_reply_without_an_action_is_a_step_with_no_value_beyond(corridor_policy: Path) -> None:
+    engine = engine_at(corridor_policy)
+    _, stopped = ended_and_stopped(engine)
+    steps = len(stopped.trajectory.transitions)
+    episode = episode_of(broken(stopped), (*[0.0] * steps, -0.5), engine)
+    assert len(episode.turns) == len(episode.places) == steps + 1
+    assert episode.read_ids == broken(stopped).token_ids
+    with pytest.raises(ValueError, match=f"{steps} rewards"):
+        episode_of(broken(stopped), (0.0,) * steps, engine)
+    learner = Learner(engine, config(critic_warmup=0))
+    learner.update(Iteration(0, "real", [stopped, broken(stopped)], [(0.0,) * steps, (*[0.0] * steps, -0.5)]))
+    assert not same(weights(engine.model), weights(engine_at(corridor_policy).model))
+
+
 def test_nothing_is_learned_where_every_rollout_failed(corridor_policy: Path) -> None:
     engine = engine_at(corridor_policy)
     failed = [broken(one) for one in ended_and_stopped(engine)]
