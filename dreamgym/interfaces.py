@@ -191,8 +191,8 @@ class EnvironmentModule(Protocol):
     def is_refusal(self, state: str) -> bool:
         """Did the environment reject the action that led to this state?"""
 
-    def is_idle(self, state: str, next_state: str) -> bool:
-        """Is everything as it was before the action, be it that it was refused, or that it only asks?"""
+    def idle_steps(self, transitions: Sequence[Transition]) -> tuple[bool, ...]:
+        """Which steps of an episode led where it had been before: refused ones, mere questions, walks in circles."""
 
     def progress(self, trajectory: Trajectory) -> tuple[float, ...]:
         """What each step of an episode gained of the way to its goal, by its states; at most 1 in all."""

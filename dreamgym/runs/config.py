@@ -99,7 +99,8 @@ class PolicyConfig:
     invalid_penalty: float = 0.0
     """Taken from the reward of a step that the world refuses."""
     idle_penalty: float = 0.0
-    """Taken from the reward of a step that leaves everything as it was: a refused one, or asking for the inventory."""
+    """Taken from the reward of a step that leads where the episode has been before: a refused one, asking for the
+    inventory, walking in circles."""
     malformed_penalty: float = 0.5
     """What a reply without an action costs; it ends the rollout. With 0 such rollouts are left out, and nothing keeps a
     policy from the replies that let it escape a bad return."""

@@ -348,7 +348,7 @@ def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
         "truncated_share": sum(bool(t.transitions) and t.transitions[-1].truncated for t in trajectories)
         / len(trajectories),
         "valid_share": sum(not module.is_refusal(s.next_state) for s in steps) / len(steps) if steps else None,
-        "idle_share": sum(module.is_idle(s.state, s.next_state) for s in steps) / len(steps) if steps else None,
+        "idle_share": sum(sum(module.idle_steps(t.transitions)) for t in trajectories) / len(steps) if steps else None,
         "refused_by_guard": float(sum(step.contradiction is not None for step in steps)),
         "redrawn": float(collected.num_redrawn),
         "reply_tokens": num_tokens / len(steps) if steps else None,

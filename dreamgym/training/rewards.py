@@ -26,9 +26,9 @@ def rewards(trajectory: Trajectory, policy: PolicyConfig) -> tuple[float, ...] |
         progress = module.progress(trajectory)
         paid = [0.5 * outcome + 0.5 * gained for outcome, gained in zip(paid, progress, strict=True)]
     steps = tuple(
-        amount
-        - policy.invalid_penalty * module.is_refusal(step.next_state)
-        - policy.idle_penalty * module.is_idle(step.state, step.next_state)
-        for amount, step in zip(paid, trajectory.transitions, strict=True)
+        amount - policy.invalid_penalty * module.is_refusal(step.next_state) - policy.idle_penalty * idle
+        for amount, step, idle in zip(
+            paid, trajectory.transitions, module.idle_steps(trajectory.transitions), strict=True
+        )
     )
     return steps if failure is None else (*steps, -policy.malformed_penalty)

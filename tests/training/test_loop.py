@@ -200,12 +200,14 @@ def test_dense_rewards_pay_half_for_progress_and_penalties_for_what_is_refused()
     assert dense == pytest.approx((0, -0.1, 1 / 6, 0, 1 / 6, 0, 1 / 6 + 0.5))
 
 
-def test_a_step_that_leaves_everything_as_it_was_costs_whether_it_was_refused_or_not() -> None:
+def test_a_step_to_where_the_episode_has_been_costs_whether_it_was_refused_or_not() -> None:
     walk, refused, *rest = solved().transitions
     asked = replace(refused, next_state=refused.state.replace(refused.state.split("\n")[0], "You carry nothing.", 1))
-    trajectory = replace(solved(), transitions=(walk, refused, asked, *rest))
+    away = replace(walk, state=refused.state, next_state="You arrive at shelf 9.\nat: shelf 9\nholding: nothing")
+    back = replace(walk, state=away.next_state)
+    trajectory = replace(solved(), transitions=(walk, refused, asked, away, back, *rest))
     found = rewards(trajectory, PolicyConfig(idle_penalty=0.1))
-    assert found == pytest.approx((0, -0.1, -0.1, 0, 0, 0, 0, 1))
+    assert found == pytest.approx((0, -0.1, -0.1, 0, -0.1, 0, 0, 0, 0, 1))
 
 
 def test_a_reply_without_an_action_costs_and_a_world_that_failed_leaves_nothing_to_learn() -> None:

@@ -204,9 +204,24 @@ def is_refusal(state: str) -> bool:
     return state.split("\n", 1)[0] == REJECTED
 
 
-def is_idle(state: str, next_state: str) -> bool:
-    """Is everything as it was before the action, be it that it was refused, or that it only asks?"""
-    return state.partition("\n")[2] == next_state.partition("\n")[2]
+def idle_steps(transitions: Sequence[Transition]) -> tuple[bool, ...]:
+    """Which steps of an episode led where it had been before: refused ones, mere questions, and walks in circles.
+
+    An episode has been in a state that tells of the same place, hand and things, whatever its first line says of the
+    action. Nobody needs to come back to one: every place can be gone to from every other.
+    """
+    seen = {_situation(step.state) for step in transitions[:1]}
+    idle = []
+    for step in transitions:
+        reached = _situation(step.next_state)
+        idle.append(reached in seen)
+        seen.add(reached)
+    return tuple(idle)
+
+
+def _situation(state: str) -> str:
+    """What a state says of the world, and not of the action that led to it."""
+    return state.partition("\n")[2]
 
 
 def check_reasoning(reasoning: str, next_state: str, success: bool) -> Agreement:
