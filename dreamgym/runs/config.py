@@ -101,9 +101,9 @@ class PolicyConfig:
     idle_penalty: float = 0.0
     """Taken from the reward of a step that leads where the episode has been before: a refused one, asking for the
     inventory, walking in circles."""
-    malformed_penalty: float = 0.5
-    """What a reply without an action costs; it ends the rollout. With 0 such rollouts are left out, and nothing keeps a
-    policy from the replies that let it escape a bad return."""
+    malformed_penalty: float = 1.0
+    """What a reply without an action costs; it ends the rollout. Less than the penalties that a bad rollout would still
+    have brought (at most idle_penalty / (1 - gamma)) makes it a way out; 0 leaves such rollouts out of the update."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
@@ -114,7 +114,7 @@ class PolicyConfig:
         check_range("temperature", self.temperature, 0.01, 2.0)
         check_range("invalid_penalty", self.invalid_penalty, 0.0, 1.0)
         check_range("idle_penalty", self.idle_penalty, 0.0, 1.0)
-        check_range("malformed_penalty", self.malformed_penalty, 0.0, 1.0)
+        check_range("malformed_penalty", self.malformed_penalty, 0.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
