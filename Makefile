@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PYTHON ?= python3
 
-.PHONY: help install lab test test-slow coverage check nano demo screenshots clean
+.PHONY: help install lab test test-slow coverage check nano demo training screenshots clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -43,6 +43,10 @@ nano: install
 #: make demo         make the bundled demo workspace again
 demo: install
 	$(VENV)/dreamgym demo $(ARGS)
+
+#: make training     train in the dream alone, and measure it for real (80 minutes; ARGS="--output FILE")
+training: install
+	bash scripts/training.sh $(ARGS)
 
 #: make screenshots  take the screenshots of the README again
 screenshots:

@@ -5,6 +5,7 @@ const C = dg.curves;
 const root = element.querySelector('.dg-root');
 const HEIGHT = 204;
 const MARGIN = { l: 38, t: 8, b: 34 };
+const [DASHED, DOTTED] = ['5px,3px', '1.5px,2.5px'];
 const PARTS = [['policy', 'accent', 'policy acts'], ['model', 'dream', 'dreams'], ['retrieval', 'run-5', 'retrieves'], ['environment', 'real', 'real engine'], ['variations', 'run-4', 'varies tasks'], ['update', 'run-3', 'update'], ['evaluation', 'run-6', 'evaluation']];
 const CHARTS = [
   { key: 'success', title: 'Success', note: 'held-out real tasks with 95 % interval', range: [0, 1] },
@@ -13,7 +14,7 @@ const CHARTS = [
   { key: 'entropy', title: 'Policy entropy', note: 'nats a token' },
   { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over' },
   { key: 'zero_variance', title: 'Zero-variance groups', note: 'share', range: [0, 1], limit: 'over' },
-  { key: 'valid_share', title: 'Valid actions', note: 'share; dotted: idle', range: [0, 1], limit: 'under' },
+  { key: 'valid_share', title: 'Valid actions', note: 'dotted: idle, dashed: failed', range: [0, 1], limit: 'under' },
   { key: 'reply_tokens', title: 'Reply length', note: 'tokens' },
   { key: 'reward', title: 'Return', note: 'mean of the rollouts' },
   { key: 'seconds', title: 'Time an iteration', note: 'seconds' },
@@ -77,7 +78,7 @@ const success = (runs, colour) => {
       continue;
     }
     const dreamed = C.smooth(C.points(run.data, 'dream_success', state.axis), smoothing);
-    if (dreamed.length) traces.push({ ...C.line(dreamed, run, { name: `${run.label} dream`, dash: '5px,3px', colour: colour(`run-${run.colour}`) }), endLabel: `${run.label} dream` });
+    if (dreamed.length) traces.push({ ...C.line(dreamed, run, { name: `${run.label} dream`, dash: DASHED, colour: colour(`run-${run.colour}`) }), endLabel: `${run.label} dream` });
     const real = C.real(run, run.data, state.axis, colour(`run-${run.colour}`));
     traces.push(...real.map((trace, i) => (i === real.length - 1 ? { ...trace, endLabel: `${run.label} real` } : trace)));
   }
@@ -90,19 +91,18 @@ const curve = (key, runs, colour) => {
   return { traces, said: traces.length ? [] : ['Nothing recorded yet.'] };
 };
 
-// A second curve in the same chart, where a run has it.
-const DOTTED = { loss: ['value_loss', 'value'], valid_share: ['idle_share', 'idle'] };
-const withDotted = (key, runs, colour) => {
+// Further curves in the same chart, where a run has them.
+const BESIDE = { loss: [['value_loss', 'value', DOTTED]], valid_share: [['idle_share', 'idle', DOTTED], ['failed_share', 'failed', DASHED]] };
+const withOthers = (key, runs, colour) => {
   const main = curve(key, runs, colour);
-  const [other, word] = DOTTED[key];
-  const dotted = curve(other, runs, colour).traces.map((t) => ({ ...t, name: `${t.name} ${word}`, endLabel: `${t.endLabel} ${word}`, line: { ...t.line, dash: '1.5px,2.5px' } }));
-  const traces = [...main.traces, ...dotted];
+  const others = BESIDE[key].flatMap(([other, word, dash]) => curve(other, runs, colour).traces.map((t) => ({ ...t, name: `${t.name} ${word}`, endLabel: `${t.endLabel} ${word}`, line: { ...t.line, dash } })));
+  const traces = [...main.traces, ...others];
   return { traces, said: traces.length ? [] : main.said };
 };
 
 const tracesOf = (key, runs, colour) => {
   if (key === 'success') return success(runs, colour);
-  return key in DOTTED ? withDotted(key, runs, colour) : curve(key, runs, colour);
+  return key in BESIDE ? withOthers(key, runs, colour) : curve(key, runs, colour);
 };
 
 const stacked = (run, colour) => {

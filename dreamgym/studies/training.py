@@ -34,9 +34,12 @@ SHOWN = (
     "kl",
     "entropy",
     "valid_share",
+    "idle_share",
+    "failed_share",
     "num_updates",
     "online_transitions",
     "seconds",
+    "seconds_evaluation",
 )
 """Figures of an iteration that the result keeps, where the run has them."""
 

@@ -21,6 +21,7 @@ CURVES = (
     "zero_variance",
     "valid_share",
     "idle_share",
+    "failed_share",
     "reply_tokens",
     "reward",
     "seconds",

@@ -171,17 +171,17 @@ def test_ppo_draws_the_loss_of_its_value_model_beside_that_of_the_policy(lab: An
     assert page.evaluate(lengths) == [21, 2, 3]
 
 
-def test_steps_that_change_nothing_are_drawn_beside_the_valid_ones_of_runs_that_counted_them(
+def test_idle_steps_and_failed_rollouts_are_drawn_beside_the_valid_steps_of_runs_that_counted_them(
     lab: Any, page: Any
 ) -> None:
     url, services, _ = lab
     run = WrittenRun(services.workspace.runs_path, "dream-grpo-04", None, 4.0)
     for number in range(4):
-        run.iterate(number, figures(number) | {"idle_share": 0.3})
+        run.iterate(number, figures(number) | {"idle_share": 0.3, "failed_share": 0.1})
     run.say("done")
     page.goto(f"{url}?tab=train&run=dream-grpo-04&with=dream-grpo-01")
     graph(page, "valid_share")
-    assert page.evaluate(NAMES, "valid_share") == ["01", "04", "04 idle"]
+    assert page.evaluate(NAMES, "valid_share") == ["01", "04", "04 idle", "04 failed"]
 
 
 def test_the_log_follows_unless_the_reader_scrolled_up(lab: Any, page: Any) -> None:
