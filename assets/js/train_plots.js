@@ -14,7 +14,7 @@ const CHARTS = [
   { key: 'entropy', title: 'Policy entropy', note: 'nats a token' },
   { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over' },
   { key: 'zero_variance', title: 'Zero-variance groups', note: 'share', range: [0, 1], limit: 'over' },
-  { key: 'valid_share', title: 'Valid actions', note: 'dotted: idle, dashed: failed', range: [0, 1], limit: 'under' },
+  { key: 'valid_share', title: 'Valid actions', note: 'share, and idle, failed', range: [0, 1], limit: 'under' },
   { key: 'reply_tokens', title: 'Reply length', note: 'tokens' },
   { key: 'reward', title: 'Return', note: 'mean of the rollouts' },
   { key: 'seconds', title: 'Time an iteration', note: 'seconds' },
