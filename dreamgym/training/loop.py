@@ -327,7 +327,7 @@ class Loop:
 
 
 def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
-    """Figures of the rollouts themselves. One that failed counts as failed alone, and in the mean return if it has one."""
+    """Figures of the rollouts themselves; a failed one counts as failed alone, and in the mean return if it has one."""
     trajectories = [rollout.trajectory for rollout in collected.rollouts]
     steps = [step for trajectory in trajectories for step in trajectory.transitions]
     known = [value for value in collected.returns if value is not None]
