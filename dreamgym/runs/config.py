@@ -13,7 +13,6 @@
 What the paper leaves open (group size, learning rate, KL, turn caps) is a field here with our default.
 """
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -35,16 +34,6 @@ from dreamgym.runs import trackers
 
 Method = Literal["sft", "dpo", "grpo", "ppo"]
 World = Literal["dream", "real", "s2r"]
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
-
-
-def check_name(name: str) -> None:
-    """Raise ConfigError unless a run may be called so; an empty name takes the default."""
-    if name and not _NAME.fullmatch(name):
-        raise ConfigError(
-            "the name of a run has at most 48 letters (a-z), digits, - and _, and begins with a letter or a digit; "
-            f"got {name!r}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +88,10 @@ class PolicyConfig:
     invalid_penalty: float = 0.0
     """Taken from the reward of a step that the world refuses."""
     idle_penalty: float = 0.0
-    """Taken from the reward of a step that leads where the episode has been before: a refused one, asking for the
-    inventory, walking in circles."""
+    """Taken from the reward of a step to where the episode has been before: refused, a question, or in circles."""
     malformed_penalty: float = 1.0
-    """What a reply without an action costs; it ends the rollout. Less than the penalties that a bad rollout would still
-    have brought (at most idle_penalty / (1 - gamma)) makes it a way out; 0 leaves such rollouts out of the update."""
+    """Cost of a reply without an action, which ends the rollout: at least what idling on would cost, idle_penalty /
+    (1 - gamma), or it is a way out. 0 leaves such rollouts out of the update."""
 
     def __post_init__(self) -> None:
         """Check types and ranges."""

@@ -6,13 +6,17 @@ whose first iteration the policy rests) to 1.1 times the estimate, its peak of m
 are upper bounds: episodes that end early use fewer.
 """
 
+import re
 import shlex
 from dataclasses import dataclass
 
 from dreamgym.curriculum.proof import most_proof_transitions
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
+from dreamgym.errors import ConfigError
 from dreamgym.runs import trackers
-from dreamgym.runs.config import TrainConfig, changes, check_name
+from dreamgym.runs.config import TrainConfig, changes
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
 DREAM_STEP_SECONDS = 0.026
 """A dreamed step with two demonstrations, in batches, as `dreamgym evaluate-experience-model` says it of a machine that
@@ -86,7 +90,11 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
 
 def check(config: TrainConfig, name: str = "") -> None:
     """Raise ConfigError where a run may not be called so, or this machine lacks a tracker that it reports to."""
-    check_name(name)
+    if name and not _NAME.fullmatch(name):
+        raise ConfigError(
+            "the name of a run has at most 48 letters (a-z), digits, - and _, and begins with a letter or a digit; "
+            f"got {name!r}"
+        )
     trackers.check_installed(config.run.report_to)
 
 

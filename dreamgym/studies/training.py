@@ -52,7 +52,7 @@ def paired(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[st
     Returns:
         num_tasks that count, success before and after with Wilson intervals, and the mean difference with its 95 %
         interval over tasks (normal approximation); how many tasks were failed by each. all_tasks: the difference again
-        with a failed task as an unsolved one, as leaving out what a policy has no action for flatters it.
+        with a reply without an action as a task unsolved, as leaving those out flatters the policy that wrote it.
 
     Raises:
         ConfigError: Fewer than two tasks count.
@@ -71,8 +71,13 @@ def paired(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[st
         **_difference(both),
         "failed_before": sum(one.failure is not None for one in before),
         "failed_after": sum(other.failure is not None for other in after),
-        "all_tasks": _difference([(one.success, other.success) for one, other in pairs]),
+        "all_tasks": _difference([(a.success, b.success) for a, b in pairs if _was_played(a) and _was_played(b)]),
     }
+
+
+def _was_played(trajectory: Trajectory) -> bool:
+    """The world did its part, whatever the policy wrote."""
+    return trajectory.failure is None or trajectory.failure.is_the_policys
 
 
 def _difference(pairs: Sequence[tuple[bool, bool]]) -> dict[str, float]:

@@ -11,7 +11,7 @@ def group_advantages(returns: Sequence[float | None]) -> list[float | None]:
     """How much better each rollout was than its group.
 
     Args:
-        returns: Episode returns of one group, each in [0, 1]; None for a failed rollout, whose return nobody knows.
+        returns: Episode returns of one group; None where nobody knows it.
 
     Returns:
         (return - mean) / std over the known returns; None where the return is; zeros where all agree.

@@ -18,10 +18,10 @@ from tests.experience_model.kitchen import solved
 
 
 def episodes(*outcomes: bool | None) -> list[Trajectory]:
-    """None failed."""
+    """None: the policy wrote no action."""
     won = solved()
     lost = replace(won, transitions=won.transitions[:1])
-    failed = replace(lost, failure=Failure(0, "no action in the reply", "hm"))
+    failed = replace(lost, failure=Failure(None, "no action in the reply", "hm"))
     return [failed if each is None else won if each else lost for each in outcomes]
 
 
@@ -34,9 +34,11 @@ def test_the_difference_is_paired_and_failed_tasks_tell_nothing() -> None:
     # Differences 1, 1, 0, -1: mean 0.25, squared deviations 0.5625 + 0.5625 + 0.0625 + 1.5625 = 2.75.
     margin = 1.96 * math.sqrt(2.75 / 3 / 4)
     assert found["ci_low"] == pytest.approx(0.25 - margin) and found["ci_high"] == pytest.approx(0.25 + margin)
-    # With failed ones as unsolved: 1, 1, 0, -1, 1, -1.
+    # With replies without an action as unsolved: 1, 1, 0, -1, 1, -1.
     assert found["all_tasks"]["difference"] == pytest.approx(1 / 6)
     assert found["all_tasks"]["ci_low"] == pytest.approx(1 / 6 - 1.96 * math.sqrt((5 - 1 / 6) / 5 / 6))
+    broken = replace(before[0], failure=Failure("look", "the engine died"))
+    assert training.paired([*before, broken], [*after, after[0]])["all_tasks"] == found["all_tasks"]
 
 
 def test_too_few_tasks_are_refused() -> None:

@@ -154,6 +154,28 @@ def test_credit_of_steps_pays_each_token_by_what_came_from_its_step_on(corridor_
     assert loop.advantages[0] == pytest.approx(means, abs=1e-5)
 
 
+def test_credit_of_steps_charges_the_tokens_of_a_reply_without_an_action(corridor_policy: Path, tmp_path: Path) -> None:
+    optimiser = OptimiserConfig(batch_size=8, credit="step", gamma=0.5)
+    loop = GroupsLoop(engine(corridor_policy), tmp_path, replace(CONFIG, optimiser=optimiser))
+    batch = loop.collect(1)
+    first = batch.rollouts[0]
+    steps = len(first.trajectory.transitions)
+    wordless = Rollout(
+        replace(first.trajectory, failure=Failure(None, "no action", "door door")),
+        (*first.token_ids, 1, 2, 2),
+        (*first.mask, False, True, True),
+        (*first.logprobs, 0.0, -1.0, -1.0),
+    )
+    session = grpo._Session(loop, iter(()), 1)  # type: ignore[arg-type]
+    paid = [(*[0.0] * steps, -1.0), *[(0.0,) * len(one.trajectory.transitions) for one in batch.rollouts[1:]]]
+    session.collected = replace(batch, rollouts=[wordless, *batch.rollouts[1:]], rewards=paid)
+    longest = max(len(one.token_ids) for one in session.collected.rollouts)
+    spread = session.token_advantages(torch.zeros(8, longest - 1))[0, : len(wordless.token_ids) - 1]
+    own = spread[torch.tensor(wordless.mask[1:])]
+    assert own[-1] == own[-2] == own.min() < 0 and own[-1] < own[0]
+    assert spread[~torch.tensor(wordless.mask[1:])].count_nonzero() == 0
+
+
 def test_an_update_pads_no_sequence_to_the_longest_of_the_iteration(
     corridor_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
