@@ -5,7 +5,7 @@ const C = dg.curves;
 const root = element.querySelector('.dg-root');
 const HEIGHT = 204;
 const MARGIN = { l: 38, t: 8, b: 34 };
-const [DASHED, DOTTED] = ['5px,3px', '1.5px,2.5px'];
+const [DASHED, DOTTED, MIXED] = ['5px,3px', '1.5px,2.5px', '7px,2.5px,1.5px,2.5px']; // dashed is the dream, in every chart
 const PARTS = [['policy', 'accent', 'policy acts'], ['model', 'dream', 'dreams'], ['retrieval', 'run-5', 'retrieves'], ['environment', 'real', 'real engine'], ['variations', 'run-4', 'varies tasks'], ['update', 'run-3', 'update'], ['evaluation', 'run-6', 'evaluation']];
 const CHARTS = [
   { key: 'success', title: 'Success', note: 'held-out real tasks with 95 % interval', range: [0, 1] },
@@ -92,7 +92,7 @@ const curve = (key, runs, colour) => {
 };
 
 // Further curves in the same chart, where a run has them.
-const BESIDE = { loss: [['value_loss', 'value', DOTTED]], valid_share: [['idle_share', 'idle', DOTTED], ['failed_share', 'failed', DASHED]] };
+const BESIDE = { loss: [['value_loss', 'value', DOTTED]], valid_share: [['idle_share', 'idle', DOTTED], ['failed_share', 'failed', MIXED]] };
 const withOthers = (key, runs, colour) => {
   const main = curve(key, runs, colour);
   const others = BESIDE[key].flatMap(([other, word, dash]) => curve(other, runs, colour).traces.map((t) => ({ ...t, name: `${t.name} ${word}`, endLabel: `${t.endLabel} ${word}`, line: { ...t.line, dash } })));
