@@ -26,7 +26,8 @@ def stored_trajectories(config: TrainConfig, experience_paths: Sequence[Path]) -
         experience_paths: experience.sqlite, lab.sqlite and run.sqlite files, any number; a missing one is empty.
 
     Returns:
-        Each once, by file and time of storing; failed ones included, as they were paid for.
+        Each once, by id, so that it does not matter which of `collect`'s workers ended first; failed ones included, as
+        they were paid for.
 
     Raises:
         ConfigError: The world is "s2r", or nothing is stored.
@@ -44,7 +45,7 @@ def stored_trajectories(config: TrainConfig, experience_paths: Sequence[Path]) -
             f"no {world} trajectory of a train task of {config.run.environment} in {files}; "
             + how_to_store(world, config.run.environment)
         )
-    return list(found.values())
+    return [found[trajectory_id] for trajectory_id in sorted(found)]
 
 
 def how_to_store(world: World, environment: str) -> str:

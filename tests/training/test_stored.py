@@ -37,8 +37,18 @@ def test_train_tasks_of_the_wanted_world_are_read_once_from_all_files(tmp_path: 
     run.commit(1, {}, [StoredRollout(real(1)), StoredRollout(dream(4)), StoredRollout(real(5, solved=False))])
     run.close()
     paths = [first, tmp_path / "run.sqlite", tmp_path / "missing.sqlite"]
-    assert stored_trajectories(REAL, paths) == [real(1), failed(3, world="real"), real(5, solved=False)]
-    assert stored_trajectories(DREAM, paths) == [dream(2), dream(4)]
+    wanted = {each.trajectory_id: each for each in (real(1), failed(3, world="real"), real(5, solved=False))}
+    assert stored_trajectories(REAL, paths) == [wanted[key] for key in sorted(wanted)]
+    assert {each.trajectory_id for each in stored_trajectories(DREAM, paths)} == {
+        dream(2).trajectory_id,
+        dream(4).trajectory_id,
+    }
+
+
+def test_which_episode_ended_first_does_not_matter(tmp_path: Path) -> None:
+    episodes = [real(number) for number in range(4)]
+    one, other = store(tmp_path / "1.sqlite", *episodes), store(tmp_path / "2.sqlite", *reversed(episodes))
+    assert stored_trajectories(REAL, [one]) == stored_trajectories(REAL, [other])
 
 
 def test_more_files_are_read_than_one_connection_takes(tmp_path: Path) -> None:
