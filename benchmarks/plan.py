@@ -21,6 +21,8 @@ from dreamgym.runs.config import override
 from dreamgym.runs.plan import plan
 from dreamgym.workspace import Workspace
 
+NANO = [name for name in PRESETS if name.startswith("nano")]
+"""Presets of the bundled models."""
 SMALL = ("run.iterations=1", "run.threads=1", "evaluation.num_tasks=16", "curriculum.num_seed_tasks=16")
 """What is changed in every preset."""
 STEPS = {"sft": ("optimiser.steps=10",), "dpo": ("optimiser.steps=10",)}
@@ -62,7 +64,7 @@ def measure(preset: str) -> dict[str, Any]:
 def main() -> None:
     """Parse arguments, measure, publish."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=PRESETS)
+    parser.add_argument("--presets", nargs="+", default=NANO, choices=NANO)
     parser.add_argument("--output", type=Path, help="default: the standard output")
     options = parser.parse_args()
     publish({"rows": [measure(preset) for preset in options.presets]}, " ".join(sys.argv), options.output)

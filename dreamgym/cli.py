@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
     nano.add_argument("--seed", type=int, default=0)
     nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
+    nano.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
     nano.set_defaults(run=_nano)
     bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
@@ -210,8 +211,10 @@ def _nano(options: argparse.Namespace) -> None:
     recipe = replace(nano.NanoRecipe(), seed=options.seed)
     if options.no_hard_negatives:
         recipe = replace(recipe, mix=nano.NO_HARD_NEGATIVES)
-    command = "make nano" if recipe == nano.NanoRecipe() else typed_command()
-    nano.run(recipe, options.work, options.models, options.results, command)
+    whole = recipe == nano.NanoRecipe() and not options.only_novice
+    command = "make nano" if whole else typed_command()
+    make = nano.run_novice if options.only_novice else nano.run
+    make(recipe, options.work, options.models, options.results, command)
 
 
 def benchmarks() -> list[str]:

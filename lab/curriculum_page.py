@@ -1,6 +1,7 @@
 """What the Curriculum tab does, without its widgets: watch a run's curriculum, vary tasks, pin them, launch on them."""
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -284,9 +285,14 @@ class CurriculumPage:
         if not path.exists():
             edits.save_tasks(path, tasks)
         config = run.config or TrainConfig()
+        run_config = replace(config.run, num_tasks=min(len(tasks), config.run.num_tasks))
+        # GRPO fills whole batches: fewer tasks may need smaller ones.
+        size = math.gcd(config.optimiser.batch_size, run_config.num_tasks * run_config.group_size)
+        micro = math.gcd(config.optimiser.micro_batch_size, size)
         changed = replace(
             config,
-            run=replace(config.run, num_tasks=min(len(tasks), config.run.num_tasks)),
+            run=run_config,
+            optimiser=replace(config.optimiser, batch_size=size, micro_batch_size=micro),
             curriculum=replace(config.curriculum, tasks=str(path)),
         )
         return train_form.form_of(changed, "chosen")

@@ -17,7 +17,7 @@ from lab.stored import WorkspaceReader
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
 EXPERIENCE_MODEL = ASSETS / "models" / "nano-experience-model"
-POLICY = ASSETS / "models" / "nano-policy"
+POLICIES = (ASSETS / "models" / "nano-policy", ASSETS / "models" / "nano-novice")
 NUM_ENVIRONMENTS = 2
 """Real episodes that can be played on pages at the same time."""
 

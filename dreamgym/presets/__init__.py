@@ -13,6 +13,7 @@ PRESETS = {
     "nano-s2r-grpo": "GRPO in the dream, then real (S2R)",
     "nano-sft": "SFT on real successes",
     "nano-dpo": "DPO on real pairs",
+    "paper-dream-grpo": "GRPO in the dream, paper size (GPU)",
 }
 """Name of the file to what it is."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamgym.errors import DreamGymError
+from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.runs import config, process
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo, RunManager
@@ -32,6 +32,9 @@ def add(commands: "Commands") -> None:
     train.add_argument("--workspace", type=Path, default=Path("workspace"))
     train.add_argument("--dry-run", action="store_true", help="only say what would be done and what it costs")
     train.add_argument("--foreground", action="store_true", help="train here and print the log; Ctrl-C stops it")
+    train.add_argument(
+        "--slots", type=int, default=1, help="runs that train at once where there is no GPU; others wait"
+    )
     train.set_defaults(run=_train)
 
     runs = commands.add_parser("runs", help="list, show, stop, resume and delete training runs")
@@ -59,20 +62,22 @@ def _train(options: argparse.Namespace) -> None:
     _print_plan(chosen, options)
     if options.dry_run:
         return
-    manager = RunManager(Workspace.ensure(options.workspace).runs_path)
+    if options.slots < 1:
+        raise ConfigError(f"--slots must be at least 1, got {options.slots}")
+    manager = RunManager(Workspace.ensure(options.workspace).runs_path, options.slots)
     if options.foreground:
-        _train_here(manager, chosen.config, options.name)
+        _train_here(manager, chosen.config, options.name, options.slots)
         return
     info = manager.launch(chosen.config, options.name)
     place = f"{info.run_id} --workspace {shlex.quote(str(options.workspace))}"
     print(f"\n{info.run_id} is {info.state}; follow it with: dreamgym runs log {place}")
 
 
-def _train_here(manager: RunManager, chosen: TrainConfig, name: str) -> None:
+def _train_here(manager: RunManager, chosen: TrainConfig, name: str, slots: int) -> None:
     folder, lock = manager.create(chosen, name)
     print(f"\n{folder.name} in {folder}")
     with process.logged(folder):
-        last = process.run(folder, lock=lock)
+        last = process.run(folder, num_slots=slots, lock=lock)
     if last.state == "failed":
         raise DreamGymError(last.message)
     print(f"{folder.name}: {last.state} after iteration {last.iteration} of {last.iterations}")

@@ -75,7 +75,7 @@ class RunConfig:
 class PolicyConfig:
     """The weights it starts from, and how it acts."""
 
-    model: str = "nano-policy"
+    model: str = "nano-novice"
     """A bundled name, a folder, or a Hugging Face id."""
     lora_rank: int = 0
     """0 trains all weights."""
@@ -83,11 +83,11 @@ class PolicyConfig:
     """An episode is cut here and counts as truncated."""
     temperature: float = 1.0
     """Of rollouts."""
-    reward: Literal["outcome", "dense"] = "outcome"
+    reward: Literal["outcome", "dense"] = "dense"
     """"outcome": 1 at the step that solves the task (the paper's). "dense": half of it is paid for progress."""
     invalid_penalty: float = 0.0
     """Taken from the reward of a step that the world refuses."""
-    idle_penalty: float = 0.0
+    idle_penalty: float = 0.2
     """Taken from the reward of a step to where the episode has been before: refused, a question, or in circles."""
     malformed_penalty: float = 1.0
     """Cost of a reply without an action, which ends the rollout: at least what idling on would cost, idle_penalty /
@@ -109,8 +109,8 @@ class PolicyConfig:
 class OptimiserConfig:
     """Updates."""
 
-    learning_rate: float = 1e-4
-    batch_size: int = 8
+    learning_rate: float = 2e-4
+    batch_size: int = 16
     """Sequences in an optimizer step."""
     micro_batch_size: int = 8
     """GRPO and PPO: at most so many of them are read at once; their gradients are added up, which saves memory."""
@@ -118,15 +118,15 @@ class OptimiserConfig:
     """Passes over an iteration's rollouts."""
     clip: float = 0.2
     """Probability ratios are clipped to 1 - clip, 1 + clip."""
-    credit: Literal["episode", "step"] = "episode"
+    credit: Literal["episode", "step"] = "step"
     """GRPO: "episode" pays every token of an episode by its return (Eq. 3); "step" by what came from its step on."""
-    gamma: float = 0.95
+    gamma: float = 0.8
     """Discount per environment step: PPO's (Eq. 2), and that of GRPO's credit "step"."""
-    gae_lambda: float = 0.95
+    gae_lambda: float = 0.8
     """PPO: of generalised advantage estimation (Eq. 2)."""
     critic_learning_rate: float = 3e-4
     """PPO: of the value model."""
-    critic_warmup: int = 1
+    critic_warmup: int = 0
     """PPO: first iterations that train the value model alone."""
     imitate: Literal["expert", "all"] = "expert"
     """SFT: "expert" imitates what solved its task as the scripted expert would have; "all" whatever was done, good and
@@ -165,7 +165,7 @@ class TrustConfig:
     """A dreamed step that claims more than the dream's own states allow is refused."""
     doubters: str = ""
     """Comma separated further experience models; the most sceptical is believed."""
-    kl: float = 0.02
+    kl: float = 0.0
     """Weight of the distance to the warm start (k3), per token."""
     max_dream_minus_real: float = 0.15
     """Alarm above this."""
@@ -252,7 +252,7 @@ class EvaluationConfig:
     num_tasks: int = 64
     """Held-out real tasks, the same each time."""
     split: Literal["validation", "test"] = "validation"
-    temperature: float = 0.4
+    temperature: float = 1.0
     """Of the sampled measurement; the other one is greedy."""
     num_replayed: int = 16
     """Dreamed successes that are replayed in the real engine (WM2Real)."""

@@ -4,12 +4,12 @@ A row is one method, algorithm and seed: a run of a preset with what is written 
 success on validation rooms, and that policy once on the test rooms. Rows are made one after another and stored as each
 ends; a study that was stopped goes on with the row where it was, and that row with its newest checkpoint.
 
-    warm_start      the policy that all others start from: the bundled one, from 1,440 of the offline episodes
+    warm_start      the policy that all others start from: the bundled novice
     sft_all, dpo    learn from all offline episodes that the experience model was trained on
     real            acts in the real engine alone; real_small with as many online transitions as s2r
     dream           acts in the dream alone, with the curriculum; s2r goes on in the real engine
     offline_dreams  learns from the successes that the dream run of the seed has dreamed
-    no_...          dream without one part; no_guards: neither guard nor KL
+    no_...          dream without one part; no_guards: no guard
     prompted        dream with an experience model that was not trained for it
 
 Source: DreamGym, arXiv:2511.03773, sections 5.1 to 5.3.
@@ -38,23 +38,24 @@ from dreamgym.types import Trajectory
 from dreamgym.workspace import Workspace
 
 CURRICULUM = ("curriculum.synthetic_share=0.25",)
-SMALL_BUDGET = 1250
-"""Online transitions of s2r and real_small: 6.25 % of 20,000, those of `real`."""
-S2R = (*CURRICULUM, "real.iterations=4", f"real.max_transitions={SMALL_BUDGET}", "run.num_tasks=4")
+BUDGET = 20_480
+"""Online transitions of `real`: 16 iterations of 64 episodes of 20 steps."""
+SMALL_BUDGET = BUDGET // 16
+"""Those of s2r and real_small: 6.25 %, as in the paper."""
 METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "warm_start": ("", ()),
     "sft_all": ("nano-sft", ("optimiser.steps=100",)),  # 3,200 episodes: the 1,813 that were solved, and more
     "dpo": ("nano-dpo", ()),
-    "real": ("nano-real-grpo", ("real.max_transitions=20000",)),
+    "real": ("nano-real-grpo", ("run.iterations=16", f"real.max_transitions={BUDGET}")),
     "real_small": ("nano-real-grpo", (f"real.max_transitions={SMALL_BUDGET}", "run.num_tasks=4")),
     "dream": ("nano-dream-grpo", CURRICULUM),
-    "s2r": ("nano-s2r-grpo", S2R),
+    "s2r": ("nano-s2r-grpo", (*CURRICULUM, "real.iterations=1", f"real.max_transitions={SMALL_BUDGET}")),
     "offline_dreams": ("nano-sft", ("run.world=dream",)),
     "no_replay": ("nano-dream-grpo", (*CURRICULUM, "experience_model.retrieval=false")),
     "no_reasoning": ("nano-dream-grpo", (*CURRICULUM, "experience_model.reasoning=false")),
     "no_history": ("nano-dream-grpo", (*CURRICULUM, "experience_model.history=false")),
     "no_task_generation": ("nano-dream-grpo", ("curriculum.synthetic_share=0.0",)),
-    "no_guards": ("nano-dream-grpo", (*CURRICULUM, "trust.guard=false", "trust.kl=0.0")),
+    "no_guards": ("nano-dream-grpo", (*CURRICULUM, "trust.guard=false")),
     "prompted": ("nano-dream-grpo", CURRICULUM),
 }
 """Method -> preset, and what is changed in it."""
@@ -113,7 +114,7 @@ def settings(row: Row, changes: Sequence[str] = (), prompted: str = "") -> Train
     preset, own = METHODS[row.method]
     assignments = [*own, f"run.seed={row.seed}", "checkpoints.keep=1000"]
     if row.algorithm == "ppo":
-        assignments.append("run.method=ppo")
+        assignments += ["run.method=ppo", "optimiser.epochs=1"]  # as in its preset
     if row.method == "prompted":
         assignments.append(f"experience_model.model={prompted}")
     config = override(load_preset(preset), [*assignments, *changes])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Parser = argparse.ArgumentParser
 
 BUNDLED_MODEL = "nano"
-BUNDLED_POLICY = ROOT / "assets/models/nano-policy"
+BUNDLED_POLICY, BUNDLED_NOVICE = ROOT / "assets/models/nano-policy", ROOT / "assets/models/nano-novice"
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 OUTPUT_HELP = {
     "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
@@ -79,7 +79,7 @@ def _add_exploit(studies: "Commands") -> None:
     exploit = _parser(studies, "exploit", _exploit, what)
     _dreaming(exploit)
     _lies(exploit)
-    exploit.add_argument("--policy", default=str(BUNDLED_POLICY), help="the warm start's folder")
+    exploit.add_argument("--policy", default=str(BUNDLED_NOVICE), help="the warm start's folder")
     exploit.add_argument(
         "--remedies",
         nargs="*",
@@ -95,7 +95,7 @@ def _add_harden(studies: "Commands") -> None:
     what = "train the experience model on what is real where it was caught lying"
     harden = _parser(studies, "harden", _harden, what)
     _dreaming(harden, "bundled name or folder")
-    harden.add_argument("--policy", type=Path, default=BUNDLED_POLICY, help="the warm start")
+    harden.add_argument("--policy", type=Path, default=BUNDLED_NOVICE, help="the warm start")
     harden.add_argument("--rounds", type=int, default=3)
     harden.add_argument("--seed", type=int, default=0)
     harden.add_argument("--models", type=Path, default=Path("build/hardened"), help="gets one new folder per round")
@@ -149,7 +149,7 @@ def _add_signal(studies: "Commands") -> None:
     what = "how much of a policy gradient is signal, by what is paid for"
     signal = _parser(studies, "signal", _signal, what)
     _dreaming(signal)
-    signal.add_argument("--policy", default=str(BUNDLED_POLICY), help="the policy's folder")
+    signal.add_argument("--policy", default=str(BUNDLED_NOVICE), help="the policy's folder")
     signal.add_argument("--world", choices=["real", "dream"], default="real", help="where it acts")
     signal.add_argument("--tasks", type=int, default=64, help="train tasks; each half of them gives one gradient")
     signal.add_argument("--group-size", type=int, default=4, help="rollouts of each task")

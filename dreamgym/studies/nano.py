@@ -3,7 +3,8 @@
     collect real episodes, prove variations  ->  tokenizer
     ->  experience model (SFT, Eq. 5 and 6): drills, single steps, then whole episodes; variations of tasks among both
     ->  policy (SFT from those weights)
-    ->  fidelity on unseen rooms, success of the policy on unseen rooms  ->  model cards
+    ->  novice (SFT from the policy's weights on a clumsy expert's episodes): what RL begins with
+    ->  fidelity on unseen rooms, success of both policies on unseen rooms  ->  model cards
 
 Every stage leaves its result in the work folder, so that a stopped run goes on where it was.
 """
@@ -16,7 +17,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
 from dreamgym.environments import environment_module
+from dreamgym.errors import EngineError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
@@ -48,7 +50,9 @@ NO_HARD_NEGATIVES = (
     ("mistaken", 0.2, 25),
 )
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
-EXPERIENCE_MODEL, POLICY = "nano-experience-model", "nano-policy"
+NOVICE_MIX = (("expert", 0.4, 30),)
+"""Whom the novice imitates, in right and wrong."""
+EXPERIENCE_MODEL, POLICY, NOVICE = "nano-experience-model", "nano-policy", "nano-novice"
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +85,11 @@ class NanoRecipe:
     """Short rows first: copying names and matching them is learned in a tenth of the time that episodes take."""
     episodes: FitSettings = FitSettings(steps=1000, batch_size=8, learning_rate=2e-3, max_length=2048)
     policy: FitSettings = FitSettings(steps=450, batch_size=8, learning_rate=1e-3, max_length=2048)
+    novice: FitSettings = FitSettings(steps=100, batch_size=8, learning_rate=3e-4, max_length=2048)
+    """Short, as it only gets the clumsy expert's habits: the policy is almost deterministic, and RL has little to
+    choose from among its rollouts."""
     num_test_tasks: int = 120
-    """Test tasks that the policy plays."""
+    """Test tasks that the policies play."""
     num_recorded_tasks: int | None = None
     """Test tasks whose recorded episodes the experience model is measured on; None: all."""
     seed: int = 0
@@ -102,17 +109,11 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
     retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
     families = variations_stage(recipe, trajectories, work / "variations.json")
-    origin = {
-        **results_origin(command),
-        "data": {
-            "environment": environment_module(ENVIRONMENT).version_text(),
-            "num_trajectories": len(trajectories),
-            "num_transitions": sum(len(t.transitions) for t in trajectories),
-            "by_policy": dict(Counter(t.provenance.policy for t in trajectories)),
-            "num_variations": sum(len(family) - 1 for family in families),
-            "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
-        },
+    proofs = {
+        "num_variations": sum(len(family) - 1 for family in families),
+        "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
     }
+    origin = {**results_origin(command), "data": _data(trajectories) | proofs}
     trained = experience_model_stage(recipe, trajectories, retriever, work / EXPERIENCE_MODEL, families)
     warmed = policy_stage(recipe, trajectories, work / EXPERIENCE_MODEL, work / POLICY)
     fidelity = {**fidelity_stage(recipe, work / EXPERIENCE_MODEL, retriever), **origin}
@@ -124,6 +125,40 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     _publish(work / EXPERIENCE_MODEL, models / EXPERIENCE_MODEL, card, recipe, trained, origin, fidelity)
     card = "policy: reads the episode, thinks one line, acts; a warm start for reinforcement learning"
     _publish(work / POLICY, models / POLICY, card, recipe, warmed, origin, success)
+    run_novice(recipe, work, models, results, command)
+
+
+def run_novice(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
+    """Make the novice and its figures, from the policy that `models` holds; the arguments of `run`.
+
+    Raises:
+        EngineError: There is no such policy.
+    """
+    start, folder = models / POLICY, work / NOVICE
+    if not (start / "recipe.json").is_file():
+        raise EngineError(f"{NOVICE} begins as {POLICY}, which {models} does not hold: make nano makes both")
+    work.mkdir(parents=True, exist_ok=True)
+    trajectories = list(collect_stage(replace(recipe, mix=NOVICE_MIX), work / f"{NOVICE}.sqlite"))
+    if not (folder / "fit.json").exists():
+        _fit(*nano.load(start), list(warm_start_rows(trajectories, every_action=True)), recipe.novice, folder)
+    before = _read_json(start / "recipe.json")
+    origin = {**results_origin(command), "data": before["data"], "refreshed": [_data(trajectories)]}
+    success = {**success_stage(recipe, folder, temperature=1.0, max_steps=20), **origin}
+    results.mkdir(parents=True, exist_ok=True)
+    _write_json(results / "nano-novice-alfworld.json", success)
+    trained = [*before["trained"], _read_json(folder / "fit.json")]
+    card = "novice: a policy that tries many things, good and bad, for training in the dream to begin with"
+    _publish(folder, models / NOVICE, card, recipe, trained, origin, success)
+
+
+def _data(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    """What was learned from, for recipe.json."""
+    return {
+        "environment": environment_module(ENVIRONMENT).version_text(),
+        "num_trajectories": len(trajectories),
+        "num_transitions": sum(len(t.transitions) for t in trajectories),
+        "by_policy": dict(Counter(t.provenance.policy for t in trajectories)),
+    }
 
 
 def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
@@ -229,15 +264,15 @@ def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> di
     return evaluate(model, trajectories, retriever, Switches(), "test")
 
 
-def success_stage(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
-    """Success of the policy in the real engine on the test rooms, greedy; episodes that failed are counted apart."""
+def success_stage(recipe: NanoRecipe, folder: Path, temperature: float = 0.0, max_steps: int = 40) -> dict[str, Any]:
+    """Success of a policy in the real engine on the test rooms; episodes that failed are counted apart."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.training.play import play
     from dreamgym.training.rollout import Sampling
 
     start = time.perf_counter()
     tasks = environment_module(ENVIRONMENT).load_tasks("test", recipe.num_test_tasks)
-    sampling = Sampling(temperature=0.0, max_steps=40)
+    sampling = Sampling(temperature=temperature, max_steps=max_steps)
     played = play(TransformersEngine(folder), tasks, sampling)
     ended = [trajectory for trajectory in played if trajectory.failure is None]
     won = [trajectory.success for trajectory in ended]
@@ -309,6 +344,11 @@ def _card(name: str, what: str, trained: list[dict[str, Any]], origin: dict[str,
         *(f"  - {policy}: {num:,} trajectories" for policy, num in sorted(data["by_policy"].items())),
         f"  - {data['num_variations']:,} variations of the train tasks, proved by solving them in the real engine:",
         f"    {data['num_transitions_of_proofs']:,} more transitions, of which only the instructions are learned.",
+        *(
+            f"- Then {each['num_trajectories']:,} more, {each['num_transitions']:,} transitions: "
+            f"{', '.join(each['by_policy'])}."
+            for each in origin.get("refreshed", ())
+        ),
         *(line for stage in trained for line in _stage_lines(stage)),
         "- Licence: Apache-2.0. Seeds, settings and commit: `recipe.json`.",
         "",

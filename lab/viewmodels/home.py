@@ -8,7 +8,7 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from lab.navigation import link
-from lab.services import POLICY, Services
+from lab.services import POLICIES, Services
 from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.text import counted, unit_figure
 
@@ -19,6 +19,10 @@ WHAT = (
     "where the two worlds part. ",
     "Everything runs on this machine; nothing is sent anywhere.",
 )
+POLICY_DETAILS = {
+    "nano-policy": "Reads the episode, thinks one line, acts.",
+    "nano-novice": "The same, but tries many things, good and bad; runs of the tab Train start from it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ def home_value(services: Services) -> dict[str, Any]:
             "read_only": services.read_only,
             "figures": _figures(counts),
         },
-        "parts": [_as_row(part) for part in (*model_parts(services), policy_part(POLICY), *environment_parts())],
+        "parts": [
+            _as_row(part) for part in (*model_parts(services), *map(policy_part, POLICIES), *environment_parts())
+        ],
         "next": next_steps(services.reader, has_model=services.model is not None),
         "command": None if counts["num_trajectories"] else COLLECT,
     }
@@ -82,11 +88,10 @@ def model_parts(services: Services) -> list[Part]:
 
 
 def policy_part(folder: Path) -> Part:
-    """The bundled policy."""
+    """A bundled policy."""
     if (folder / "config.json").exists():
-        detail = "Reads the episode, thinks one line, acts; runs of the tab Train start from it."
-        return Part(folder.name, "policy", "ok", "bundled", detail)
-    return Part(folder.name, "policy", "bad", "not here", "No policy is bundled: make nano trains one.")
+        return Part(folder.name, "policy", "ok", "bundled", POLICY_DETAILS.get(folder.name, ""))
+    return Part(folder.name, "policy", "bad", "not here", "It is not bundled: make nano trains it.")
 
 
 def environment_parts() -> list[Part]:

@@ -120,6 +120,8 @@ def test_a_run_on_chosen_tasks_shows_its_command_and_starts_no_other(page: Curri
     config = override(TrainConfig(), words[5::2])
     assert edits.load_tasks(Path(config.curriculum.tasks)) == [SEEDS[0], CHILD] and config.run.num_tasks == 2
     assert config.curriculum.synthetic_share == 0.5, "all else is as in the run"
+    one = page.plan(RUN, wanted[:1])
+    assert one["error"] == "" and "optimiser.batch_size=8" in one["command"], "one task has 8 rollouts, a batch 16"
     assert "have changed" in page.launch(RUN, wanted[:1], plan["command"])["error"]
     assert [path.name for path in services.workspace.runs_path.iterdir()] == [RUN]
 

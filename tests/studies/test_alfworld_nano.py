@@ -52,7 +52,7 @@ def test_every_method_is_a_run_that_keeps_what_it_evaluates(method: str) -> None
     config = settings(row, prompted="a/model")
     assert config.run.seed == 3 and config.checkpoints.every == config.evaluation.every
     for other in others:
-        assert settings(other) == override(config, ["run.method=ppo"])
+        assert settings(other) == override(config, ["run.method=ppo", "optimiser.epochs=1"])
 
 
 def test_what_each_ablation_leaves_out() -> None:
@@ -62,7 +62,7 @@ def test_what_each_ablation_leaves_out() -> None:
         "no_reasoning": ["experience_model.reasoning=false"],
         "no_history": ["experience_model.history=false"],
         "no_task_generation": ["curriculum.synthetic_share=0.0"],
-        "no_guards": ["trust.guard=false", "trust.kl=0.0"],
+        "no_guards": ["trust.guard=false"],
     }
     for method, assignments in changed.items():
         assert settings(Row(method, "grpo", 0)) == override(dream, assignments) != dream
