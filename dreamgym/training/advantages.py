@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dreamgym.training.gae import step_advantages
+
 SMALLEST_STD = 1e-6
 
 
@@ -39,3 +41,22 @@ def normalised(advantages: Sequence[np.ndarray]) -> list[np.ndarray]:
     every = np.concatenate(advantages)
     mean, std = float(every.mean()), float(every.std())
     return [(each - mean) / std if std > SMALLEST_STD else np.zeros_like(each) for each in advantages]
+
+
+def group_step_advantages(rewards: Sequence[Sequence[float] | None], gamma: float) -> list[np.ndarray | None]:
+    """How much better it went from each step on than it usually does in the group.
+
+    Args:
+        rewards: Of each rollout of one group, one per reply; None where nobody knows them.
+        gamma: Discount per environment step, in [0, 1].
+
+    Returns:
+        (discounted return from the step on - mean) / std over all steps of the group, shape (steps,); None where the
+        rewards are; zeros where all agree.
+
+    Source: DeepSeekMath, arXiv:2402.03300, section 4.1.3 (GRPO with process supervision), which sums the rewards that
+    follow and does not discount.
+    """
+    known = [step_advantages(paid, np.zeros(len(paid)), None, gamma, 1.0) for paid in rewards if paid is not None]
+    advantages = iter(normalised(known))
+    return [None if paid is None else next(advantages) for paid in rewards]

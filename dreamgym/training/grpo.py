@@ -18,7 +18,7 @@ instead of over each sequence's first, as long episodes hold more decisions.
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from dreamgym.runs.config import TrainConfig
-from dreamgym.training.advantages import group_advantages, normalised
-from dreamgym.training.gae import step_advantages, turns
+from dreamgym.training.advantages import group_advantages, group_step_advantages
+from dreamgym.training.gae import turns
 from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, save_policy
 from dreamgym.training.weights import lora
@@ -117,25 +117,6 @@ def episode_return(completions: list[str], episode_returns: list[float | None], 
 def _is_no_failed_rollout(record: logging.LogRecord) -> bool:
     """TRL prints the whole text of each rollout without a return; the run's record has them, with the reason."""
     return "All reward functions returned None" not in record.getMessage()
-
-
-def group_step_advantages(rewards: Sequence[Sequence[float] | None], gamma: float) -> list[np.ndarray | None]:
-    """How much better it went from each step on than it usually does in the group.
-
-    Args:
-        rewards: Of each rollout of one group, one per reply; None where nobody knows them.
-        gamma: Discount per environment step, in [0, 1].
-
-    Returns:
-        (discounted return from the step on - mean) / std over all steps of the group, shape (steps,); None where the
-        rewards are; zeros where all agree.
-
-    Source: DeepSeekMath, arXiv:2402.03300, section 4.1.3 (GRPO with process supervision), which sums the rewards that
-    follow and does not discount.
-    """
-    known = [step_advantages(paid, np.zeros(len(paid)), None, gamma, 1.0) for paid in rewards if paid is not None]
-    advantages = iter(normalised(known))
-    return [None if paid is None else next(advantages) for paid in rewards]
 
 
 class _Trainer(GRPOTrainer):

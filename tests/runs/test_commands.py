@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.cli import main
-from dreamgym.runs import manager, status
+from dreamgym.runs import manager, slots, status
 from dreamgym.runs.config import RunConfig, TrainConfig
 from dreamgym.runs.manager import RunManager
 from dreamgym.workspace import Workspace
@@ -26,9 +26,9 @@ def test_a_dry_run_says_settings_command_and_cost_and_leaves_nothing(
     place = ["--workspace", str(tmp_path / "work"), "--dry-run"]
     assert main(["train", "--set", "run.world=s2r", "--set", "optimiser.clip=0.1", *place]) == 0
     said = capsys.readouterr().out
-    assert "[optimiser] learning_rate=0.0001, batch_size=8, micro_batch_size=8, epochs=2, clip=0.1" in said
+    assert "[optimiser] learning_rate=0.0002, batch_size=16, micro_batch_size=8, epochs=2, clip=0.1" in said
     assert "dreamgym train --set 'run.world=\"s2r\"' --set optimiser.clip=0.1\n" in said
-    assert "offline, before       77,940" in said and "online, at most       5,000" in said
+    assert "offline, before       91,298" in said and "online, at most       5,000" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,6 +117,13 @@ def test_a_run_in_the_foreground_keeps_the_same_folder_and_says_why_it_failed(
     assert [(info.run_id, info.state) for info in infos] == [("dream-grpo-02", "failed"), ("dream-grpo-01", "done")]
     assert "iteration 1 of 1: committed" in (infos[1].folder / "log.txt").read_text()
     assert not any(status.is_live(info.folder) for info in infos)
+
+    monkeypatch.delenv("TRAINER")
+    monkeypatch.setattr(slots, "gpus", list)
+    assert slots.wait(workspace / "runs/another", 0.0, 1, lambda: False) is not None, "the first place is taken"
+    assert main([*arguments, "--slots", "2"]) == 0
+    assert main([*arguments, "--slots", "0"]) == 1
+    assert "at least 1, got 0" in capsys.readouterr().err
 
 
 def test_the_list_shows_a_broken_run_with_its_reason(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:

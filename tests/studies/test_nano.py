@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.nano import NanoShape
 from dreamgym.experience_model.train import FitSettings
@@ -23,6 +24,7 @@ RECIPE = nano.NanoRecipe(
     single_steps=SHORT,
     episodes=replace(SHORT, seed=1),
     policy=SHORT,
+    novice=replace(SHORT, seed=4),
     num_test_tasks=1,
     num_recorded_tasks=1,
 )
@@ -48,7 +50,10 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     assert len(proved["proved"]) == fidelity["data"]["num_variations"] == 4 and proved["dropped"] == {}
     assert fidelity["data"]["num_transitions_of_proofs"] == proved["num_transitions"] >= 3 * 4
 
-    for name in (nano.EXPERIENCE_MODEL, nano.POLICY):
+    novice = json.loads((results / "nano-novice-alfworld.json").read_text())
+    assert novice["num_tasks"] == novice["failed"] == 1 and novice["policy"].endswith("(temperature=1)")
+
+    for name in (nano.EXPERIENCE_MODEL, nano.POLICY, nano.NOVICE):
         card = (models / name / "README.md").read_text()
         assert "`make nano`" in card and "10 trajectories" in card
         engine = TransformersEngine(str(models / name), device="cpu")
@@ -56,6 +61,10 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     recipe = json.loads((models / nano.EXPERIENCE_MODEL / "recipe.json").read_text())
     assert [stage["settings"]["seed"] for stage in recipe["trained"]] == [3, 2, 0, 1], "pairs, drills, steps, episodes"
     assert (models / nano.EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 4
+    known = json.loads((models / nano.NOVICE / "recipe.json").read_text())
+    assert [stage["settings"]["seed"] for stage in known["trained"]] == [0, 4], "the policy's, then its own"
+    assert known["data"] == json.loads((models / nano.POLICY / "recipe.json").read_text())["data"]
+    assert known["refreshed"][0]["by_policy"] == {"expert(noise=0.4)": RECIPE.num_tasks}
 
     def never(*_: object) -> None:
         raise AssertionError("the second run must use what the first one left")
@@ -66,3 +75,5 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     before = (models / nano.POLICY / "model.safetensors").read_bytes()
     nano.run(RECIPE, work, models, results, "make nano")
     assert (models / nano.POLICY / "model.safetensors").read_bytes() == before
+    with pytest.raises(EngineError, match="make nano"):
+        nano.run_novice(RECIPE, work, tmp_path, results, "dreamgym nano --only-novice")

@@ -13,8 +13,9 @@ import torch
 
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments.batch import RealBatch
-from dreamgym.runs.config import OptimiserConfig, RunConfig, TrainConfig, TrustConfig
+from dreamgym.runs.config import OptimiserConfig, PolicyConfig, RunConfig, TrainConfig, TrustConfig
 from dreamgym.training import grpo
+from dreamgym.training.advantages import group_step_advantages
 from dreamgym.training.loop import Iteration
 from dreamgym.training.offline import POLICY
 from dreamgym.training.rollout import Rollout, Sampling, roll_out
@@ -23,7 +24,8 @@ from tests.training.corridor import MAX_STEPS, PROVENANCE, Corridor, make_tasks,
 
 CONFIG = TrainConfig(
     RunConfig(world="real", iterations=4, num_tasks=2, group_size=4, threads=1),
-    optimiser=OptimiserConfig(learning_rate=1e-3, batch_size=4, epochs=2),
+    PolicyConfig(reward="outcome", idle_penalty=0.0),
+    OptimiserConfig(learning_rate=1e-3, batch_size=4, epochs=2, credit="episode"),
     trust=TrustConfig(kl=0.01),
 )
 
@@ -112,15 +114,13 @@ def test_a_rollout_that_never_began_has_no_return_and_no_token_of_its_own(
 
 
 def test_steps_are_paid_by_what_follows_them_and_compared_with_the_groups_other_steps() -> None:
-    first, failed, second = grpo.group_step_advantages([(0.0, 1.0), None, (0.0, -0.5)], gamma=0.5)
+    first, failed, second = group_step_advantages([(0.0, 1.0), None, (0.0, -0.5)], gamma=0.5)
     assert failed is None and first is not None and second is not None
     # Returns from each step on: 0.5, 1 and -0.25, -0.5; mean 0.1875, deviation 0.5962.
     assert first.tolist() == pytest.approx([0.5241, 1.3628], abs=1e-4)
     assert second.tolist() == pytest.approx([-0.7338, -1.1531], abs=1e-4)
-    assert [each is not None and each.tolist() for each in grpo.group_step_advantages([(0.0,), (0.0,)], 1.0)] == [
-        [0.0]
-    ] * 2
-    assert grpo.group_step_advantages([None, None], 1.0) == [None, None]
+    assert [each is not None and each.tolist() for each in group_step_advantages([(0.0,), (0.0,)], 1.0)] == [[0.0]] * 2
+    assert group_step_advantages([None, None], 1.0) == [None, None]
 
 
 def test_credit_of_steps_pays_each_token_by_what_came_from_its_step_on(corridor_policy: Path, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_one_update_is_the_one_of_the_formulas(corridor_policy: Path, tmp_path: 
     config = replace(
         CONFIG,
         run=replace(CONFIG.run, iterations=1),
-        optimiser=OptimiserConfig(learning_rate=1e-3, batch_size=8, epochs=1),
+        optimiser=OptimiserConfig(learning_rate=1e-3, batch_size=8, epochs=1, credit="episode"),
         trust=TrustConfig(kl=0.0),
     )
     policy = engine(corridor_policy)
@@ -254,7 +254,7 @@ def test_an_iterations_updates_are_its_batches_times_the_epochs() -> None:
 
 
 def test_gradients_of_what_is_read_at_once_are_added_up(corridor_policy: Path, tmp_path: Path) -> None:
-    sizes = OptimiserConfig(learning_rate=1e-3, batch_size=8, micro_batch_size=2, epochs=2)
+    sizes = OptimiserConfig(learning_rate=1e-3, batch_size=8, micro_batch_size=2, epochs=2, credit="episode")
     config = replace(CONFIG, run=replace(CONFIG.run, iterations=2), optimiser=sizes)
     loop = GroupsLoop(engine(corridor_policy), tmp_path, config)
     grpo.train(loop)  # type: ignore[arg-type]
@@ -267,7 +267,8 @@ def test_gradients_of_what_is_read_at_once_are_added_up(corridor_policy: Path, t
 def test_grpo_raises_the_return_in_the_corridor(corridor_policy: Path, tmp_path: Path) -> None:
     config = TrainConfig(
         RunConfig(world="real", iterations=25, num_tasks=8, group_size=8, threads=1),
-        optimiser=OptimiserConfig(learning_rate=2e-3, batch_size=16, epochs=2),
+        CONFIG.policy,
+        OptimiserConfig(learning_rate=2e-3, batch_size=16, epochs=2, credit="episode"),
         trust=TrustConfig(kl=0.0),
     )
     policy = engine(corridor_policy)

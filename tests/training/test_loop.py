@@ -44,6 +44,7 @@ SMALL = TrainConfig(
     evaluation=EvaluationConfig(every=2, num_tasks=2, num_replayed=2),
     checkpoints=CheckpointConfig(every=1),
 )
+PAID_AT_THE_END = PolicyConfig(reward="outcome", idle_penalty=0.0)
 
 
 class Control:
@@ -186,7 +187,7 @@ def rollout(trajectory: Trajectory) -> Rollout:
 def test_a_failed_rollout_counts_as_failed_alone() -> None:
     won, broken = solved(), replace(solved(1), failure=Failure("look", "the model wrote no state"))
     lost = replace(won, transitions=won.transitions[:-1])
-    paid = [rewards(trajectory, PolicyConfig()) for trajectory in (won, lost, broken, broken)]
+    paid = [rewards(trajectory, PAID_AT_THE_END) for trajectory in (won, lost, broken, broken)]
     assert paid[0] == (0, 0, 0, 0, 0, 0, 1) and paid[2] is None
     figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid, 3), 2)
     assert figures["redrawn"] == 3
@@ -196,7 +197,7 @@ def test_a_failed_rollout_counts_as_failed_alone() -> None:
 
 
 def test_dense_rewards_pay_half_for_progress_and_penalties_for_what_is_refused() -> None:
-    dense = rewards(solved(), PolicyConfig(reward="dense", invalid_penalty=0.1))
+    dense = rewards(solved(), PolicyConfig(reward="dense", invalid_penalty=0.1, idle_penalty=0.0))
     assert dense == pytest.approx((0, -0.1, 1 / 6, 0, 1 / 6, 0, 1 / 6 + 0.5))
 
 
@@ -206,14 +207,14 @@ def test_a_step_to_where_the_episode_has_been_costs_whether_it_was_refused_or_no
     away = replace(walk, state=refused.state, next_state="You arrive at shelf 9.\nat: shelf 9\nholding: nothing")
     back = replace(walk, state=away.next_state)
     trajectory = replace(solved(), transitions=(walk, refused, asked, away, back, *rest))
-    found = rewards(trajectory, PolicyConfig(idle_penalty=0.1))
+    found = rewards(trajectory, replace(PAID_AT_THE_END, idle_penalty=0.1))
     assert found == pytest.approx((0, -0.1, -0.1, 0, -0.1, 0, 0, 0, 0, 1))
 
 
 def test_a_reply_without_an_action_costs_and_a_world_that_failed_leaves_nothing_to_learn() -> None:
     begun = replace(solved(), transitions=solved().transitions[:2])
     wordless = replace(begun, failure=Failure(None, "no <action> after the thought", "<think>cup cup cup"))
-    assert rewards(wordless, PolicyConfig(invalid_penalty=0.1, malformed_penalty=0.25)) == (0, -0.1, -0.25)
+    assert rewards(wordless, replace(PAID_AT_THE_END, invalid_penalty=0.1, malformed_penalty=0.25)) == (0, -0.1, -0.25)
     assert rewards(wordless, PolicyConfig(malformed_penalty=0.0)) is None
     for failure in (Failure("look", "the model wrote no state", "<state>"), Failure(None, "no such game")):
         assert rewards(replace(begun, failure=failure), PolicyConfig(malformed_penalty=0.25)) is None
