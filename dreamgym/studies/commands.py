@@ -1,6 +1,7 @@
 """`dreamgym study …`: every study from a terminal, its figures as JSON with what repeats them."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def add(commands: "Commands") -> None:
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
         *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_alfworld_nano),
-        *(_add_signal, _add_variations, _add_evaluation_set),
+        *(_add_signal, _add_variations, _add_evaluation_set, _add_report),
     ):
         add_one(studies)
 
@@ -176,6 +177,13 @@ def _add_evaluation_set(studies: "Commands") -> None:
     what = "record anew the episodes that fidelity is measured on"
     recorded = _parser(studies, "evaluation-set", _evaluation_set, what)
     recorded.add_argument("--policy", default=str(BUNDLED_POLICY), help="the trained policy's folder")
+
+
+def _add_report(studies: "Commands") -> None:
+    report = studies.add_parser("report", help="write the README's tables, and the chart, from the result files")
+    report.add_argument("--results", type=Path, default=ROOT / "assets/results")
+    report.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    report.set_defaults(run=_report)
 
 
 def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever":
@@ -346,3 +354,10 @@ def _evaluation_set(options: argparse.Namespace) -> None:
     output = options.output or evaluation_set.recording("alfworld", "test")
     policy = TransformersEngine(options.policy, device="cpu")
     evaluation_set.record("alfworld", "test", policy, output, "dreamgym study evaluation-set")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from dreamgym.studies import report  # noqa: PLC0415  as all studies
+
+    for path in report.run(options.results, options.readme):
+        sys.stdout.write(f"{path}\n")

@@ -1,0 +1,171 @@
+"""`dreamgym study report`: the README's tables of results, and the chart of the comparison of methods, from the files.
+
+What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->` is written anew from assets/results, so that no
+figure there is typed by hand:
+
+    training        training-alfworld-first.json: real success before and after training in the dream
+    alfworld-nano   alfworld-nano.json: one line per method and algorithm, and alfworld-nano.svg beside the file
+"""
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.fidelity import wilson
+from dreamgym.studies.alfworld_nano import METHODS
+
+CHART = "alfworld-nano.svg"
+LABELS = {"warm_start": "warm start", "sft_all": "SFT on all offline data", "dpo": "DPO", "s2r": "sim to real"}
+"""Methods whose name says less; elsewhere the underscores become spaces."""
+
+Row = Mapping[str, Any]
+
+
+def run(results: Path, readme: Path) -> list[Path]:
+    """Write the blocks of the README whose result files are there, and the chart.
+
+    Args:
+        results: Folder of result files.
+        readme: Gets the blocks.
+
+    Returns:
+        Files that were written.
+
+    Raises:
+        ConfigError: The README lacks a block, or a file does not hold what its study writes.
+    """
+    written, text = [readme], readme.read_text(encoding="utf-8")
+    if (path := results / "training-alfworld-first.json").exists():
+        text = fill(text, "training", _from(path, training_table))
+    if (path := results / "alfworld-nano.json").exists():
+        table = _from(path, lambda stored: methods_table(stored["rows"]))
+        (results / CHART).write_text(_from(path, lambda stored: methods_chart(stored["rows"])), encoding="utf-8")
+        picture = f"![Real success of each method, by seed]({(results / CHART).relative_to(readme.parent)})"
+        text = fill(text, "alfworld-nano", f"{picture}\n\n{table}")
+        written.append(results / CHART)
+    readme.write_text(text, encoding="utf-8")
+    return written
+
+
+def fill(text: str, name: str, block: str) -> str:
+    """Replace what stands between the two marks of `name`; ConfigError where they are missing."""
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ConfigError(f"the README has no <!-- {name} --> with its <!-- /{name} --> behind it; write them in first")
+    return marks.sub(lambda found: f"{found[1]}\n{block}\n\n{found[2]}", text)
+
+
+def _from(path: Path, make: Any) -> str:
+    try:
+        made: str = make(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not what its study writes ({error!r}): make it again") from error
+    return made
+
+
+def training_table(stored: Mapping[str, Any]) -> str:
+    """One line per run and way of playing: success before and after, and the difference in the same tasks."""
+    ways = {"sampled": f"sampled at {stored['temperature']:g}", "greedy": "greedy"}
+    methods = {row["run"]: row["method"].upper() for row in stored["rows"]}
+    lines = [
+        f"| real success on {stored['num_tasks']} test tasks | start | trained | difference, 95 % interval | "
+        "no action: start, trained |",
+        "|---|---|---|---|---|",
+    ]
+    for way, words in ways.items():
+        for run in stored["runs"]:
+            one = run[way]
+            lines.append(
+                f"| {methods[run['run']]}, {words} | {one['before']:.3f} | {one['after']:.3f} | {_difference(one)} | "
+                f"{one['failed_before']}, {one['failed_after']} |"
+            )
+    return "\n".join(lines)
+
+
+def _difference(one: Mapping[str, float]) -> str:
+    return f"{one['difference']:+.3f} ({one['ci_low']:.3f} to {one['ci_high']:.3f})"
+
+
+def methods_table(rows: Sequence[Row]) -> str:
+    """One line per method and algorithm: mean success over seeds and their spread, real data, time."""
+    lines = [
+        "| method | algorithm | seeds | real success | lowest, highest seed | real transitions, online | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (method, algorithm), same in _grouped(rows):
+        found = [row["success"] for row in same]
+        lines.append(
+            f"| {_label(method)} | {algorithm.upper()} | {len(same)} | {_mean(found):.3f} | {min(found):.3f}, "
+            f"{max(found):.3f} | {_mean([row['real_transitions_online'] for row in same]):,.0f} | "
+            f"{_mean([row['minutes'] for row in same]):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _grouped(rows: Sequence[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
+    """Rows of a method and algorithm together, methods in the study's order."""
+
+    def key(row: Row) -> tuple[int, str]:
+        return list(METHODS).index(row["method"]), row["algorithm"]
+
+    known = sorted((row for row in rows if row["success"] is not None), key=key)
+    return [
+        ((same[0]["method"], same[0]["algorithm"]), same)
+        for same in (list(group) for _, group in groupby(known, key=key))
+    ]
+
+
+def _label(method: str) -> str:
+    return LABELS.get(method, method.replace("_", " "))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+LEFT, RIGHT, LINE, TOP, BOTTOM = 230, 700, 26, 16, 44
+"""Where the axis begins and ends, height of a line, room above and below; pixels of an 800 wide picture."""
+STYLE = """text{font:13px system-ui,sans-serif;fill:#1b1c1e}.axis{fill:#65686e;font-size:11px}.grid{stroke:#e2e1db}
+.bar{stroke:#0b666d;stroke-width:2}.seed{fill:none;stroke:#0b666d}.mean{fill:#0b666d}.back{fill:#fff}
+@media(prefers-color-scheme:dark){text{fill:#e9e8e3}.axis{fill:#92969d}.grid{stroke:#2c2f34}.back{fill:#191b1e}
+.bar,.seed{stroke:#5fb8be}.mean{fill:#5fb8be}}"""
+
+
+def methods_chart(rows: Sequence[Row]) -> str:
+    """SVG: for each method and algorithm the mean (disc) with the Wilson interval of all its tasks, and seeds (rings)."""
+    groups = _grouped(rows)
+    height = TOP + LINE * len(groups) + BOTTOM
+    shapes = [f'<rect class="back" width="800" height="{height}"/>']
+    for tick in range(0, 11, 2):
+        x = _x(tick / 10)
+        shapes += [
+            f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - BOTTOM}"/>',
+            f'<text class="axis" x="{x}" y="{height - BOTTOM + 16}" text-anchor="middle">{tick / 10:g}</text>',
+        ]
+    for number, ((method, algorithm), same) in enumerate(groups):
+        y = TOP + LINE * number + LINE // 2
+        num = sum(row["num_tasks"] for row in same)
+        mean = sum(row["success"] * row["num_tasks"] for row in same) / num
+        low, high = wilson(round(mean * num), num)
+        label = html.escape(f"{_label(method)}, {algorithm.upper()}")
+        shapes += [
+            f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{label}</text>',
+            f'<line class="bar" x1="{_x(low)}" x2="{_x(high)}" y1="{y}" y2="{y}"/>',
+            *(f'<circle class="seed" cx="{_x(row["success"])}" cy="{y}" r="5"/>' for row in same),
+            f'<circle class="mean" cx="{_x(mean)}" cy="{y}" r="4"/>',
+            f'<text x="{RIGHT + 16}" y="{y + 4}">{mean:.3f}</text>',
+        ]
+    middle = (LEFT + RIGHT) / 2
+    what = "real success on unseen rooms: mean with 95 % interval, rings are seeds"
+    shapes.append(f'<text class="axis" x="{middle}" y="{height - 8}" text-anchor="middle">{what}</text>')
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" role="img"><title>{what}</title>'
+    return "\n".join([opening, f"<style>{STYLE}</style>", *shapes, "</svg>"]) + "\n"
+
+
+def _x(value: float) -> float:
+    return round(LEFT + value * (RIGHT - LEFT), 1)

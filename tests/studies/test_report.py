@@ -1,0 +1,102 @@
+"""The README's tables and the chart, from result files."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgym.config import ROOT
+from dreamgym.errors import ConfigError
+from dreamgym.studies import report
+
+SVG = "{http://www.w3.org/2000/svg}"
+README = "before\n<!-- training -->\nold\n<!-- /training -->\nbetween\n<!-- alfworld-nano --><!-- /alfworld-nano -->\n"
+
+
+def row(method: str, algorithm: str, seed: int, success: float | None) -> dict[str, Any]:
+    costs = {"num_tasks": 500, "real_transitions_online": 1000, "minutes": 12.4}
+    return {"method": method, "algorithm": algorithm, "seed": seed, "success": success, **costs}
+
+
+ROWS = [
+    row("dream", "ppo", 0, 0.5),
+    row("dream", "ppo", 1, 0.3),
+    row("warm_start", "sft", 0, 0.2),
+    row("dream", "grpo", 0, None),
+]
+
+
+def test_methods_stand_in_the_studys_order_with_their_seeds_together() -> None:
+    _, _, *lines = report.methods_table(ROWS).splitlines()
+    assert lines == [
+        "| warm start | SFT | 1 | 0.200 | 0.200, 0.200 | 1,000 | 12 |",
+        "| dream | PPO | 2 | 0.400 | 0.300, 0.500 | 1,000 | 12 |",
+    ], "a row without a known success has nothing to show"
+
+
+def test_the_chart_puts_means_and_seeds_where_their_values_are() -> None:
+    root = ET.fromstring(report.methods_chart(ROWS))
+    width = report.RIGHT - report.LEFT
+    where = {kind: [] for kind in ("seed", "mean")}  # type: dict[str, list[float]]
+    for circle in root.iter(f"{SVG}circle"):
+        where[circle.attrib["class"]].append((float(circle.attrib["cx"]) - report.LEFT) / width)
+    assert where["seed"] == pytest.approx([0.2, 0.5, 0.3], abs=1e-3)
+    assert where["mean"] == pytest.approx([0.2, 0.4], abs=1e-3)
+    low, high = sorted(
+        float(bar.attrib[end])
+        for bar in root.iter(f"{SVG}line")
+        if bar.attrib["class"] == "bar"
+        for end in ("x1", "x2")
+        if bar.attrib["y1"] == "55"
+    )
+    assert (low - report.LEFT) / width == pytest.approx(0.370, abs=2e-3), "Wilson, 400 of 1,000"
+    assert (high - report.LEFT) / width == pytest.approx(0.431, abs=2e-3)
+
+
+def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(README.replace("<!-- alfworld-nano -->", "<!-- alfworld-nano -->\n"))
+    (tmp_path / "results").mkdir()
+    assert report.run(tmp_path / "results", readme) == [readme]
+    assert "old" in readme.read_text(), "without a result file a block stays"
+
+    one = {"before": 0.25, "after": 0.5, "difference": 0.25, "ci_low": -0.125, "ci_high": 0.3}
+    one |= {"failed_before": 7, "failed_after": 2}
+    stored = {"temperature": 1.0, "num_tasks": 512, "rows": [{"run": "a", "method": "ppo"}]}
+    stored["runs"] = [{"run": "a", "sampled": one, "greedy": one}]
+    (tmp_path / "results/training-alfworld-first.json").write_text(json.dumps(stored))
+    (tmp_path / "results/alfworld-nano.json").write_text(json.dumps({"runs": [], "rows": ROWS}))
+    assert report.run(tmp_path / "results", readme) == [readme, tmp_path / "results" / report.CHART]
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- training -->\n\n|") and "old" not in text and "\nbetween\n" in text
+    assert "| PPO, sampled at 1 | 0.250 | 0.500 | +0.250 (-0.125 to 0.300) | 7, 2 |" in text
+    assert "(results/alfworld-nano.svg)" in text and "| dream | PPO | 2 |" in text
+    report.run(tmp_path / "results", readme)
+    assert readme.read_text() == text, "again, nothing changes"
+
+
+def test_a_missing_mark_and_a_foreign_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="<!-- training -->"):
+        report.fill("nothing", "training", "table")
+    (tmp_path / "training-alfworld-first.json").write_text("[]")
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    with pytest.raises(ConfigError, match="make it again"):
+        report.run(tmp_path, readme)
+    assert readme.read_text() == README
+
+
+def test_the_readme_says_what_the_files_say(tmp_path: Path) -> None:
+    copied = tmp_path / "README.md"
+    copied.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    results = tmp_path / "assets/results"
+    results.mkdir(parents=True)
+    for name in ("training-alfworld-first.json", "alfworld-nano.json"):
+        if (source := ROOT / "assets/results" / name).exists():
+            (results / name).write_bytes(source.read_bytes())
+    report.run(results, copied)
+    assert copied.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "run `dreamgym study report`"
+    )
