@@ -44,7 +44,7 @@ nano: install
 demo: install
 	$(VENV)/dreamgym demo $(ARGS)
 
-#: make training     train in the dream alone, and measure it for real (40 minutes; ARGS="--output FILE")
+#: make training     train in the dream alone, and measure it for real (an hour; ARGS="--output FILE")
 training: install
 	bash scripts/training.sh $(ARGS)
 

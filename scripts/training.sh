@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The presets of PPO and GRPO in the dream alone, side by side, and what they brought in the real engine: about 40 minutes
-# on two cores. Writes assets/results/training-alfworld-first.json, or what --output names. Called by the Makefile.
+# The presets of PPO and GRPO in the dream alone, side by side, and what they brought in the real engine: about an hour on
+# two cores. Writes assets/results/training-alfworld-first.json, or what --output names. Called by the Makefile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=build/training

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ BUNDLED_POLICY, BUNDLED_NOVICE = ROOT / "assets/models/nano-policy", ROOT / "ass
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 OUTPUT_HELP = {
     "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
+    "scaling": "keeps one row per cell; those that are there are not made again; default: the standard output",
     "evaluation-set": "default: where the bundled ones are",
     "alfworld-nano": "keeps one row per method, algorithm and seed; those that are there are not made again",
 }
@@ -253,7 +254,10 @@ def _scaling(options: argparse.Namespace) -> None:
     stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     test = evaluation_set("alfworld", "test")[: options.episodes]
-    publish({"split": "test", **scaling.run(trajectories, test, options.work)}, typed_command(), options.output)
+    made = stored_keys(options.output, scaling.CELL) if options.output else set()
+    shared = {"split": "test", "num_test_trajectories": len(test), "recipe": asdict(scaling.Scaling().recipe)}
+    for row in scaling.run(trajectories, test, options.work, made=made):
+        publish_run(shared, [row], scaling.CELL, typed_command(), options.output)
 
 
 def _ablations(options: argparse.Namespace) -> None:

@@ -137,7 +137,7 @@ STYLE = """text{font:13px system-ui,sans-serif;fill:#1b1c1e}.axis{fill:#65686e;f
 
 
 def methods_chart(rows: Sequence[Row]) -> str:
-    """SVG: for each method and algorithm the mean (disc) with the Wilson interval of all its tasks, and seeds (rings)."""
+    """SVG: for each method and algorithm the mean (disc), the Wilson interval of all its tasks, its seeds (rings)."""
     groups = _grouped(rows)
     height = TOP + LINE * len(groups) + BOTTOM
     shapes = [f'<rect class="back" width="800" height="{height}"/>']

@@ -1,15 +1,15 @@
 """`dreamgym study scaling`: fidelity by the number of offline transitions and by the size of the model (Fig. 5).
 
 Every cell gets the same optimizer steps, far fewer than the bundled model, so that the table compares data and size at
-equal cost; the bundled model's own figures are the ones to quote. A stopped study goes on where it was.
+equal cost; the bundled model's own figures are the ones to quote. Each cell is stored as it ends, and a stopped study
+goes on where it was.
 
 Source: DreamGym, arXiv:2511.03773, section 5.4, Fig. 5.
 """
 
-import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies.nano import NanoRecipe, experience_model_stage
 from dreamgym.types import Trajectory
 
+CELL = ("max_transitions", "hidden")
+"""What tells cells apart."""
 KEYS = ("determined_exact", "reward_accuracy", "success_precision", "success_recall", "malformed_rate")
 
 log = logging.getLogger(__name__)
@@ -45,8 +47,12 @@ class Scaling:
 
 
 def run(
-    trajectories: Sequence[Trajectory], test: Sequence[Trajectory], work: Path, settings: Scaling | None = None
-) -> dict[str, Any]:
+    trajectories: Sequence[Trajectory],
+    test: Sequence[Trajectory],
+    work: Path,
+    settings: Scaling | None = None,
+    made: Collection[tuple[Any, ...]] = (),
+) -> Iterator[dict[str, Any]]:
     """Train and evaluate one model per cell.
 
     Args:
@@ -54,21 +60,25 @@ def run(
         test: Real episodes of unseen rooms.
         work: Gets one folder per cell.
         settings: Cells.
+        made: Those that are stored already, as `CELL` names them.
 
-    Returns:
-        rows of transitions, parameters, fidelity and minutes.
+    Yields:
+        The row of each other cell: transitions, parameters, fidelity and minutes.
     """
     chosen = settings or Scaling()
-    rows = []
     for num in chosen.transitions:
+        shapes = [shape for shape in chosen.shapes if (num, shape.hidden) not in made]
+        if not shapes:
+            continue
         part = take(trajectories, num)
         retriever = _buffer(part, work / f"experience-{num}.sqlite")
-        for shape in chosen.shapes:
+        for shape in shapes:
             folder = work / f"{num}-{shape.hidden}x{shape.layers}"
             folder.mkdir(parents=True, exist_ok=True)
-            rows.append(_cell(chosen, shape, part, retriever, test, folder))
-            log.info("%s", rows[-1])
-    return {"num_test_trajectories": len(test), "recipe": asdict(chosen.recipe), "rows": rows}
+            row = dict(zip(CELL, (num, shape.hidden), strict=True))
+            row |= _cell(chosen, shape, part, retriever, test, folder)
+            log.info("%s", row)
+            yield row
 
 
 def take(trajectories: Sequence[Trajectory], num_transitions: int) -> list[Trajectory]:
@@ -98,20 +108,14 @@ def _cell(
     test: Sequence[Trajectory],
     folder: Path,
 ) -> dict[str, Any]:
-    done = folder / "row.json"
-    if done.exists():
-        row: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return row
     recipe = replace(chosen.recipe, shape=shape)
     trained = experience_model_stage(recipe, trajectories, retriever, folder / "model")
     model = ExperienceModel(TransformersEngine(folder / "model"))
     figures = evaluate(model, list(test), retriever, Switches(), "test", num_closed=0)
-    row = {
+    return {
         "num_transitions": sum(len(trajectory.transitions) for trajectory in trajectories),
         "num_parameters": trained[-1]["num_parameters"],
         **{key: figures[key] for key in KEYS},
         "num_steps": figures["num_steps"],
         "train_minutes": sum(stage["seconds"] for stage in trained) / 60,
     }
-    done.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-    return row

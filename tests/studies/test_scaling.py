@@ -7,7 +7,7 @@ import pytest
 
 from dreamgym.experience_model.nano import NanoShape
 from dreamgym.experience_model.train import FitSettings
-from dreamgym.studies import scaling
+from dreamgym.studies import nano, scaling
 from dreamgym.studies.nano import NanoRecipe
 from dreamgym.studies.scaling import Scaling
 from tests.experience_model.kitchen import kitchen_episodes
@@ -31,8 +31,10 @@ def test_a_cell_gets_whole_episodes_and_never_more_than_it_may() -> None:
 
 
 def test_every_cell_has_its_row_and_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = scaling.run(EPISODES[:6], EPISODES[6:], tmp_path, CELLS)
-    rows = figures["rows"]
+    rows = list(scaling.run(EPISODES[:6], EPISODES[6:], tmp_path, CELLS))
+    assert [tuple(row[name] for name in scaling.CELL) for row in rows] == [
+        (steps, hidden) for steps in CELLS.transitions for hidden in (16, 32)
+    ]
     assert [row["num_transitions"] for row in rows] == [2 * STEPS] * 2 + [4 * STEPS] * 2
     assert rows[0]["num_parameters"] < rows[1]["num_parameters"]
     assert all(row["num_steps"] == 2 * STEPS and row["malformed_rate"] == 1.0 for row in rows)
@@ -40,5 +42,7 @@ def test_every_cell_has_its_row_and_a_stopped_study_goes_on(tmp_path: Path, monk
     def never(*_: object) -> None:
         raise AssertionError("the second run must use what the first one left")
 
-    monkeypatch.setattr(scaling, "experience_model_stage", never)
-    assert scaling.run(EPISODES[:6], EPISODES[6:], tmp_path, CELLS)["rows"] == rows
+    monkeypatch.setattr(nano, "fit", never)
+    made = {tuple(row[name] for name in scaling.CELL) for row in rows[:3]}
+    again = list(scaling.run(EPISODES[:6], EPISODES[6:], tmp_path, CELLS, made))
+    assert again == rows[3:], "what is stored is not measured again, what was trained is not trained again"
