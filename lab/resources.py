@@ -22,7 +22,7 @@ class Resources:
         self._lock = threading.Lock()
         self._measured_at = -MIN_SECONDS
         self._value: list[dict[str, Any]] = []
-        psutil.cpu_percent(None)  # the first call starts the count
+        self._cpu_times = _cpu_times()
 
     def value(self) -> list[dict[str, Any]]:
         """Name, percent (None without a bar) and words of each."""
@@ -33,8 +33,11 @@ class Resources:
             return self._value
 
     def _cpu(self) -> dict[str, Any]:
+        # Not psutil.cpu_percent: it counts in each thread by itself, and says 0 at the first call of any.
         cores = os.cpu_count() or 1
-        percent = psutil.cpu_percent(None)
+        (busy_before, before), (busy, now) = self._cpu_times, _cpu_times()
+        self._cpu_times = busy, now
+        percent = 100 * (busy - busy_before) / (now - before) if now > before else 0.0
         return {"name": "CPU", "percent": round(percent), "text": f"{cores * percent / 100:.1f} of {cores}"}
 
     def _memory(self) -> dict[str, Any]:
@@ -44,6 +47,14 @@ class Resources:
     def _disk(self) -> dict[str, Any]:
         seen = psutil.disk_usage(str(self._folder))
         return _share("Disk", seen.used, seen.used + seen.free)
+
+
+def _cpu_times() -> tuple[float, float]:
+    """Seconds that all cores were busy, and busy or idle, since the machine started."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    busy = times.user + times.system + sum(getattr(times, name, 0.0) for name in ("nice", "irq", "softirq", "steal"))
+    return busy, busy + idle
 
 
 def _share(name: str, used: float, total: float) -> dict[str, Any]:
