@@ -1,7 +1,6 @@
 """What the Curriculum tab does, without its widgets: watch a run's curriculum, vary tasks, pin them, launch on them."""
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -286,13 +285,14 @@ class CurriculumPage:
             edits.save_tasks(path, tasks)
         config = run.config or TrainConfig()
         run_config = replace(config.run, num_tasks=min(len(tasks), config.run.num_tasks))
-        # GRPO fills whole batches: fewer tasks may need smaller ones.
-        size = math.gcd(config.optimiser.batch_size, run_config.num_tasks * run_config.group_size)
-        micro = math.gcd(config.optimiser.micro_batch_size, size)
+        optimiser = config.optimiser
+        if run_config.method == "grpo":  # it fills whole batches, and fewer tasks may need smaller ones
+            size = _divisor(run_config.num_tasks * run_config.group_size, optimiser.batch_size)
+            optimiser = replace(optimiser, batch_size=size, micro_batch_size=_divisor(size, optimiser.micro_batch_size))
         changed = replace(
             config,
             run=run_config,
-            optimiser=replace(config.optimiser, batch_size=size, micro_batch_size=micro),
+            optimiser=optimiser,
             curriculum=replace(config.curriculum, tasks=str(path)),
         )
         return train_form.form_of(changed, "chosen")
@@ -324,3 +324,8 @@ def _refuse_idle(run: RunInfo, kind: str, tasks: Sequence[Task]) -> None:
         raise DreamGymError(
             f"{run.run_id} draws no variations (curriculum.synthetic_share=0): pin them, or launch a new run on them."
         )
+
+
+def _divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` up to `limit`."""
+    return next(size for size in range(min(number, limit), 0, -1) if number % size == 0)

@@ -57,13 +57,13 @@ def add(commands: "Commands") -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if options.slots < 1:
+        raise ConfigError(f"--slots must be at least 1, got {options.slots}")
     base = config.load(options.config) if options.config else TrainConfig()
     chosen = plan(config.override(base, options.set), options.name)
     _print_plan(chosen, options)
     if options.dry_run:
         return
-    if options.slots < 1:
-        raise ConfigError(f"--slots must be at least 1, got {options.slots}")
     manager = RunManager(Workspace.ensure(options.workspace).runs_path, options.slots)
     if options.foreground:
         _train_here(manager, chosen.config, options.name, options.slots)

@@ -170,7 +170,7 @@ class TrustConfig:
     max_dream_minus_real: float = 0.15
     """Alarm above this."""
     max_kl: float = 0.3
-    """Alarm above this, nats per token."""
+    """Alarm above this, nats per token; GRPO measures it only where `kl` is above 0."""
     min_valid_share: float = 0.5
     """Alarm below this share of actions that the world accepts."""
     max_zero_variance: float = 0.9
@@ -248,7 +248,7 @@ class EvaluationConfig:
     """How real success is measured along the way."""
 
     every: int = 5
-    """Iterations; the first and the last are always measured."""
+    """Iterations; the first and the last are always measured, but where a budget or a stop ends the run before."""
     num_tasks: int = 64
     """Held-out real tasks, the same each time."""
     split: Literal["validation", "test"] = "validation"

@@ -1,9 +1,8 @@
 """What a run will do and cost, said before it starts: time, memory, real data.
 
 Time and memory are estimates for the bundled models on two CPU cores, by the few figures below. `dreamgym bench plan`
-holds them against an iteration of each preset (assets/results/plan.json): on one core its CPU seconds are 0.6 (PPO, in
-whose first iteration the policy rests) to 1.1 times the estimate, its peak of memory 0.7 to 0.9 times. Real transitions
-are upper bounds: episodes that end early use fewer.
+holds them against an iteration of each preset of the bundled models (assets/results/plan.json). Real transitions are
+upper bounds: episodes that end early use fewer.
 """
 
 import re
@@ -169,7 +168,7 @@ def _update_tokens(config: TrainConfig) -> int:
 
 def _update_cost(config: TrainConfig) -> float:
     """In forward and backward passes of one model: a critic learns as well, a reference is only read."""
-    reference = config.run.method == "dpo" or (config.run.method != "sft" and config.trust.kl > 0)
+    reference = config.run.method in ("dpo", "ppo") or (config.run.method == "grpo" and config.trust.kl > 0)
     return 1 + (config.run.method == "ppo") + FORWARD_SHARE * reference
 
 

@@ -47,7 +47,7 @@ METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sft_all": ("nano-sft", ("optimiser.steps=100",)),  # 3,200 episodes: the 1,813 that were solved, and more
     "dpo": ("nano-dpo", ()),
     "real": ("nano-real-grpo", ("run.iterations=16", f"real.max_transitions={BUDGET}")),
-    "real_small": ("nano-real-grpo", (f"real.max_transitions={SMALL_BUDGET}", "run.num_tasks=4")),
+    "real_small": ("nano-real-grpo", (f"real.max_transitions={SMALL_BUDGET}", "run.iterations=2", "run.num_tasks=4")),
     "dream": ("nano-dream-grpo", CURRICULUM),
     "s2r": ("nano-s2r-grpo", (*CURRICULUM, "real.iterations=1", f"real.max_transitions={SMALL_BUDGET}")),
     "offline_dreams": ("nano-sft", ("run.world=dream",)),
@@ -56,7 +56,7 @@ METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "no_history": ("nano-dream-grpo", (*CURRICULUM, "experience_model.history=false")),
     "no_task_generation": ("nano-dream-grpo", ("curriculum.synthetic_share=0.0",)),
     "no_guards": ("nano-dream-grpo", (*CURRICULUM, "trust.guard=false")),
-    "prompted": ("nano-dream-grpo", CURRICULUM),
+    "prompted": ("nano-dream-grpo", ()),  # only a model that learned Eq. 6 can vary tasks
 }
 """Method -> preset, and what is changed in it."""
 BOTH = ("real", "real_small", "dream", "s2r")

@@ -29,7 +29,7 @@ BUNDLED_POLICY, BUNDLED_NOVICE = ROOT / "assets/models/nano-policy", ROOT / "ass
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 OUTPUT_HELP = {
     "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
-    "scaling": "keeps one row per cell; those that are there are not made again; default: the standard output",
+    "scaling": "keeps one row per cell; those that are there are not made again",
     "evaluation-set": "default: where the bundled ones are",
     "alfworld-nano": "keeps one row per method, algorithm and seed; those that are there are not made again",
 }
@@ -129,7 +129,7 @@ def _add_training(studies: "Commands") -> None:
     training.add_argument("run_ids", nargs="+", metavar="ID", help="see: dreamgym runs list")
     training.add_argument("--workspace", type=Path, default=Path("workspace"))
     training.add_argument("--tasks", type=int, default=512, help="held-out test tasks, played by both")
-    training.add_argument("--temperature", type=float, default=0.4, help="of the sampled comparison; one is greedy")
+    training.add_argument("--temperature", type=float, default=1.0, help="of the sampled comparison; one is greedy")
 
 
 def _add_alfworld_nano(studies: "Commands") -> None:
@@ -138,7 +138,9 @@ def _add_alfworld_nano(studies: "Commands") -> None:
     study.add_argument("--methods", nargs="+", help="default: all but prompted")
     study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     study.add_argument("--tasks", type=int, default=512, help="test tasks, each played once by every policy")
-    study.add_argument("--temperature", type=float, default=0.4, help="of the test")
+    study.add_argument(
+        "--temperature", type=float, default=1.0, help="of the test; checkpoints are chosen at evaluation.temperature"
+    )
     study.add_argument("--prompted", default="", metavar="MODEL", help="experience model of the method prompted")
     study.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="in all runs")
     study.add_argument(
@@ -254,10 +256,11 @@ def _scaling(options: argparse.Namespace) -> None:
     stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     test = evaluation_set("alfworld", "test")[: options.episodes]
-    made = stored_keys(options.output, scaling.CELL) if options.output else set()
+    output = options.output or ROOT / "assets/results/scaling-alfworld.json"
+    made = stored_keys(output, scaling.CELL)
     shared = {"split": "test", "num_test_trajectories": len(test), "recipe": asdict(scaling.Scaling().recipe)}
     for row in scaling.run(trajectories, test, options.work, made=made):
-        publish_run(shared, [row], scaling.CELL, typed_command(), options.output)
+        publish_run(shared, [row], scaling.CELL, typed_command(), output)
 
 
 def _ablations(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
+from dreamgym.engines.model_folder import model_name
 from dreamgym.environments import environment_module
 from dreamgym.errors import EngineError
 from dreamgym.experience_model import nano
@@ -96,7 +97,7 @@ class NanoRecipe:
 
 
 def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
-    """Make both models and their figures.
+    """Make the models and their figures.
 
     Args:
         recipe: Sizes.
@@ -123,7 +124,7 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     _write_json(results / "nano-policy-alfworld.json", success)
     card = "experience model: plays ALFWorld from text, thinking before it writes the next state and the reward"
     _publish(work / EXPERIENCE_MODEL, models / EXPERIENCE_MODEL, card, recipe, trained, origin, fidelity)
-    card = "policy: reads the episode, thinks one line, acts; a warm start for reinforcement learning"
+    card = "policy: reads the episode, thinks one line, acts"
     _publish(work / POLICY, models / POLICY, card, recipe, warmed, origin, success)
     run_novice(recipe, work, models, results, command)
 
@@ -134,20 +135,22 @@ def run_novice(recipe: NanoRecipe, work: Path, models: Path, results: Path, comm
     Raises:
         EngineError: There is no such policy.
     """
-    start, folder = models / POLICY, work / NOVICE
+    start, recipe = models / POLICY, replace(recipe, mix=NOVICE_MIX)
     if not (start / "recipe.json").is_file():
         raise EngineError(f"{NOVICE} begins as {POLICY}, which {models} does not hold: make nano makes both")
+    folder = work / f"{NOVICE}-of-{model_name(start)}"
     work.mkdir(parents=True, exist_ok=True)
-    trajectories = list(collect_stage(replace(recipe, mix=NOVICE_MIX), work / f"{NOVICE}.sqlite"))
+    trajectories = list(collect_stage(recipe, work / f"{NOVICE}.sqlite"))
     if not (folder / "fit.json").exists():
         _fit(*nano.load(start), list(warm_start_rows(trajectories, every_action=True)), recipe.novice, folder)
     before = _read_json(start / "recipe.json")
-    origin = {**results_origin(command), "data": before["data"], "refreshed": [_data(trajectories)]}
+    seen = [*before.get("refreshed", []), _data(trajectories)]
+    origin = {**results_origin(command), "data": before["data"], "refreshed": seen}
     success = {**success_stage(recipe, folder, temperature=1.0, max_steps=20), **origin}
     results.mkdir(parents=True, exist_ok=True)
     _write_json(results / "nano-novice-alfworld.json", success)
     trained = [*before["trained"], _read_json(folder / "fit.json")]
-    card = "novice: a policy that tries many things, good and bad, for training in the dream to begin with"
+    card = f"novice: {POLICY} made to try many things, good and bad, for training in the dream to begin with"
     _publish(folder, models / NOVICE, card, recipe, trained, origin, success)
 
 
@@ -336,7 +339,7 @@ def _card(name: str, what: str, trained: list[dict[str, Any]], origin: dict[str,
         f"# {name}",
         "",
         f"The bundled {what}.",
-        f"A Llama of {trained[-1]['num_parameters']:,} parameters with its own tokenizer, trained from scratch by",
+        f"A Llama of {trained[-1]['num_parameters']:,} parameters with its own tokenizer, trained by",
         f"`{origin['command']}`.",
         "",
         f"- Data: {data['num_trajectories']:,} trajectories, {data['num_transitions']:,} transitions;",

@@ -1,7 +1,6 @@
 """`dreamgym study report`: the README's tables of results, and the chart of the comparison of methods, from the files.
 
-What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->` is written anew from assets/results, so that no
-figure there is typed by hand:
+What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->` is written anew from assets/results:
 
     training        training-alfworld-first.json: real success before and after training in the dream
     alfworld-nano   alfworld-nano.json: one line per method and algorithm, and alfworld-nano.svg beside the file
@@ -9,6 +8,7 @@ figure there is typed by hand:
 
 import html
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.fidelity import wilson
 from dreamgym.studies.alfworld_nano import METHODS
 
 CHART = "alfworld-nano.svg"
@@ -37,19 +36,20 @@ def run(results: Path, readme: Path) -> list[Path]:
         Files that were written.
 
     Raises:
-        ConfigError: The README lacks a block, or a file does not hold what its study writes.
+        ConfigError: The README lacks a block, or a file does not hold what its study writes; nothing was written.
     """
-    written, text = [readme], readme.read_text(encoding="utf-8")
+    made = {readme: readme.read_text(encoding="utf-8")}
     if (path := results / "training-alfworld-first.json").exists():
-        text = fill(text, "training", _from(path, training_table))
+        made[readme] = fill(made[readme], "training", _from(path, training_table))
     if (path := results / "alfworld-nano.json").exists():
         table = _from(path, lambda stored: methods_table(stored["rows"]))
-        (results / CHART).write_text(_from(path, lambda stored: methods_chart(stored["rows"])), encoding="utf-8")
-        picture = f"![Real success of each method, by seed]({(results / CHART).relative_to(readme.parent)})"
-        text = fill(text, "alfworld-nano", f"{picture}\n\n{table}")
-        written.append(results / CHART)
-    readme.write_text(text, encoding="utf-8")
-    return written
+        made[results / CHART] = _from(path, lambda stored: methods_chart(stored["rows"]))
+        place = os.path.relpath(results.resolve() / CHART, readme.resolve().parent)
+        picture = f"![Real success of each method, by seed]({place})"
+        made[readme] = fill(made[readme], "alfworld-nano", f"{picture}\n\n{table}")
+    for target, text in made.items():
+        target.write_text(text, encoding="utf-8")
+    return list(made)
 
 
 def fill(text: str, name: str, block: str) -> str:
@@ -74,15 +74,15 @@ def training_table(stored: Mapping[str, Any]) -> str:
     methods = {row["run"]: row["method"].upper() for row in stored["rows"]}
     lines = [
         f"| real success on {stored['num_tasks']} test tasks | start | trained | difference, 95 % interval | "
-        "no action: start, trained |",
-        "|---|---|---|---|---|",
+        "failed: start, trained | difference, with replies without an action as unsolved |",
+        "|---|---|---|---|---|---|",
     ]
     for way, words in ways.items():
         for run in stored["runs"]:
             one = run[way]
             lines.append(
                 f"| {methods[run['run']]}, {words} | {one['before']:.3f} | {one['after']:.3f} | {_difference(one)} | "
-                f"{one['failed_before']}, {one['failed_after']} |"
+                f"{one['failed_before']}, {one['failed_after']} | {_difference(one['all_tasks'])} |"
             )
     return "\n".join(lines)
 
@@ -137,7 +137,10 @@ STYLE = """text{font:13px system-ui,sans-serif;fill:#1b1c1e}.axis{fill:#65686e;f
 
 
 def methods_chart(rows: Sequence[Row]) -> str:
-    """SVG: for each method and algorithm the mean (disc), the Wilson interval of all its tasks, its seeds (rings)."""
+    """SVG: for each method and algorithm its seeds (rings), their mean (disc), and the span of their intervals.
+
+    Seeds are tested on the same tasks, so that an interval of all their episodes together would be too narrow.
+    """
     groups = _grouped(rows)
     height = TOP + LINE * len(groups) + BOTTOM
     shapes = [f'<rect class="back" width="800" height="{height}"/>']
@@ -149,9 +152,8 @@ def methods_chart(rows: Sequence[Row]) -> str:
         ]
     for number, ((method, algorithm), same) in enumerate(groups):
         y = TOP + LINE * number + LINE // 2
-        num = sum(row["num_tasks"] for row in same)
-        mean = sum(row["success"] * row["num_tasks"] for row in same) / num
-        low, high = wilson(round(mean * num), num)
+        mean = _mean([row["success"] for row in same])
+        low, high = min(row["ci_low"] for row in same), max(row["ci_high"] for row in same)
         label = html.escape(f"{_label(method)}, {algorithm.upper()}")
         shapes += [
             f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{label}</text>',
@@ -161,7 +163,7 @@ def methods_chart(rows: Sequence[Row]) -> str:
             f'<text x="{RIGHT + 16}" y="{y + 4}">{mean:.3f}</text>',
         ]
     middle = (LEFT + RIGHT) / 2
-    what = "real success on unseen rooms: mean with 95 % interval, rings are seeds"
+    what = "real success on unseen rooms: mean and seeds, and the span of the seeds' 95 % intervals"
     shapes.append(f'<text class="axis" x="{middle}" y="{height - 8}" text-anchor="middle">{what}</text>')
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" role="img"><title>{what}</title>'
     return "\n".join([opening, f"<style>{STYLE}</style>", *shapes, "</svg>"]) + "\n"

@@ -19,7 +19,7 @@ paid.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.runs.config import PolicyConfig
+from dreamgym.runs.config import OptimiserConfig, PolicyConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.gae import step_advantages, turns
 from dreamgym.training.logprobs import logprobs, padded
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 ENVIRONMENT = "alfworld"
 SLOTS = 64
 """Episodes at once."""
-GAMMA = 0.95
-"""Of `steps`, as in `optimiser.gamma`."""
+GAMMA = OptimiserConfig().gamma
+"""Of `steps`."""
+OUTCOME = PolicyConfig(reward="outcome", idle_penalty=0.0)
 BATCH = 8
 """Sequences that are read at once."""
 
@@ -167,15 +168,15 @@ def share_at(num: int, cosine: float, measured_at: float) -> float:
 
 
 def _outcome(groups: Sequence[Sequence[Rollout]], penalty: float) -> Advantages:
-    return _by_group(groups, PolicyConfig())
+    return _by_group(groups, OUTCOME)
 
 
 def _penalties(groups: Sequence[Sequence[Rollout]], penalty: float) -> Advantages:
-    return _by_group(groups, PolicyConfig(invalid_penalty=penalty))
+    return _by_group(groups, replace(OUTCOME, invalid_penalty=penalty))
 
 
 def _dense(groups: Sequence[Sequence[Rollout]], penalty: float) -> Advantages:
-    return _by_group(groups, PolicyConfig(reward="dense", invalid_penalty=penalty))
+    return _by_group(groups, replace(OUTCOME, reward="dense", invalid_penalty=penalty))
 
 
 def _by_group(groups: Sequence[Sequence[Rollout]], paid: PolicyConfig) -> Advantages:
@@ -188,7 +189,7 @@ def _by_group(groups: Sequence[Sequence[Rollout]], paid: PolicyConfig) -> Advant
 
 
 def _steps(groups: Sequence[Sequence[Rollout]], penalty: float) -> Advantages:
-    paid = PolicyConfig(invalid_penalty=penalty)
+    paid = replace(OUTCOME, invalid_penalty=penalty)
     returns = []
     for rollout in (rollout for group in groups for rollout in group):
         amounts = rewards(rollout.trajectory, paid) or ()

@@ -42,7 +42,7 @@ _RULES = (
         "valid_share",
         lambda value, trust, _: value < trust.min_valid_share,
         "Only {value:.0%} of the actions are accepted. Likely cause: the policy repeats what is refused, or its "
-        "commands lose their form. Set policy.idle_penalty, or lower optimiser.learning_rate.",
+        "commands lose their form. Raise policy.idle_penalty, or lower optimiser.learning_rate.",
     ),
     _Rule(
         "failed_share",

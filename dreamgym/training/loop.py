@@ -159,8 +159,9 @@ class Loop:
         exploits: list[Exploit] = []
         practice = Practice()
         if collected is not None:
-            figures |= _figures(collected, self.config.run.group_size)
-            practice = self._practise(collected)
+            unpunished = self._unpunished(collected)
+            figures |= _figures(collected, self.config.run.group_size, unpunished)
+            practice = self._practise(collected, unpunished)
             figures |= practised([rollout.trajectory for rollout in collected.rollouts], practice)
             known = list(advantages) or [None] * len(collected.rollouts)
             stored += [
@@ -214,18 +215,22 @@ class Loop:
         self._store.close()
         self._worlds.close()
 
-    def _practise(self, collected: Iteration) -> Practice:
-        """Values of the iteration's tasks, and new variations where the next one can play them.
+    def _unpunished(self, collected: Iteration) -> list[float | None]:
+        """Returns of an iteration's rollouts without penalties.
 
-        A task at which every rollout fails, in steps more or less foolish, is not undecided: penalties do not count.
+        A task at which every rollout fails, in steps more or less foolish, is not undecided.
         """
-        dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
         policy = replace(self.config.policy, invalid_penalty=0.0, idle_penalty=0.0, malformed_penalty=0.0)
-        unpunished = [rewards(rollout.trajectory, policy) for rollout in collected.rollouts]
+        paid = [rewards(rollout.trajectory, policy) for rollout in collected.rollouts]
+        return [None if each is None else sum(each) for each in paid]
+
+    def _practise(self, collected: Iteration, unpunished: Sequence[float | None]) -> Practice:
+        """Values of the iteration's tasks, and new variations where the next one can play them."""
+        dreams_on = not self._is_last(collected.iteration) and self._world(collected.iteration + 1) == "dream"
         with self.stopwatch.running("variations"):
             return self._practising.score(
                 [rollout.trajectory for rollout in collected.rollouts],
-                [None if paid is None else sum(paid) for paid in unpunished],
+                unpunished,
                 self._worlds.variation_engine if dreams_on else None,
                 self._last.get("online_transitions") or 0,
             )
@@ -326,14 +331,17 @@ class Loop:
                 self._first.setdefault(name, value)
 
 
-def _figures(collected: Iteration, group_size: int) -> dict[str, float | None]:
-    """Figures of the rollouts themselves; a failed one counts as failed alone, and in the mean return if it has one."""
+def _figures(collected: Iteration, group_size: int, unpunished: Sequence[float | None]) -> dict[str, float | None]:
+    """Figures of the rollouts themselves; a failed one counts as failed alone, and in the mean return if it has one.
+
+    Groups agree where their returns without penalties do.
+    """
     trajectories = [rollout.trajectory for rollout in collected.rollouts]
     steps = [step for trajectory in trajectories for step in trajectory.transitions]
     known = [value for value in collected.returns if value is not None]
     won = [trajectory.success for trajectory in trajectories if trajectory.failure is None]
     success = sum(won) / len(won) if won else None
-    groups = [collected.returns[first : first + group_size] for first in range(0, len(trajectories), group_size)]
+    groups = [unpunished[first : first + group_size] for first in range(0, len(trajectories), group_size)]
     agreeing = [len({value for value in group if value is not None}) <= 1 for group in groups]
     module = environment_module(trajectories[0].task.environment)
     num_tokens = sum(sum(rollout.mask) for rollout in collected.rollouts)

@@ -19,7 +19,7 @@ ours, and where we depart:
 - The value loss is half the squared error, plain, not clipped. Targets and advantages are made once per iteration, with
   the values from before the update.
 - Policy and value model share no weights: the value model is a copy of the policy with a head and an optimizer of its
-  own. In the first iterations it learns alone, as its first values are zeros.
+  own. In the first `optimiser.critic_warmup` iterations it learns alone, as its first values are zeros.
 - The distance to the warm start is a term of the loss (k3, http://joschu.net/blog/kl-approx.html), not of the reward.
 - A rollout that the world failed is left out: its return is unknown. One that the policy ended by a reply without an
   action is a step with a penalty (`policy.malformed_penalty`) and no value beyond.

@@ -21,7 +21,7 @@ WHAT = (
 )
 POLICY_DETAILS = {
     "nano-policy": "Reads the episode, thinks one line, acts.",
-    "nano-novice": "The same, but tries many things, good and bad; runs of the tab Train start from it.",
+    "nano-novice": "The same, but tries many things, good and bad; the presets of nano begin with it.",
 }
 
 

@@ -14,7 +14,7 @@ from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.status import STORE
 from dreamgym.workspace import Workspace
-from lab.curriculum_page import CurriculumPage
+from lab.curriculum_page import CurriculumPage, _divisor
 from lab.navigation import Selection, parse
 from lab.services import Services
 from lab.stored import WorkspaceReader
@@ -122,6 +122,7 @@ def test_a_run_on_chosen_tasks_shows_its_command_and_starts_no_other(page: Curri
     assert config.curriculum.synthetic_share == 0.5, "all else is as in the run"
     one = page.plan(RUN, wanted[:1])
     assert one["error"] == "" and "optimiser.batch_size=8" in one["command"], "one task has 8 rollouts, a batch 16"
+    assert [_divisor(15, 16), _divisor(12, 16), _divisor(24, 16), _divisor(15, 8)] == [15, 12, 12, 5]
     assert "have changed" in page.launch(RUN, wanted[:1], plan["command"])["error"]
     assert [path.name for path in services.workspace.runs_path.iterdir()] == [RUN]
 

@@ -8,6 +8,7 @@ import pytest
 
 from dreamgym.config import ROOT
 from dreamgym.presets import load_preset
+from dreamgym.runs import plan as plan_module
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.plan import plan
 
@@ -51,7 +52,7 @@ def test_evaluation_counts_all_measurements_and_the_replays_of_dreams() -> None:
 
 def test_offline_data_that_policy_and_experience_model_share_counts_once() -> None:
     found = plan(planned())
-    assert found.offline_transitions == 77_940
+    assert found.offline_transitions == 77_940 + 13_358, "what the novice alone has seen counts as well"
     assert any("8,011" in note for note in found.notes)
 
 
@@ -70,9 +71,13 @@ def test_where_a_model_says_nothing_nothing_is_claimed(recipe: str, tmp_path: Pa
 
 
 def test_time_follows_from_the_measured_figures() -> None:
-    # 60 dreamed episodes of 7 steps, two models; 56 real ones; 420 steps of 60 tokens read twice, a third more for KL.
-    seconds = 420 * 2 * 0.026 + 56 * (0.14 + 7 * (0.026 + 0.0019)) + 420 * 60 * 2 * 0.00026 * 4 / 3
-    assert plan(planned()).minutes == pytest.approx(seconds / 60, abs=0.05)
+    # 60 dreamed episodes of 7 steps, two models; 70 real ones; 420 steps of 60 tokens read twice, a third more for KL.
+    played = 420 * 2 * 0.026 + 70 * (0.14 + 7 * (0.026 + 0.0019))
+    read = 420 * 60 * 2 * 0.00026
+    assert plan_module._seconds(planned()) == pytest.approx(played + read)
+    assert plan_module._seconds(planned("trust.kl=0.02")) == pytest.approx(played + read * 4 / 3)
+    assert plan_module._seconds(planned("run.method=ppo")) == pytest.approx(played + read * 7 / 3), "it always says KL"
+    assert plan(planned()).minutes == round((played + read) / 60, 1)
 
 
 @pytest.mark.parametrize(("method", "passes"), [("sft", 1), ("dpo", 4 / 3)])

@@ -72,6 +72,11 @@ def test_the_small_budget_is_a_sixteenth_of_the_large_one() -> None:
     large = settings(Row("real", "grpo", 0)).real.max_transitions
     for method in ("real_small", "s2r"):
         assert settings(Row(method, "grpo", 0)).real.max_transitions == SMALL_BUDGET == large / 16
+    for method, num in (("real", 16), ("real_small", 2), ("s2r", 1)):
+        config = settings(Row(method, "grpo", 0))
+        most = num * config.run.num_tasks * config.run.group_size * config.policy.max_steps
+        assert most == config.real.max_transitions, "the budget never ends a run before its last iteration is measured"
+        assert num == (config.real.iterations if method == "s2r" else config.run.iterations)
 
 
 @pytest.mark.usefixtures("alfworld_games")

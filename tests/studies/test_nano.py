@@ -75,5 +75,7 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     before = (models / nano.POLICY / "model.safetensors").read_bytes()
     nano.run(RECIPE, work, models, results, "make nano")
     assert (models / nano.POLICY / "model.safetensors").read_bytes() == before
+    assert json.loads((models / nano.NOVICE / "recipe.json").read_text())["recipe"]["mix"] == [["expert", 0.4, 30]]
+    assert [path.name.split("@")[0] for path in work.glob("nano-novice-of-*")] == ["nano-novice-of-nano-policy"]
     with pytest.raises(EngineError, match="make nano"):
         nano.run_novice(RECIPE, work, tmp_path, results, "dreamgym nano --only-novice")

@@ -25,6 +25,7 @@ from dreamgym.runs.config import (
     RealConfig,
     RunConfig,
     TrainConfig,
+    TrustConfig,
 )
 from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.training.loop import Iteration, Loop, _dream_minus_real, _figures
@@ -37,9 +38,10 @@ from tests.runs.test_trackers import Sent
 
 SMALL = TrainConfig(
     RunConfig(iterations=2, num_tasks=2, group_size=2, threads=1),
-    PolicyConfig(max_steps=4, temperature=1.5, reward="dense", invalid_penalty=0.1),
-    OptimiserConfig(batch_size=2, epochs=1),
+    PolicyConfig("nano-policy", max_steps=4, temperature=1.5, invalid_penalty=0.1, idle_penalty=0.0),
+    OptimiserConfig(learning_rate=1e-4, batch_size=2, epochs=1, credit="episode"),
     ExperienceModelConfig(temperature=1.0, reasoning=False),
+    trust=TrustConfig(kl=0.02),
     curriculum=CurriculumConfig(num_seed_tasks=4, min_group=2, synthetic_share=0.5, num_candidates=4),
     evaluation=EvaluationConfig(every=2, num_tasks=2, num_replayed=2),
     checkpoints=CheckpointConfig(every=1),
@@ -189,7 +191,8 @@ def test_a_failed_rollout_counts_as_failed_alone() -> None:
     lost = replace(won, transitions=won.transitions[:-1])
     paid = [rewards(trajectory, PAID_AT_THE_END) for trajectory in (won, lost, broken, broken)]
     assert paid[0] == (0, 0, 0, 0, 0, 0, 1) and paid[2] is None
-    figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid, 3), 2)
+    unpunished = [1.0, 0.0, None, None]
+    figures = _figures(Iteration(1, "dream", [rollout(t) for t in (won, lost, broken, broken)], paid, 3), 2, unpunished)
     assert figures["redrawn"] == 3
     assert figures["dream_success"] == 0.5 and figures["reward"] == 0.5 and figures["failed_share"] == 0.5
     assert figures["zero_variance"] == 0.5, "the second group has no return at all"
