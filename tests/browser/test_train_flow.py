@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from dreamgym.presets import load_preset
 from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.plan import command
 from dreamgym.runs.store import Alarm, Exploit, StoredRollout
 from lab.services import Services
 from lab.stored import WorkspaceReader
@@ -270,7 +272,7 @@ def test_the_command_is_shown_and_nothing_else_is_launched(lab: Any, page: Any) 
     url, services, _ = lab
     page.goto(f"{url}{SHOWN}")
     plan = page.locator("#dg-run-plan")
-    expect(plan.locator("pre")).to_have_text("dreamgym train")
+    expect(plan.locator("pre")).to_have_text(command(load_preset("nano-dream-grpo")))
     page.locator("#dg-train-overrides textarea").fill("run.iterations=0")
     expect(plan.get_by_role("alert")).to_contain_text("iterations")
     expect(page.locator("#dg-launch")).to_be_hidden()
@@ -283,7 +285,7 @@ def test_the_command_is_shown_and_nothing_else_is_launched(lab: Any, page: Any) 
     expect(plan.locator("pre")).to_contain_text(
         "dreamgym train --name no-model --set run.iterations=2 --set 'policy.model"
     )
-    command = plan.locator("pre").inner_text()
+    launched = plan.locator("pre").inner_text()
     page.locator("#dg-dry-run").click()
     expect(plan).to_contain_text("nothing was started")
     assert len(list(services.workspace.runs_path.glob("*-*"))) == 2
@@ -292,7 +294,7 @@ def test_the_command_is_shown_and_nothing_else_is_launched(lab: Any, page: Any) 
     expect(page.locator("#dg-address code")).to_contain_text("run=no-model-01")
     expect(page.locator("#dg-runs tr", has_text="no-model-01")).to_contain_text("✕ failed", timeout=90_000)
     page.locator("#dg-run-head summary").click()
-    expect(page.locator("#dg-run-head pre")).to_have_text(command)
+    expect(page.locator("#dg-run-head pre")).to_have_text(launched)
     page.locator("#dg-train-name input").fill("")
     page.get_by_role("button", name="Clone …").click()
     expect(page.locator("#dg-train-name input")).to_have_value("no-model")

@@ -28,7 +28,9 @@ def engine_at(folder: Path) -> TransformersEngine:
 
 
 def config(lora_rank: int = 0, seed: int = 0, kl: float = 0.02, **optimiser: Any) -> TrainConfig:
-    settings = OptimiserConfig(**{"learning_rate": 1e-3, "critic_learning_rate": 1e-3, **optimiser})
+    chosen: dict[str, Any] = {"learning_rate": 1e-3, "critic_learning_rate": 1e-3, "batch_size": 8}
+    chosen |= {"gamma": 0.95, "gae_lambda": 0.95, "critic_warmup": 1} | optimiser
+    settings = OptimiserConfig(**chosen)
     policy = PolicyConfig(lora_rank=lora_rank, reward="outcome", idle_penalty=0.0)
     return TrainConfig(RunConfig(seed=seed), policy, settings, trust=TrustConfig(kl=kl))
 
