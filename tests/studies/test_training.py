@@ -54,7 +54,7 @@ def test_a_run_that_changed_nothing_differs_in_nothing(tmp_path: Path) -> None:
     save(config, folder / "config.toml")
     with pytest.raises(ConfigError, match="no checkpoint"):
         training.run([folder], 2)
-    shutil.copytree(ROOT / "assets/models/nano-policy", folder / "checkpoints/step-1/policy")
+    shutil.copytree(ROOT / "assets/models/nano-novice", folder / "checkpoints/step-1/policy")
     store = RunStore(folder / "run.sqlite", HashedNgrams())
     for number in range(3):
         store.commit(number, {"real_success": 0.5, "seconds": 60.0, "loss": 1.0}, [], [], [])
