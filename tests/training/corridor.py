@@ -147,9 +147,12 @@ def success(rollouts: Sequence[Rollout]) -> float:
 
 
 def rewards(rollout: Rollout) -> tuple[float, ...] | None:
-    """What the corridor paid for each step; None where the episode failed."""
-    trajectory = rollout.trajectory
-    return None if trajectory.failure else tuple(step.reward for step in trajectory.transitions)
+    """What the corridor paid for each step, and what a reply without an action costs; None where the world failed."""
+    trajectory, failure = rollout.trajectory, rollout.trajectory.failure
+    paid = tuple(step.reward for step in trajectory.transitions)
+    if failure is None:
+        return paid
+    return (*paid, -1.0) if failure.is_the_policys else None
 
 
 class CorridorLoop:
