@@ -147,12 +147,17 @@ def success(rollouts: Sequence[Rollout]) -> float:
 
 
 def rewards(rollout: Rollout) -> tuple[float, ...] | None:
-    """What the corridor paid for each step, and what a reply without an action costs; None where the world failed."""
+    """What the corridor paid for each step; None where the episode failed."""
+    trajectory = rollout.trajectory
+    return None if trajectory.failure else tuple(step.reward for step in trajectory.transitions)
+
+
+def charged(rollout: Rollout) -> tuple[float, ...] | None:
+    """The same, and the cost of a reply without an action (`policy.malformed_penalty`); None where the world failed."""
     trajectory, failure = rollout.trajectory, rollout.trajectory.failure
-    paid = tuple(step.reward for step in trajectory.transitions)
-    if failure is None:
-        return paid
-    return (*paid, -1.0) if failure.is_the_policys else None
+    if failure is None or not failure.is_the_policys:
+        return rewards(rollout)
+    return (*(step.reward for step in trajectory.transitions), -1.0)
 
 
 class CorridorLoop:

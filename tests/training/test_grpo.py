@@ -20,7 +20,7 @@ from dreamgym.training.loop import Iteration
 from dreamgym.training.offline import POLICY
 from dreamgym.training.rollout import Rollout, Sampling, roll_out
 from dreamgym.types import Failure
-from tests.training.corridor import MAX_STEPS, PROVENANCE, Corridor, make_tasks, play, rewards, success
+from tests.training.corridor import MAX_STEPS, PROVENANCE, Corridor, charged, make_tasks, play, success
 
 CONFIG = TrainConfig(
     RunConfig(world="real", iterations=4, num_tasks=2, group_size=4, threads=1),
@@ -52,7 +52,7 @@ class GroupsLoop:
         tasks = [task for task in make_tasks(run.num_tasks) for _ in range(run.group_size)]
         corridors = RealBatch([Corridor() for _ in tasks])
         rollouts = roll_out(self.policy, "real", corridors, tasks, Sampling(1.0, iteration, MAX_STEPS), PROVENANCE)
-        self.batches.append(Iteration(iteration, "real", rollouts, [rewards(rollout) for rollout in rollouts]))
+        self.batches.append(Iteration(iteration, "real", rollouts, [charged(rollout) for rollout in rollouts]))
         return self.batches[-1]
 
     def finish(

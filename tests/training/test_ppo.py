@@ -343,5 +343,4 @@ def test_ppo_raises_the_return_in_the_corridor(corridor_policy: Path, tmp_path: 
     ppo.train(engine, settings, loop)
     after = success(play(engine, 128, seed=10_000))
     assert before < 0.75 and after > 0.85, (before, after)
-    explained = [each["explained_variance"] or 0.0 for each in loop.metrics]
-    assert max(explained) > 0.15, f"the value model tells states apart, until all is solved: {explained}"
+    assert (loop.metrics[-1]["explained_variance"] or 0) > 0.1, "the value model tells states apart"
