@@ -12,7 +12,7 @@ const CHARTS = [
   { key: 'dream_minus_real', title: 'Dream minus real', note: 'success', limit: 'over' },
   { key: 'loss', title: 'Loss', note: 'of the policy; dotted: of PPO’s value model' },
   { key: 'entropy', title: 'Policy entropy', note: 'nats a token' },
-  { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over', empty: 'GRPO measures it where trust.kl is above 0.' },
+  { key: 'kl', title: 'KL to the start', note: 'nats a token', limit: 'over' },
   { key: 'zero_variance', title: 'Zero-variance groups', note: 'share', range: [0, 1], limit: 'over' },
   { key: 'valid_share', title: 'Valid actions', note: 'share, and idle, failed', range: [0, 1], limit: 'under' },
   { key: 'reply_tokens', title: 'Reply length', note: 'tokens' },
@@ -88,7 +88,7 @@ const success = (runs, colour) => {
 const curve = (key, runs, colour) => {
   const traces = runs.map((run) => [run, C.smooth(C.points(run.data, key, state.axis), smoothing)]).filter(([, list]) => list.length)
     .map(([run, list]) => ({ ...C.line(list, run, { name: run.label, colour: colour(`run-${run.colour}`), dots: list.length < 3 }), endLabel: run.label }));
-  return { traces, said: traces.length ? [] : [CHARTS.find((chart) => chart.key === key)?.empty ?? 'Nothing recorded yet.'] };
+  return { traces, said: traces.length ? [] : ['Nothing recorded yet.'] };
 };
 
 // Further curves in the same chart, where a run has them.

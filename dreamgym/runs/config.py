@@ -170,7 +170,7 @@ class TrustConfig:
     max_dream_minus_real: float = 0.15
     """Alarm above this."""
     max_kl: float = 0.3
-    """Alarm above this, nats per token; GRPO measures it only where `kl` is above 0."""
+    """Alarm above this, nats per token."""
     min_valid_share: float = 0.5
     """Alarm below this share of actions that the world accepts."""
     max_zero_variance: float = 0.9

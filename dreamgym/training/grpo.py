@@ -15,10 +15,11 @@ Departure from DeepSeekMath, arXiv:2402.03300: the loss is the mean over the tok
 instead of over each sequence's first, as long episodes hold more decisions.
 """
 
+import copy
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ from trl import GRPOConfig, GRPOTrainer
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.advantages import group_advantages, group_step_advantages
 from dreamgym.training.gae import turns
+from dreamgym.training.logprobs import logprobs, padded
 from dreamgym.training.loop import Iteration, Loop
 from dreamgym.training.offline import POLICY, TRAINER, save_policy
+from dreamgym.training.rollout import Rollout
 from dreamgym.training.weights import lora
 
 LOGGED = {
@@ -44,6 +47,9 @@ LOGGED = {
     "clip_ratio/region_mean": "clip_share",
 }
 """TRL's names of figures to ours."""
+
+NUM_MEASURED = 8
+"""Rollouts whose distance to the warm start is measured where TRL does not."""
 
 
 def train(loop: Loop) -> None:
@@ -170,6 +176,9 @@ class _Session:
         """No iteration is left."""
         self._path: Path | None = None
         self._began = 0.0
+        # TRL says how far the policy is from the warm start only where that has a weight in the loss.
+        measures = not loop.config.trust.kl
+        self._warm_start = copy.deepcopy(loop.policy.model).requires_grad_(False) if measures else None
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
@@ -242,12 +251,27 @@ class _Session:
         metrics["num_updates"] = float(updates_per_iteration(self._loop.config))
         metrics["seconds_update"] = time.perf_counter() - self._began
         with self._acting():
+            if self._warm_start is not None:
+                metrics["kl"] = self._distance(batch.rollouts)
             self._loop.finish(batch.iteration, metrics, self._advantages(batch))
         self._path = self._loop.checkpoint_due(batch.iteration)
         following = next(self._left, None)
         self.is_over = following is None
         self._next = following or self._next
         return self._path is not None
+
+    def _distance(self, rollouts: Sequence[Rollout]) -> float | None:
+        """Nats per token to the warm start (k3), over a few rollouts; None where nothing was written."""
+        written = [rollout for rollout in rollouts if any(rollout.mask)]
+        some = written[:: max(1, len(written) // NUM_MEASURED)]
+        if not some:
+            return None
+        model, temperature = self._loop.policy.model, self._loop.config.policy.temperature
+        ids = padded([rollout.token_ids for rollout in some], model.device)
+        mine = padded([rollout.mask for rollout in some], model.device)[:, 1:].bool()
+        with torch.no_grad():
+            now, before = (logprobs(each, ids, mine, temperature) for each in (model, self._warm_start))
+        return float(((before - now).exp() - (before - now) - 1).mean())
 
     def _advantages(self, batch: Iteration) -> list[float | None]:
         """Of each rollout; the mean over its steps where they have their own."""

@@ -176,6 +176,24 @@ def test_credit_of_steps_charges_the_tokens_of_a_reply_without_an_action(corrido
     assert spread[~torch.tensor(wordless.mask[1:])].count_nonzero() == 0
 
 
+def test_the_distance_to_the_warm_start_is_known_where_it_costs_nothing(corridor_policy: Path, tmp_path: Path) -> None:
+    one = replace(CONFIG, run=replace(CONFIG.run, iterations=1), trust=TrustConfig(kl=0.0))
+    loop = GroupsLoop(engine(corridor_policy), tmp_path, one)
+    grpo.train(loop)  # type: ignore[arg-type]
+    distances = []
+    start = engine(corridor_policy).model
+    for rollout in loop.batches[0].rollouts:
+        ids, mine = torch.tensor([rollout.token_ids]), torch.tensor([rollout.mask])[:, 1:]
+        with torch.no_grad():
+            now, before = (
+                model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[mine[0]]
+                for model in (loop.policy.model, start)
+            )
+        distances.append((before - now).exp() - (before - now) - 1)
+    assert loop.metrics[0]["kl"] == pytest.approx(float(torch.cat(distances).mean()), rel=1e-3)
+    assert (loop.metrics[0]["kl"] or 0) > 1e-5
+
+
 def test_an_update_pads_no_sequence_to_the_longest_of_the_iteration(
     corridor_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
