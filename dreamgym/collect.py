@@ -1,6 +1,6 @@
 """Play episodes in a real environment and store them: `dreamgym collect`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
@@ -64,6 +64,7 @@ def collect(
     seed: int = 0,
     max_steps: int = 50,
     workers: int = 2,
+    made: Container[tuple[str, int]] = frozenset(),
 ) -> Iterator[Trajectory]:
     """Play every task once, several at a time; yields trajectories as they end, the same set for the same arguments.
 
@@ -75,6 +76,7 @@ def collect(
         seed: Of the policy.
         max_steps: Step limit of an episode.
         workers: Processes that play.
+        made: Name and seed of the policy in episodes that are there already; these are not played again.
     """
     module = environment_module(environment)
     version = module.version_text()
@@ -82,6 +84,7 @@ def collect(
     episodes = [
         (each, task, max_steps, Provenance(each.name, own_seed, version))
         for (each, own_seed), task in zip(chosen, tasks, strict=True)
+        if (each.name, own_seed) not in made
     ]
     yield from play_all(environment, episodes, workers)
 

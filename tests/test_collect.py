@@ -66,3 +66,6 @@ def test_collecting_twice_gives_the_same_trajectories(alfworld_tasks: list[Task]
     ids = {t.trajectory_id for t in one}
     assert ids == {t.trajectory_id for t in two} and len(ids) == len(one) == len(two) == 3
     assert all(step.policy_reply is None for t in one for step in t.transitions), "a script writes nothing"
+    made = {(one[0].provenance.policy, one[0].provenance.seed)}
+    rest = collect("alfworld", tasks, "random", seed=5, max_steps=6, made=made)
+    assert {t.trajectory_id for t in rest} == ids - {one[0].trajectory_id}, "what is there already is not played again"

@@ -165,15 +165,19 @@ def _data(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
-    """Play the train tasks with every policy of the mix, unless the file has them already."""
+    """Play the train tasks with every policy of the mix, as far as the file has not got them already."""
     done = path.with_suffix(".done")
     if not done.exists():
+        stored = ExperienceReader([path] if path.exists() else []).iterate_trajectories()
+        made = {(trajectory.provenance.policy, trajectory.provenance.seed) for trajectory in stored}
         tasks = environment_module(ENVIRONMENT).load_tasks("train", recipe.num_tasks, recipe.seed)
         with ReplayBuffer(path, HashedNgrams()) as buffer:
             for number, (policy, noise, max_steps) in enumerate(recipe.mix):
                 log.info("playing %d train tasks with %s(noise=%g)", len(tasks), policy, noise)
                 seed = recipe.seed + 100_000 * number
-                for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
+                for trajectory in collect(
+                    ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps, made=made
+                ):
                     buffer.add(trajectory)
         done.touch()
     stored = ExperienceReader([path]).iterate_trajectories()
