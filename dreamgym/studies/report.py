@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -91,41 +92,69 @@ def _difference(one: Mapping[str, float]) -> str:
     return f"{one['difference']:+.3f} ({one['ci_low']:.3f} to {one['ci_high']:.3f})"
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The seeds of one method and algorithm together."""
+
+    label: str
+    algorithm: str
+    successes: tuple[float, ...]
+    """Real success of each seed, in [0, 1]."""
+    mean: float
+    ci_low: float
+    ci_high: float
+    """Span of the seeds' 95 % intervals. Seeds are tested on the same tasks, so that an interval of all their episodes
+    together would be too narrow."""
+    online_transitions: float
+    minutes: float
+    """Means over seeds."""
+
+
+def summaries(rows: Sequence[Row]) -> list[Summary]:
+    """Methods in the study's order; rows without a known success have nothing to show.
+
+    Raises:
+        KeyError, ValueError: These are no rows of the study.
+    """
+
+    def key(row: Row) -> tuple[int, str]:
+        return list(METHODS).index(row["method"]), row["algorithm"]
+
+    known = sorted((row for row in rows if row["success"] is not None), key=key)
+    return [_summary(list(group)) for _, group in groupby(known, key=key)]
+
+
+def _summary(same: Sequence[Row]) -> Summary:
+    method: str = same[0]["method"]
+    successes = tuple(row["success"] for row in same)
+    return Summary(
+        LABELS.get(method, method.replace("_", " ")),
+        same[0]["algorithm"].upper(),
+        successes,
+        _mean(successes),
+        min(row["ci_low"] for row in same),
+        max(row["ci_high"] for row in same),
+        _mean([row["real_transitions_online"] for row in same]),
+        _mean([row["minutes"] for row in same]),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
 def methods_table(rows: Sequence[Row]) -> str:
     """One line per method and algorithm: mean success over seeds and their spread, real data, time."""
     lines = [
         "| method | algorithm | seeds | real success | lowest, highest seed | real transitions, online | minutes |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (method, algorithm), same in _grouped(rows):
-        found = [row["success"] for row in same]
+    for one in summaries(rows):
         lines.append(
-            f"| {_label(method)} | {algorithm.upper()} | {len(same)} | {_mean(found):.3f} | {min(found):.3f}, "
-            f"{max(found):.3f} | {_mean([row['real_transitions_online'] for row in same]):,.0f} | "
-            f"{_mean([row['minutes'] for row in same]):.0f} |"
+            f"| {one.label} | {one.algorithm} | {len(one.successes)} | {one.mean:.3f} | {min(one.successes):.3f}, "
+            f"{max(one.successes):.3f} | {one.online_transitions:,.0f} | {one.minutes:.0f} |"
         )
     return "\n".join(lines)
-
-
-def _grouped(rows: Sequence[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
-    """Rows of a method and algorithm together, methods in the study's order."""
-
-    def key(row: Row) -> tuple[int, str]:
-        return list(METHODS).index(row["method"]), row["algorithm"]
-
-    known = sorted((row for row in rows if row["success"] is not None), key=key)
-    return [
-        ((same[0]["method"], same[0]["algorithm"]), same)
-        for same in (list(group) for _, group in groupby(known, key=key))
-    ]
-
-
-def _label(method: str) -> str:
-    return LABELS.get(method, method.replace("_", " "))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 LEFT, RIGHT, LINE, TOP, BOTTOM = 230, 700, 26, 16, 44
@@ -137,11 +166,8 @@ STYLE = """text{font:13px system-ui,sans-serif;fill:#1b1c1e}.axis{fill:#65686e;f
 
 
 def methods_chart(rows: Sequence[Row]) -> str:
-    """SVG: for each method and algorithm its seeds (rings), their mean (disc), and the span of their intervals.
-
-    Seeds are tested on the same tasks, so that an interval of all their episodes together would be too narrow.
-    """
-    groups = _grouped(rows)
+    """SVG: for each method and algorithm its seeds (rings), their mean (disc), and the span of their intervals."""
+    groups = summaries(rows)
     height = TOP + LINE * len(groups) + BOTTOM
     shapes = [f'<rect class="back" width="800" height="{height}"/>']
     for tick in range(0, 11, 2):
@@ -150,17 +176,15 @@ def methods_chart(rows: Sequence[Row]) -> str:
             f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - BOTTOM}"/>',
             f'<text class="axis" x="{x}" y="{height - BOTTOM + 16}" text-anchor="middle">{tick / 10:g}</text>',
         ]
-    for number, ((method, algorithm), same) in enumerate(groups):
+    for number, one in enumerate(groups):
         y = TOP + LINE * number + LINE // 2
-        mean = _mean([row["success"] for row in same])
-        low, high = min(row["ci_low"] for row in same), max(row["ci_high"] for row in same)
-        label = html.escape(f"{_label(method)}, {algorithm.upper()}")
+        label = html.escape(f"{one.label}, {one.algorithm}")
         shapes += [
             f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{label}</text>',
-            f'<line class="bar" x1="{_x(low)}" x2="{_x(high)}" y1="{y}" y2="{y}"/>',
-            *(f'<circle class="seed" cx="{_x(row["success"])}" cy="{y}" r="5"/>' for row in same),
-            f'<circle class="mean" cx="{_x(mean)}" cy="{y}" r="4"/>',
-            f'<text x="{RIGHT + 16}" y="{y + 4}">{mean:.3f}</text>',
+            f'<line class="bar" x1="{_x(one.ci_low)}" x2="{_x(one.ci_high)}" y1="{y}" y2="{y}"/>',
+            *(f'<circle class="seed" cx="{_x(success)}" cy="{y}" r="5"/>' for success in one.successes),
+            f'<circle class="mean" cx="{_x(one.mean)}" cy="{y}" r="4"/>',
+            f'<text x="{RIGHT + 16}" y="{y + 4}">{one.mean:.3f}</text>',
         ]
     middle = (LEFT + RIGHT) / 2
     what = "real success on unseen rooms: mean and seeds, and the span of the seeds' 95 % intervals"

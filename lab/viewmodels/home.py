@@ -1,4 +1,4 @@
-"""What Home says: what this is, what is stored, what can run here and why not, and what to do next."""
+"""What Home says: what this is, what is stored, what can run here and why not, what to do next, what was measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,9 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from lab.navigation import link
-from lab.services import POLICIES, Services
+from lab.services import ASSETS, POLICIES, Services
 from lab.viewmodels.inspect_list import COLLECT
+from lab.viewmodels.results import results_value
 from lab.viewmodels.text import counted, unit_figure
 
 WHAT = (
@@ -52,6 +53,7 @@ def home_value(services: Services) -> dict[str, Any]:
             _as_row(part) for part in (*model_parts(services), *map(policy_part, POLICIES), *environment_parts())
         ],
         "next": next_steps(services.reader, has_model=services.model is not None),
+        "results": results_value(ASSETS / "results"),
         "command": None if counts["num_trajectories"] else COLLECT,
     }
 

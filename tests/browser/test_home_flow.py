@@ -18,6 +18,16 @@ def test_home_tells_what_is_stored_and_links_into_it(url: str, page: Any) -> Non
     expect(page.locator("#dg-filter-world input")).to_have_value("Dream")
 
 
+def test_home_shows_what_was_measured_and_its_commands(url: str, page: Any) -> None:
+    page.goto(url)
+    home = page.locator("#dg-home")
+    expect(home.get_by_role("heading", name="Methods compared")).to_be_visible()
+    one = home.locator(".dg-files li", has_text="experience-model-alfworld.json")
+    expect(one).to_be_hidden()
+    home.get_by_text("Result files").click()
+    expect(one).to_contain_text("make nano")
+
+
 def test_home_leads_to_the_least_sure_dreamed_step(url: str, page: Any) -> None:
     page.goto(url)
     page.get_by_role("link", name="Look at one step").click()
