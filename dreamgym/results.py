@@ -1,9 +1,12 @@
 """Result files: figures, and beside them everything that is needed to repeat them."""
 
+import fcntl
 import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -66,6 +69,8 @@ def publish_run(
 ) -> None:
     """Write one run into a file of several, in place of the run whose rows have the same key.
 
+    Several processes may write into one file, and one that is killed leaves it whole.
+
     Args:
         run: Figures of the whole run.
         rows: Its rows; the first one's key is the run's.
@@ -77,18 +82,30 @@ def publish_run(
         ConfigError: The file holds something else.
     """
     own = {name: rows[0][name] for name in key}
-    kept: dict[str, list[dict[str, Any]]] = {"runs": [], "rows": []}
-    if output is not None and output.exists():
-        stored = _runs(output, key)
-        kept = {part: [one for one in stored[part] if any(one[name] != own[name] for name in key)] for part in kept}
-    kept["runs"].append({**own, **run, **origin(command)})
-    kept["rows"] += rows
-    text = json.dumps(kept, indent=2) + "\n"
+    run = {**own, **run, **origin(command)}
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(json.dumps({"runs": [run], "rows": rows}, indent=2) + "\n")
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    with _alone(output.parent):
+        stored = _runs(output, key) if output.exists() else {"runs": [], "rows": []}
+        kept = {part: [one for one in stored[part] if any(one[name] != own[name] for name in key)] for part in stored}
+        kept["runs"].append(run)
+        kept["rows"] += rows
+        unfinished = output.with_name(f".{output.name}.new")
+        unfinished.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(output)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder; it is gone with the process, and leaves no file behind."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def stored_keys(output: Path, key: tuple[str, ...]) -> set[tuple[Any, ...]]:
@@ -98,7 +115,8 @@ def stored_keys(output: Path, key: tuple[str, ...]) -> set[tuple[Any, ...]]:
 
 def _runs(output: Path, key: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
     try:
-        stored: dict[str, list[dict[str, Any]]] = json.loads(output.read_text(encoding="utf-8"))
+        found = json.loads(output.read_text(encoding="utf-8"))
+        stored: dict[str, list[dict[str, Any]]] = {part: found[part] for part in ("runs", "rows")}
         for one in (*stored["runs"], *stored["rows"]):
             for name in key:
                 one[name]

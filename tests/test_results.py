@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_a_run_replaces_only_the_one_with_its_key(tmp_path: Path) -> None:
         (0, ["guard"], "nano"),
     ]
     assert written["runs"][0]["command"].endswith("--seed 1") and written["runs"][0]["versions"]["torch"]
+
+
+def _publish(path: Path, seed: int) -> None:
+    publish_run({}, [{"seed": seed}], ("seed",), "x", path)
+
+
+def test_processes_that_write_into_one_file_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "runs.json"
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(_publish, [path] * 24, range(24)))
+    assert {run["seed"] for run in json.loads(path.read_text())["runs"]} == set(range(24))
+    assert [one.name for one in tmp_path.iterdir()] == ["runs.json"]
 
 
 def test_runs_are_not_written_over_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,7 @@ def _add_scaling(studies: "Commands") -> None:
         "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="real train episodes"
     )
     scaling.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
+    scaling.add_argument("--transitions", type=int, nargs="+", help="only these numbers of them")
     scaling.add_argument(
         "--work", type=Path, default=Path("build/scaling"), help="models; a stopped study goes on there"
     )
@@ -258,8 +259,11 @@ def _scaling(options: argparse.Namespace) -> None:
     test = evaluation_set("alfworld", "test")[: options.episodes]
     output = options.output or ROOT / "assets/results/scaling-alfworld.json"
     made = stored_keys(output, scaling.CELL)
-    shared = {"split": "test", "num_test_trajectories": len(test), "recipe": asdict(scaling.Scaling().recipe)}
-    for row in scaling.run(trajectories, test, options.work, made=made):
+    chosen = scaling.Scaling()
+    if options.transitions:
+        chosen = replace(chosen, transitions=tuple(options.transitions))
+    shared = {"split": "test", "num_test_trajectories": len(test), "recipe": asdict(chosen.recipe)}
+    for row in scaling.run(trajectories, test, options.work, chosen, made):
         publish_run(shared, [row], scaling.CELL, typed_command(), output)
 
 
