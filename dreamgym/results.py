@@ -15,7 +15,18 @@ from typing import Any
 from dreamgym.config import commit_id
 from dreamgym.errors import ConfigError
 
-PACKAGES = ("torch", "transformers", "trl", "numpy", "faiss-cpu", "alfworld", "textworld", "gradio")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "numpy",
+    "faiss-cpu",
+    "alfworld",
+    "textworld",
+    "bm25s",
+    "rapidfuzz",
+    "gradio",
+)
 
 
 def typed_command() -> str:

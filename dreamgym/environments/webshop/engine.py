@@ -1,0 +1,163 @@
+"""WebShop's rules as an Environment: pages, clicks, search and the reward of the purchase.
+
+What the original does, its quirks included: a search is taken on every page, `Next >` goes past the last page, a new
+search forgets the chosen options, `click[buy now]` ends the episode and is all that is paid, anything that the page
+does not take changes nothing.
+
+Source: WebShop, arXiv:2207.01206; the order of pages and buttons is that of its text environment.
+"""
+
+import random
+import time
+
+from dreamgym.characters import whole
+from dreamgym.environments.webshop.goals import Goal
+from dreamgym.environments.webshop.nouns import noun_extractor
+from dreamgym.environments.webshop.pages import (
+    BACK,
+    BUY,
+    LONGEST_QUERY,
+    NEXT,
+    NOTHING,
+    PREVIOUS,
+    SUB_PAGES,
+    Page,
+    clickables,
+    observation,
+    option_of,
+    parse_action,
+    state_text,
+)
+from dreamgym.environments.webshop.products import Product
+from dreamgym.environments.webshop.reward import reward
+from dreamgym.environments.webshop.shop import Shop, open_shop
+from dreamgym.errors import EpisodeOverError, TaskError
+from dreamgym.types import Task, Transition
+
+FIRST_STATE = state_text(Page("search"), "You enter the shop.")
+"""Of every task."""
+
+
+class WebShopEnvironment:
+    """One customer with one goal."""
+
+    def __init__(self) -> None:
+        """Nothing is opened before `reset`."""
+        self._shop: Shop | None = None
+        self._goal: Goal | None = None
+        self._page = Page("search")
+        self._state = ""
+        self._luck = random.Random(0)
+        self._over = True
+
+    def reset(self, task: Task) -> str:
+        """Enter the task's shop; TaskError when the shop or the goal is not there."""
+        try:
+            self._shop = open_shop(str(task.payload["shop"]))
+            self._goal = self._shop.goal(int(task.payload["goal"]))
+        except (KeyError, ValueError) as error:
+            raise TaskError(f"{task.task_id} names no shop and no goal ({error!r}); load tasks anew") from error
+        self._luck = random.Random(task.task_id)
+        self._page, self._over, self._state = Page("search"), False, FIRST_STATE
+        return FIRST_STATE
+
+    def step(self, action: str) -> Transition:
+        """Search or click; what the page does not take gives "Nothing happens."."""
+        if self._shop is None or self._goal is None or self._over:
+            raise EpisodeOverError("this episode has ended; reset the environment before the next step")
+        action, before, start = whole(action).strip(), self._state, time.perf_counter()
+        verb, argument = parse_action(action)
+        feedback, paid = NOTHING, 0.0
+        if verb == "search" and argument:
+            feedback = self._search(argument, 1)
+        elif verb == "click" and argument in clickables(self._page):
+            feedback = self._click(argument)
+            if self._page.kind == "done":
+                assert self._page.product is not None
+                paid = reward(self._page.product, self._page.chosen, self._goal, noun_extractor()[1]).value
+                self._over = True
+        self._state = state_text(self._page, feedback, self._listed())
+        return Transition(
+            state=before,
+            action=action or "nothing",
+            next_state=self._state,
+            reward=paid,
+            terminated=self._over,
+            success=paid == 1.0,
+            seconds=time.perf_counter() - start,
+        )
+
+    def admissible(self) -> tuple[str, ...]:
+        """What can be clicked; on the search page a search for the goal's own words, one of endlessly many."""
+        if self._goal is None or self._over:
+            return ()
+        if self._page.kind == "search":
+            return (f"search[{self._goal.text.partition(', and price lower than')[0]}]",)
+        return tuple(f"click[{each}]" for each in clickables(self._page))
+
+    def observation(self) -> str:
+        """The page as the original's text mode writes it."""
+        return observation(self._page, self._goal.text if self._goal else "", self._listed())
+
+    def close(self) -> None:
+        """Leave; shops stay open for other episodes."""
+        self._shop = self._goal = None
+        self._over = True
+
+    def _listed(self) -> tuple[Product, ...]:
+        assert self._shop is not None
+        found = (self._shop.product(asin) for asin in self._page.shown)
+        return tuple(product for product in found if product is not None)
+
+    def _search(self, words: str, number: int) -> str:
+        assert self._shop is not None
+        found = self._shop.sample(self._luck) if words.split(" ")[0] == "<r>" else self._shop.search(words)
+        self._page = Page("results", words, number, found)
+        return (
+            f"You search for {' '.join(words.split())[:LONGEST_QUERY]}." if number == 1 else f"You go to page {number}."
+        )
+
+    def _click(self, clicked: str) -> str:
+        page = self._page
+        if clicked == BACK:
+            self._page = Page("search")
+            return "You go back to the search page."
+        if clicked == BUY:
+            assert page.product is not None
+            self._page = self._on("done")
+            return f"You buy {page.product.asin}."
+        if page.kind == "results":
+            if clicked in (NEXT, PREVIOUS):
+                number = page.number + (1 if clicked == NEXT else -1)
+                self._search(page.words, number)
+                return f"You go to page {number}."
+            assert self._shop is not None
+            product = self._shop.product(clicked.upper())
+            assert product is not None
+            self._page = Page("item", page.words, page.number, page.found, product)
+            return f"You open {product.asin}."
+        if clicked == PREVIOUS and page.kind == "item":
+            self._search(page.words, page.number)
+            return f"You go back to page {page.number}."
+        if clicked == PREVIOUS:
+            self._page = self._on("item")
+            assert page.product is not None
+            return f"You go back to {page.product.asin}."
+        if clicked in SUB_PAGES:
+            self._page = self._on(clicked)
+            return f"You read the {clicked}."
+        return self._choose(clicked)
+
+    def _choose(self, value: str) -> str:
+        page = self._page
+        assert page.product is not None
+        name = option_of(page.product, value)
+        assert name is not None
+        chosen = {**page.chosen, name: value}
+        self._page = Page("item", page.words, page.number, page.found, page.product, chosen)
+        return f"You choose {value}."
+
+    def _on(self, kind: str) -> Page:
+        """Another page about the same product."""
+        page = self._page
+        return Page(kind, page.words, page.number, page.found, page.product, page.chosen)  # type: ignore[arg-type]

@@ -1,0 +1,145 @@
+"""Where a customer is in the shop, what that page shows, and what can be clicked on it.
+
+`observation` is the text of the original environment, `state_text` the short form that policies and the experience
+model read here: the same page as a few numbered lines.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dreamgym.environments.webshop.products import Product
+
+SEPARATOR = " [SEP] "
+BACK, PREVIOUS, NEXT, BUY = "back to search", "< prev", "next >", "buy now"
+SUB_PAGES = ("description", "features", "reviews")
+PER_PAGE = 10
+LONGEST_QUERY = 120
+"""Characters of a query that a state shows."""
+NOTHING = "Nothing happens."
+"""Feedback for an action that the page does not take."""
+_ACTION = re.compile(r"(.+)\[(.+)\]", re.DOTALL)
+
+Kind = Literal["search", "results", "item", "description", "features", "reviews", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the shop."""
+
+    kind: Kind
+    words: str = ""
+    """The query behind it."""
+    number: int = 1
+    """Page of the results, from 1."""
+    found: tuple[str, ...] = ()
+    """Asins of all results."""
+    product: Product | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Option name -> value that was clicked."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Asins on this page of the results; empty behind the last."""
+        return self.found[(self.number - 1) * PER_PAGE : self.number * PER_PAGE]
+
+
+def parse_action(action: str) -> tuple[str, str]:
+    """Verb and argument in lower case; the argument is empty where the action has none."""
+    found = _ACTION.match(action)
+    return (found[1].lower(), found[2].lower()) if found else (action.lower(), "")
+
+
+def clickables(page: Page) -> tuple[str, ...]:
+    """What `click[...]` takes on this page: buttons, then products, then options."""
+    match page.kind:
+        case "search" | "done":
+            return ()
+        case "results":
+            buttons = (BACK, PREVIOUS, NEXT) if page.number > 1 else (BACK, NEXT)
+            return (*buttons, *(asin.lower() for asin in page.shown))
+        case "item":
+            assert page.product is not None
+            options = (value for values in page.product.options.values() for value in values)
+            return tuple(dict.fromkeys((BACK, PREVIOUS, *SUB_PAGES, BUY, *options)))
+    return (BACK, PREVIOUS)
+
+
+def option_of(product: Product, value: str) -> str | None:
+    """Name of the option that a click on `value` chooses: the last that has it, as in the original."""
+    return next((name for name, values in reversed(list(product.options.items())) if value in values), None)
+
+
+def observation(page: Page, instruction: str, products: Sequence[Product] = ()) -> str:
+    """The page as the original's text mode writes it.
+
+    Args:
+        page: What is shown.
+        instruction: The goal's text.
+        products: Those on a page of results.
+    """
+    head = ["Instruction:", instruction]
+    product = page.product
+    match page.kind:
+        case "search":
+            return SEPARATOR.join(["WebShop", *head, "Search"])
+        case "results":
+            previous = ["< Prev"] if page.number > 1 else []
+            listed = [text for each in products for text in (each.asin, each.title, each.price_tag)]
+            where = f"Page {page.number} (Total results: {len(page.found)})"
+            return SEPARATOR.join([*head, "Back to Search", where, *previous, "Next >", *listed])
+        case "done":
+            return SEPARATOR.join(
+                ["Thank you for shopping with us!", "Your code:", "None", "(Paste it in your MTurk interface.)"]
+            )
+    assert product is not None
+    head += ["Back to Search", "< Prev"]
+    if page.kind == "item":
+        options = [text for name, values in product.options.items() for text in (name, *values)]
+        facts = [product.title, f"Price: {product.price_tag}", f"Rating: {product.rating}"]
+        return SEPARATOR.join([*head, *options, *facts, "Description", "Features", "Reviews", "Buy Now"])
+    return SEPARATOR.join([*head, *sub_page(product, page.kind)])
+
+
+def sub_page(product: Product, kind: str) -> tuple[str, ...]:
+    """Texts of a page about the product."""
+    texts = {"description": (product.description,), "features": product.bullets, "reviews": product.reviews}[kind]
+    return tuple(stripped for text in texts if (stripped := " ".join(text.split())))
+
+
+def state_text(page: Page, feedback: str, products: Sequence[Product] = ()) -> str:
+    """The page in short: what happened, where one is, what matters there.
+
+    Args:
+        page: What is shown.
+        feedback: First line.
+        products: Those on a page of results.
+    """
+    product, lines = page.product, list[str]()
+    match page.kind:
+        case "search" | "done":
+            where: str = page.kind
+        case "results":
+            where = f"results {page.number} of {max(1, -(-len(page.found) // PER_PAGE))}"
+            lines = [f"{each.asin} {_line(each.title)} {each.price_tag}" for each in products]
+        case _:
+            assert product is not None
+            where = f"{page.kind} {product.asin}"
+            lines = _product_lines(page, product)
+    numbered = [f"{number}: {line}" for number, line in enumerate(lines, start=1)]
+    return "\n".join(
+        [feedback, f"page: {where}", *(numbered or ["nothing is listed"] * (page.kind not in ("search", "done")))]
+    )
+
+
+def _product_lines(page: Page, product: Product) -> list[str]:
+    if page.kind != "item":
+        return list(sub_page(product, page.kind))
+    options = [f"{_line(name)}: {' | '.join(map(_line, values))}" for name, values in product.options.items()]
+    chosen = ", ".join(f"{_line(name)} {_line(value)}" for name, value in page.chosen.items())
+    return [f"{_line(product.title)} {product.price_tag}", *options, f"chosen {chosen or 'nothing'}"]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,148 @@
+"""Scripted customers: one who knows the goal, with any share of random or inadmissible clicks, and one at random."""
+
+import random
+from collections.abc import Sequence
+
+from dreamgym.environments.webshop.goals import Goal
+from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS
+from dreamgym.environments.webshop.products import Product
+from dreamgym.environments.webshop.reward import close, colour_of, wording
+from dreamgym.environments.webshop.shop import open_shop
+from dreamgym.environments.webshop.view import View, parse
+from dreamgym.errors import ConfigError
+from dreamgym.types import Task, Transition
+
+POLICIES = ("expert", "random", "lying")
+LIES = 0.4
+"""Share of inadmissible steps of "lying"."""
+MOST_PAGES = 5
+
+
+class ScriptedCustomer:
+    """The expert, mixed with random and inadmissible actions by fixed shares."""
+
+    last_reply = None
+
+    def __init__(self, name: str, seed: int, noise: float, lies: float, *, random_only: bool = False) -> None:
+        """Choose a mixture.
+
+        Args:
+            name: For provenance.
+            seed: With the task, decides all choices.
+            noise: Share of steps in [0, 1] that are random instead of the expert's.
+            lies: Share of steps in [0, 1] that the page does not take.
+            random_only: There are no steps of the expert's.
+        """
+        self.name = name
+        self._seed, self._noise, self._lies, self._random_only = seed, noise, lies, random_only
+        self._rng = random.Random(seed)
+        self._task: Task | None = None
+
+    def reset(self, task: Task, first_state: str) -> None:
+        """Start an episode; the same seed and task give the same choices."""
+        self._task, self._rng = task, random.Random(f"{self._seed}/{task.task_id}")
+
+    def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
+        """Choose by the shares."""
+        if self._task is None:
+            raise ConfigError("call reset(task, first_state) before act")
+        view, draw = parse(state), self._rng.random()
+        if view is not None and draw < self._lies:
+            return lie(view, self._rng)
+        if view is None or self._random_only or draw < self._lies + self._noise:
+            return self._random(view, admissible)
+        return decide(self._task, history, view)[1]
+
+    def _random(self, view: View | None, admissible: tuple[str, ...] | None) -> str:
+        if view is None or view.kind == "search" or not admissible:
+            assert self._task is not None
+            words = self._task.text.partition(", and price")[0].split()
+            start = self._rng.randrange(len(words)) if words else 0
+            return f"search[{' '.join(words[start : start + 4]) or 'gift'}]"
+        return self._rng.choice(admissible)
+
+
+def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedCustomer:
+    """Build a policy of POLICIES; `noise` is the share of random steps (all but random)."""
+    if not 0 <= noise <= 1:
+        raise ConfigError(f"noise is a share of steps in [0, 1], got {noise}")
+    if name == "expert":
+        return ScriptedCustomer(f"expert(noise={noise:g})", seed, noise, 0.0)
+    if name == "random":
+        return ScriptedCustomer("random", seed, 1.0, 0.0, random_only=True)
+    if name == "lying":
+        return ScriptedCustomer(f"lying(noise={noise:g})", seed, noise, LIES)
+    raise ConfigError(f"unknown policy {name!r} for webshop; choose from {list(POLICIES)}")
+
+
+def decide(task: Task, history: Sequence[Transition], view: View) -> tuple[str, str]:
+    """Thought and action of the expert, who knows the goal and looks at a product before buying it."""
+    shop = open_shop(str(task.payload["shop"]))
+    goal = shop.goal(int(task.payload["goal"]))
+    product = shop.product(goal.asin)
+    assert product is not None
+    match view.kind:
+        case "search":
+            return _search(history, goal, product)
+        case "results":
+            return _results(view, history, goal)
+        case "item" if view.asin == goal.asin:
+            return _item(view, history, goal, product)
+        case "item":
+            return f"{view.asin} is not it.", f"click[{PREVIOUS}]"
+    return "That is read.", f"click[{PREVIOUS}]"
+
+
+def _search(history: Sequence[Transition], goal: Goal, product: Product) -> tuple[str, str]:
+    """First by the kind and the attributes that are wanted, then by more and more of the title."""
+    tries = sum(step.action.startswith("search[") for step in history)
+    words = [
+        f"{goal.query} {' '.join(goal.attributes)}",
+        f"{goal.query} {product.title.split()[-1]}",
+        product.title.lower(),
+    ]
+    return f"Look for {goal.query}.", f"search[{words[min(tries, len(words) - 1)]}]"
+
+
+def _results(view: View, history: Sequence[Transition], goal: Goal) -> tuple[str, str]:
+    if goal.asin in view.asins:
+        return f"{goal.asin} looks right.", f"click[{goal.asin.lower()}]"
+    if view.number < min(view.num_pages, MOST_PAGES):
+        return "None of these, look further.", f"click[{NEXT}]"
+    return "Not found, search with other words.", f"click[{BACK}]"
+
+
+def _item(view: View, history: Sequence[Transition], goal: Goal, product: Product) -> tuple[str, str]:
+    seen = [
+        line for step in history if (each := parse(step.next_state)) and each.asin == goal.asin for line in each.lines
+    ]
+    known = " ".join([*view.lines, *seen]).lower()
+    unread = [kind for kind in ("features", "description") if not _has_read(history, goal.asin, kind)]
+    missing = [attribute for attribute in goal.attributes if attribute not in known]
+    if missing and unread:
+        return f"Is it {missing[0]}?", f"click[{unread[0]}]"
+    picked = [colour_of(value) for value in view.chosen.values()]
+    for option in goal.options:
+        wanted = wording(option)
+        if not any(close(value, wanted) for value in picked):
+            for values in product.options.values():
+                for value in values:
+                    if close(colour_of(value), wanted):
+                        return f"Choose {value}.", f"click[{value}]"
+    return "All is as wanted, buy it.", f"click[{BUY}]"
+
+
+def _has_read(history: Sequence[Transition], asin: str, kind: str) -> bool:
+    return any((view := parse(step.next_state)) and (view.asin, view.kind) == (asin, kind) for step in history)
+
+
+def lie(view: View, rng: random.Random) -> str:
+    """An action that the page does not take."""
+    other = f"P{rng.randint(1, 1000)}"
+    asin = next((name for name in (other, f"P{rng.randint(1001, 2000)}") if name not in view.asins), "P0").lower()
+    options = {
+        "search": [f"click[{asin}]", f"click[{BUY}]", f"click[{BACK}]"],
+        "results": [f"click[{asin}]", f"click[{BUY}]", "click[description]", "click[black]"],
+        "item": [f"click[{asin}]", f"click[{NEXT}]", "click[no such option]"],
+    }.get(view.kind, [f"click[{asin}]", f"click[{BUY}]", f"click[{NEXT}]"])
+    return rng.choice([*options, "buy it", "search[]", "open the product", "click[]"])

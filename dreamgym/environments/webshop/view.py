@@ -1,0 +1,127 @@
+"""State text read back: page, lines and what is chosen; and the facts in it, by which worlds are compared."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from dreamgym.environments.facts import Fact
+from dreamgym.environments.webshop.pages import NOTHING, Kind
+
+_PAGE = re.compile(
+    r"page: (?:(?P<plain>search|done)|results (?P<number>\d{1,6}) of (?P<pages>\d{1,6})"
+    r"|(?P<kind>item|description|features|reviews) (?P<asin>\S+))$"
+)
+_LINE = re.compile(r"(?P<number>\d+): (?P<text>.+)$")
+_RESULT = re.compile(r"(?P<asin>\S+) (?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
+_PRICED = re.compile(r"(?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
+NONE_LISTED = "nothing is listed"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a state says."""
+
+    feedback: str
+    kind: Kind
+    number: int = 1
+    """Page of the results, from 1."""
+    num_pages: int = 1
+    asin: str | None = None
+    """The product that the page is about."""
+    lines: tuple[str, ...] = ()
+    """The numbered lines without their numbers."""
+
+    @property
+    def asins(self) -> tuple[str, ...]:
+        """Products that the results list."""
+        return tuple(line.split(" ")[0] for line in self.lines) if self.kind == "results" else ()
+
+    @property
+    def options(self) -> Mapping[str, tuple[str, ...]]:
+        """Option name -> values, on a product's page."""
+        if self.kind != "item":
+            return {}
+        pairs = (line.split(": ", 1) for line in self.lines[1:-1] if ": " in line)
+        return {name: tuple(values.split(" | ")) for name, values in pairs}
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Option name -> value that is chosen, on a product's page."""
+        if self.kind != "item" or not self.lines:
+            return {}
+        said = self.lines[-1].removeprefix("chosen ")
+        found = {}
+        for part in said.split(", "):
+            for name, values in self.options.items():
+                value = part.removeprefix(f"{name} ")
+                if value != part and value in values:
+                    found[name] = value
+        return found
+
+
+def parse(text: str) -> View | None:
+    """State text to View; None where it is no page of the shop."""
+    feedback, _, rest = text.partition("\n")
+    head, *lines = rest.split("\n")
+    page = _PAGE.match(head)
+    if page is None:
+        return None
+    if lines == [NONE_LISTED]:
+        lines = []
+    found = [_LINE.match(line) for line in lines]
+    if any(line is None or int(line["number"]) != number for number, line in enumerate(found, start=1)):
+        return None
+    return View(
+        feedback=feedback,
+        kind=cast(Kind, page["plain"] or page["kind"] or "results"),
+        number=int(page["number"] or 1),
+        num_pages=int(page["pages"] or 1),
+        asin=page["asin"],
+        lines=tuple(line["text"] for line in found if line),
+    )
+
+
+def render(view: View) -> str:
+    """View to state text."""
+    where: str = view.kind
+    if view.kind == "results":
+        where = f"results {view.number} of {view.num_pages}"
+    elif view.asin is not None:
+        where = f"{view.kind} {view.asin}"
+    numbered = [f"{number}: {line}" for number, line in enumerate(view.lines, start=1)]
+    nothing = [NONE_LISTED] if view.kind not in ("search", "done") else []
+    return "\n".join([view.feedback, f"page: {where}", *(numbered or nothing)])
+
+
+def facts(text: str) -> frozenset[Fact]:
+    """State text to facts; an unreadable state gives none."""
+    view = parse(text)
+    if view is None:
+        return frozenset()
+    place = (view.kind, *([str(view.number), str(view.num_pages)] if view.kind == "results" else []))
+    found = {Fact("page", (*place, *([view.asin] if view.asin else [])))}
+    if view.feedback == NOTHING:
+        found.add(Fact("rejected"))
+    if view.kind == "results":
+        found |= {fact for line in view.lines for fact in _result_facts(line)}
+    elif view.kind == "item":
+        about = _PRICED.match(view.lines[0]) if view.lines else None
+        if about:
+            found |= {
+                Fact("title", (view.asin or "", about["title"])),
+                Fact("price", (view.asin or "", about["price"])),
+            }
+        found |= {Fact("offers", (name, value)) for name, values in view.options.items() for value in values}
+        found |= {Fact("chosen", pair) for pair in view.chosen.items()}
+    else:
+        found |= {Fact("says", (view.kind, line)) for line in view.lines}
+    return frozenset(found)
+
+
+def _result_facts(line: str) -> set[Fact]:
+    found = _RESULT.match(line)
+    if found is None:
+        return {Fact("listed", (line,))}
+    asin = found["asin"]
+    return {Fact("listed", (asin,)), Fact("title", (asin, found["title"])), Fact("price", (asin, found["price"]))}
