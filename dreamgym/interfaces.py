@@ -173,16 +173,16 @@ class EnvironmentModule(Protocol):
         """Return plain rules for a whole step; where nothing decides, the most frequent form of `trajectories`."""
 
     def weigh(
-        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, reward: float
     ) -> "Plausibility":
         """Judge a dreamed outcome that is not determined: its form, and whether it can be."""
 
     def contradict(
-        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+        self, task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, reward: float
     ) -> "Contradiction | None":
         """Say what a dreamed outcome claims against the states before it; None where it claims nothing too much."""
 
-    def check_reasoning(self, reasoning: str, next_state: str, success: bool) -> "Agreement":
+    def check_reasoning(self, reasoning: str, next_state: str, reward: float) -> "Agreement":
         """Lay a reply's reasoning beside the outcome in the same reply."""
 
     def differing_parts(self, real: str, dreamed: str) -> tuple[str, ...]:

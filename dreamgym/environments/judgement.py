@@ -8,7 +8,13 @@ class Expected:
     """The outcome that follows from task, history and action."""
 
     next_state: str
-    success: bool
+    reward: float
+    terminated: bool
+
+    @property
+    def success(self) -> bool:
+        """The task is solved."""
+        return self.terminated and self.reward == 1.0
 
 
 @dataclass(frozen=True, slots=True)

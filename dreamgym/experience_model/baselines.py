@@ -68,7 +68,7 @@ class PlainRules:
         for query in queries:
             found = self._guess(query.task, query.history, query.state, query.action)
             answers.append(
-                _prediction(found.next_state, float(found.success), found.success, 1.0)
+                _prediction(found.next_state, found.reward, found.terminated, 1.0)
                 if found
                 else MalformedPrediction("", "no rule reads the present state", 0.0, 0, 0.0)
             )

@@ -101,7 +101,7 @@ class _Life:
             exact=read is not None and read.next_state == step.next_state,
             fact_f1=compare(module.facts(step.next_state), module.facts(read.next_state)).f1 if read else 0.0,
             reward_right=read is not None and abs(read.reward - step.reward) < REWARD_TOLERANCE,
-            consistent=(read.next_state, read.success) == (follows.next_state, follows.success)
+            consistent=read.next_state == follows.next_state and abs(read.reward - follows.reward) < REWARD_TOLERANCE
             if read and follows
             else None,
             dreamed_success=read is not None and read.success,

@@ -189,8 +189,8 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
     dreamed = changed(module.facts(step.state), module.facts(read.next_state)) if read else None
     determined = module.is_determined(task, before, step.state, step.action)
 
-    def weigh(next_state: str, success: bool) -> Plausibility:
-        return module.weigh(task, before, step.state, step.action, next_state, success)
+    def weigh(next_state: str, reward: float) -> Plausibility:
+        return module.weigh(task, before, step.state, step.action, next_state, reward)
 
     return ScoredStep(
         action_type=module.action_type(step.action),
@@ -209,11 +209,11 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
         dreamed_refused=read is not None and module.is_refusal(read.next_state),
         confidence=answer.confidence,
         num_tokens=answer.num_tokens,
-        agreement=module.check_reasoning(read.reasoning, read.next_state, read.success)
+        agreement=module.check_reasoning(read.reasoning, read.next_state, read.reward)
         if read and read.reasoning is not None
         else None,
-        plausibility=None if determined or read is None else weigh(read.next_state, read.success),
-        real_plausibility=None if determined else weigh(step.next_state, step.success),
+        plausibility=None if determined or read is None else weigh(read.next_state, read.reward),
+        real_plausibility=None if determined else weigh(step.next_state, step.reward),
         wrong_parts=module.differing_parts(step.next_state, read.next_state) if read else (),
     )
 

@@ -328,7 +328,7 @@ def _agrees(query: Query | None, answer: Prediction | MalformedPrediction | None
     if answer.reasoning is None:
         return True
     module = environment_module(query.task.environment)
-    found = module.check_reasoning(answer.reasoning, answer.next_state, answer.success)
+    found = module.check_reasoning(answer.reasoning, answer.next_state, answer.reward)
     return found.verdict is None or False not in (found.verdict, found.marks, found.shown, found.goal)
 
 
@@ -339,8 +339,7 @@ def _guarded(
     if query is None or not switches.guard or isinstance(answer, MalformedPrediction):
         return answer
     module = environment_module(query.task.environment)
-    claimed = answer.success or answer.reward > 0
-    found = module.contradict(query.task, query.history, query.state, query.action, answer.next_state, claimed)
+    found = module.contradict(query.task, query.history, query.state, query.action, answer.next_state, answer.reward)
     if found is None:
         return answer
     return replace(answer, next_state=found.state, reward=0.0, done=False, success=False, contradiction=found.reason)

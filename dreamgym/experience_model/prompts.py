@@ -107,7 +107,13 @@ def reply_parts(transition: Transition, reasoning: str | None) -> tuple[str, str
     """Return the reply's reasoning, its state, and the rest."""
     thought = "<no_think>" if reasoning is None else f"<think>{neutral(reasoning)}</think>"
     state = f"<state>{neutral(transition.next_state)}</state>"
-    return thought, state, f"<reward>{transition.reward:.1f}</reward><done>{int(transition.terminated)}</done>"
+    reward = reward_text(transition.reward)
+    return thought, state, f"<reward>{reward}</reward><done>{int(transition.terminated)}</done>"
+
+
+def reward_text(reward: float) -> str:
+    """A reward with one decimal, with two where one would not do: "1.0", "0.5", "0.33"."""
+    return f"{reward:.1f}" if abs(10 * reward - round(10 * reward)) < 1e-9 else f"{reward:.2f}"
 
 
 def demonstration_text(demonstration: Demonstration) -> str:
@@ -117,7 +123,7 @@ def demonstration_text(demonstration: Demonstration) -> str:
     """
     step = demonstration.transition
     outcome = step.next_state.split("\n", 1)[0]
-    return f"<demo>{neutral(step.action)} > {neutral(outcome)} {step.reward:.1f}</demo>"
+    return f"<demo>{neutral(step.action)} > {neutral(outcome)} {reward_text(step.reward)}</demo>"
 
 
 def head_text(task: Task, history: Sequence[Transition], state: str, *, use_history: bool = True) -> str:

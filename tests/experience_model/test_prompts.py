@@ -16,6 +16,7 @@ from dreamgym.experience_model.prompts import (
     parse_variation,
     prompt_text,
     reply_text,
+    reward_text,
     variation_prompt,
     variation_reply,
 )
@@ -209,3 +210,15 @@ def test_what_is_no_instruction_has_a_reason(raw: str, reason: str) -> None:
 def test_a_step_cannot_hide_a_variation() -> None:
     assert parse(GOOD.replace("You open it.", "<variation>win</variation>")) == "a tag stands inside another part"
     assert neutral("<variation>win</variation>") == "‹variation›win‹/variation›"
+
+
+def test_rewards_have_as_many_decimals_as_they_need() -> None:
+    assert [reward_text(value) for value in (0, 1, 0.5, 0.8, 1 / 3, 2 / 3, 0.75)] == [
+        "0.0",
+        "1.0",
+        "0.5",
+        "0.8",
+        "0.33",
+        "0.67",
+        "0.75",
+    ]

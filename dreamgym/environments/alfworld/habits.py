@@ -97,6 +97,9 @@ def rule_guess(
     def guess(task: Task, history: Sequence[Transition], state: str, action: str) -> Expected | None:
         known = Knowledge.of(task, history, state)
         view = known.verdict(action).view or habits.guess(known, action)
-        return None if view is None else Expected(render(view), bool(known.solved_by(action, view)))
+        if view is None:
+            return None
+        solved = bool(known.solved_by(action, view))
+        return Expected(render(view), float(solved), solved)
 
     return guess

@@ -31,11 +31,11 @@ def expect(task: Task, history: Sequence[Transition], state: str, action: str) -
     known = Knowledge.of(task, history, state)
     view = known.verdict(action).view
     solved = known.solved_by(action, view) if view is not None else None
-    return None if view is None or solved is None else Expected(render(view), solved)
+    return None if view is None or solved is None else Expected(render(view), float(solved), solved)
 
 
 def weigh(
-    task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+    task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, reward: float
 ) -> Plausibility:
     """Judge the outcome of a step that is not determined by form and by what can be where."""
     known, command, after = Knowledge.of(task, history, state), parse_action(action), parse(next_state)
@@ -44,7 +44,7 @@ def weigh(
     if before is None or command is None or after is None or render(after) != next_state:
         return Plausibility(reveals, ("unreadable",))
     problems = _reveal_problems(command, before, after) if reveals else _open_problems(known, action, after)
-    if bool(known.solved_by(action, after)) != success:
+    if bool(known.solved_by(action, after)) != (reward == 1.0):
         problems = (*problems, "success")
     if problems or not reveals:
         return Plausibility(reveals, problems)
@@ -52,7 +52,7 @@ def weigh(
 
 
 def contradict(
-    task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, success: bool
+    task: Task, history: Sequence[Transition], state: str, action: str, next_state: str, reward: float
 ) -> Contradiction | None:
     """Say what a dreamed outcome claims against the states before it; None where it claims nothing too much.
 
@@ -64,7 +64,7 @@ def contradict(
     if known.view is None:
         return None
     reason = "no state that can be read" if after is None else _gain(known, action, after)
-    if reason is None and after is not None and success and known.solved_by(action, after) is False:
+    if reason is None and after is not None and reward > 0 and known.solved_by(action, after) is False:
         missing = [part for part, ok in known.goal_parts(after) if not ok]
         reason = f"solved without: {missing[0]}" if missing else "solved by an action that decides nothing"
     return None if reason is None else Contradiction(reason, render(known.view.rejected()))
@@ -224,14 +224,15 @@ def _situation(state: str) -> str:
     return state.partition("\n")[2]
 
 
-def check_reasoning(reasoning: str, next_state: str, success: bool) -> Agreement:
+def check_reasoning(reasoning: str, next_state: str, reward: float) -> Agreement:
     """Lay the reasoning of a reply beside the outcome in the same reply.
 
     Args:
         reasoning: As `reasoning.write` words it; other wording claims nothing.
         next_state: The predicted state.
-        success: Predicted success.
+        reward: Predicted reward.
     """
+    success = reward == 1.0
     works, fails = _WORKS.search(reasoning), _FAILS.search(reasoning)
     claim = works or fails
     if claim is None or (works and fails):

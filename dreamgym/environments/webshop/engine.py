@@ -9,14 +9,14 @@ Source: WebShop, arXiv:2207.01206; the order of pages and buttons is that of its
 
 import random
 import time
+from functools import lru_cache
 
 from dreamgym.characters import whole
-from dreamgym.environments.webshop.goals import Goal
+from dreamgym.environments.webshop.goals import NO_LIMIT, Goal
 from dreamgym.environments.webshop.nouns import noun_extractor
 from dreamgym.environments.webshop.pages import (
     BACK,
     BUY,
-    LONGEST_QUERY,
     NEXT,
     NOTHING,
     PREVIOUS,
@@ -26,16 +26,59 @@ from dreamgym.environments.webshop.pages import (
     observation,
     option_of,
     parse_action,
+    shown_query,
     state_text,
 )
 from dreamgym.environments.webshop.products import Product
-from dreamgym.environments.webshop.reward import reward
+from dreamgym.environments.webshop.reward import close, colour_of, has_attribute, reward
 from dreamgym.environments.webshop.shop import Shop, open_shop
+from dreamgym.environments.webshop.wishes import parse_wish
 from dreamgym.errors import EpisodeOverError, TaskError
 from dreamgym.types import Task, Transition
 
 FIRST_STATE = state_text(Page("search"), "You enter the shop.")
 """Of every task."""
+
+
+def goal_of(task: Task) -> Goal:
+    """What the customer wants; TaskError where the shop has no such goal, or no product that meets a variation."""
+    try:
+        shop, number, variation = str(task.payload["shop"]), int(task.payload["goal"]), task.payload.get("variation")
+    except (KeyError, ValueError) as error:
+        raise TaskError(f"{task.task_id} names no shop and no goal ({error!r}); load tasks anew") from error
+    return open_shop(shop).goal(number) if variation is None else _varied(shop, str(variation))
+
+
+@lru_cache(4096)
+def _varied(name: str, text: str) -> Goal:
+    """The goal of a variation: made from the first product of the shop that meets it."""
+    wish, shop = parse_wish(text), open_shop(name)
+    if wish is None:
+        raise TaskError(f"nobody in {name} can want {text!r}")
+    limit = NO_LIMIT if wish.limit is None else wish.limit
+    for asin in shop.search(f"<q> {wish.kind.name}"):
+        product = shop.product(asin)
+        assert product is not None
+        texts = [text.lower() for text in (product.title, " ".join(product.bullets), product.description)]
+        offered = [colour_of(value) for values in product.options.values() for value in values]
+        met = (
+            product.price <= limit,
+            *(has_attribute(attribute, product.attributes, texts) for attribute in wish.attributes),
+            *(any(close(value, colour_of(option)) for value in offered) for option in wish.options),
+        )
+        if all(met):
+            return Goal(
+                asin=asin,
+                text=text,
+                title=product.title,
+                query=product.query,
+                category=product.category,
+                product_category=product.product_category,
+                attributes=wish.attributes,
+                options=wish.options,
+                price_upper=limit,
+            )
+    raise TaskError(f"no product of {name} meets {text!r}")
 
 
 class WebShopEnvironment:
@@ -52,11 +95,8 @@ class WebShopEnvironment:
 
     def reset(self, task: Task) -> str:
         """Enter the task's shop; TaskError when the shop or the goal is not there."""
-        try:
-            self._shop = open_shop(str(task.payload["shop"]))
-            self._goal = self._shop.goal(int(task.payload["goal"]))
-        except (KeyError, ValueError) as error:
-            raise TaskError(f"{task.task_id} names no shop and no goal ({error!r}); load tasks anew") from error
+        self._goal = goal_of(task)
+        self._shop = open_shop(str(task.payload["shop"]))
         self._luck = random.Random(task.task_id)
         self._page, self._over, self._state = Page("search"), False, FIRST_STATE
         return FIRST_STATE
@@ -113,9 +153,7 @@ class WebShopEnvironment:
         assert self._shop is not None
         found = self._shop.sample(self._luck) if words.split(" ")[0] == "<r>" else self._shop.search(words)
         self._page = Page("results", words, number, found)
-        return (
-            f"You search for {' '.join(words.split())[:LONGEST_QUERY]}." if number == 1 else f"You go to page {number}."
-        )
+        return f"You search for {shown_query(words)}."
 
     def _click(self, clicked: str) -> str:
         page = self._page

@@ -123,7 +123,7 @@ al bo ca dor el fi gra hel in ka lu mar nor or pel ri sol ta ur ve
 """
 BRANDS = tuple(f"{one}{two}".capitalize() for one, two in itertools.product(_SYLLABLES.split(), repeat=2) if one != two)
 """Names that nobody has."""
-_WANTS = (
+WANTS = (
     "i am looking for {a} {name}",
     "find me {a} {name}",
     "i need {a} {name}",
@@ -131,6 +131,9 @@ _WANTS = (
     "show me {a} {name}",
     "can you find {a} {name}",
 )
+JOINTS = (" that is {}", " which should be {}", ", {}")
+PICKS = (" in {}", ". it should come in {}", ", and i want {}")
+"""How wishes are worded: what is wanted, its qualities, its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +221,10 @@ def _wish(
     named = rng.sample(list(options), rng.choice((1, 2, 2)))
     chosen = {name: rng.choice(options[name]) for name in named}
     plain = kind.name if rng.random() < 0.6 else f"{kind.name} {extra}"
-    first = rng.choice(_WANTS).format(a="" if kind.name.endswith("s") else "a", name=plain).replace("  ", " ")
-    qualities = rng.choice((" that is {}", " which should be {}", ", {}")).format(" and ".join(wanted))
+    first = rng.choice(WANTS).format(a="" if kind.name.endswith("s") else "a", name=plain).replace("  ", " ")
+    qualities = rng.choice(JOINTS).format(" and ".join(wanted))
     values = list(chosen.values())
-    picked = rng.choice((" in {}", ". it should come in {}", ", and i want {}")).format(" and ".join(values))
+    picked = rng.choice(PICKS).format(" and ".join(values))
     return {
         "instruction": f"{first}{qualities}{picked}.",
         "instruction_attributes": wanted,

@@ -136,9 +136,14 @@ def state_text(page: Page, feedback: str, products: Sequence[Product] = ()) -> s
 def _product_lines(page: Page, product: Product) -> list[str]:
     if page.kind != "item":
         return list(sub_page(product, page.kind))
-    options = [f"{_line(name)}: {' | '.join(map(_line, values))}" for name, values in product.options.items()]
-    chosen = ", ".join(f"{_line(name)} {_line(value)}" for name, value in page.chosen.items())
+    options = [f"{_line(name)}: {' / '.join(map(_line, values))}" for name, values in product.options.items()]
+    chosen = "; ".join(f"{_line(name)} {_line(value)}" for name, value in page.chosen.items())
     return [f"{_line(product.title)} {product.price_tag}", *options, f"chosen {chosen or 'nothing'}"]
+
+
+def shown_query(words: str) -> str:
+    """A query as states show it."""
+    return " ".join(words.split())[:LONGEST_QUERY]
 
 
 def _line(text: str) -> str:

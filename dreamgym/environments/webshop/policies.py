@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+from dreamgym.environments.webshop.engine import goal_of
 from dreamgym.environments.webshop.goals import Goal
 from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS
 from dreamgym.environments.webshop.products import Product
@@ -77,9 +78,8 @@ def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedCustome
 
 def decide(task: Task, history: Sequence[Transition], view: View) -> tuple[str, str]:
     """Thought and action of the expert, who knows the goal and looks at a product before buying it."""
-    shop = open_shop(str(task.payload["shop"]))
-    goal = shop.goal(int(task.payload["goal"]))
-    product = shop.product(goal.asin)
+    goal = goal_of(task)
+    product = open_shop(str(task.payload["shop"])).product(goal.asin)
     assert product is not None
     match view.kind:
         case "search":

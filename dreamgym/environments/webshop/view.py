@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from dreamgym.environments.facts import Fact
@@ -43,7 +43,7 @@ class View:
         if self.kind != "item":
             return {}
         pairs = (line.split(": ", 1) for line in self.lines[1:-1] if ": " in line)
-        return {name: tuple(values.split(" | ")) for name, values in pairs}
+        return {name: tuple(values.split(" / ")) for name, values in pairs}
 
     @property
     def chosen(self) -> Mapping[str, str]:
@@ -52,12 +52,30 @@ class View:
             return {}
         said = self.lines[-1].removeprefix("chosen ")
         found = {}
-        for part in said.split(", "):
+        for part in said.split("; "):
             for name, values in self.options.items():
                 value = part.removeprefix(f"{name} ")
                 if value != part and value in values:
                     found[name] = value
         return found
+
+    def choosing(self, chosen: Mapping[str, str]) -> "View":
+        """This product's page with other choices, in the order in which they are made."""
+        said = "; ".join(f"{name} {value}" for name, value in chosen.items())
+        return replace(self, lines=(*self.lines[:-1], f"chosen {said or 'nothing'}"))
+
+
+def title_of(line: str) -> str:
+    """The title in a line of title and price; the whole line where there is no price."""
+    found = _PRICED.match(line)
+    return found["title"] if found else line
+
+
+def price_of(line: str) -> float | None:
+    """The price in a line of title and price, dollars; None where there is none, or a range."""
+    found = _PRICED.match(line)
+    single = found["price"].removeprefix("$") if found else ""
+    return float(single) if re.fullmatch(r"\d+(?:\.\d+)?", single) else None
 
 
 def parse(text: str) -> View | None:

@@ -77,8 +77,8 @@ def test_a_new_place_has_what_the_goal_asks_for_or_not(goal: str, here: str, sai
     step = Transition(start, "go to desk 1", state, 0.0, False)
     text = alfworld.write_reasoning(task, (), step, random.Random(0), None)
     assert f"Seen desk 1 ✗, there: {said}." in text
-    assert alfworld.check_reasoning(text, state, success=False).shown is True
-    assert alfworld.check_reasoning(text, state.replace(here, "book 1"), success=False).shown is (said == "pen ✗")
+    assert alfworld.check_reasoning(text, state, reward=0.0).shown is True
+    assert alfworld.check_reasoning(text, state.replace(here, "book 1"), reward=0.0).shown is (said == "pen ✗")
 
 
 def test_the_verdict_and_the_goal_are_the_engines(real_episodes: list[Episode]) -> None:

@@ -158,7 +158,7 @@ def test_every_state_can_be_read_back(shop_tasks: list[Task], name: str, noise: 
 
 def test_facts_say_what_a_page_shows(shop: WebShopEnvironment) -> None:
     assert {str(fact) for fact in facts(FIRST_STATE)} == {"page(search)"}
-    state = "You choose red.\npage: item P7\n1: Acme lamp with shade $9.5\n2: color: red | blue\n3: chosen color red"
+    state = "You choose red.\npage: item P7\n1: Acme lamp with shade $9.5\n2: color: red / blue\n3: chosen color red"
     assert {str(fact) for fact in facts(state)} == {
         "page(item, P7)",
         "title(P7, Acme lamp with shade)",

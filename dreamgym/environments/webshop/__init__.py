@@ -1,0 +1,119 @@
+"""WebShop: buy what an instruction asks for, in our engine with the original's pages, search and reward.
+
+Everything runs without further packages or data: shops are made up unless WEBSHOP_DATA names the original's files.
+"""
+
+import random
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from dreamgym.environments.webshop import reasoning
+from dreamgym.environments.webshop.drills import drill
+from dreamgym.environments.webshop.engine import WebShopEnvironment
+from dreamgym.environments.webshop.judge import (
+    check_reasoning,
+    contradict,
+    differing_parts,
+    expect,
+    idle_steps,
+    is_determined,
+    is_refusal,
+    rule_guess,
+    weigh,
+)
+from dreamgym.environments.webshop.knowledge import Knowledge, next_pages
+from dreamgym.environments.webshop.nouns import noun_extractor
+from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS, SUB_PAGES, parse_action
+from dreamgym.environments.webshop.policies import POLICIES, decide, make_policy
+from dreamgym.environments.webshop.progress import progress
+from dreamgym.environments.webshop.tasks import data_source, load_tasks
+from dreamgym.environments.webshop.variations import instruction_parts, other_tasks, relabel, solution, vary
+from dreamgym.environments.webshop.view import facts, parse
+from dreamgym.interfaces import Availability
+from dreamgym.types import Task, Transition
+
+__all__ = [
+    "POLICIES",
+    "action_type",
+    "availability",
+    "check_reasoning",
+    "contradict",
+    "differing_parts",
+    "drill",
+    "expect",
+    "expert_decision",
+    "facts",
+    "idle_steps",
+    "instruction_parts",
+    "is_determined",
+    "is_refusal",
+    "load_tasks",
+    "make",
+    "make_policy",
+    "other_tasks",
+    "possible_actions",
+    "progress",
+    "recall",
+    "relabel",
+    "rule_guess",
+    "solution",
+    "vary",
+    "version_text",
+    "weigh",
+    "write_reasoning",
+]
+
+_TYPES = {BACK: "back", PREVIOUS: "back", NEXT: "next", BUY: "buy", **dict.fromkeys(SUB_PAGES, "read")}
+
+
+def availability() -> Availability:
+    """Can the shop be entered here? It always can."""
+    return Availability(True, version_text())
+
+
+def version_text() -> str:
+    """Packages, how nouns are found, and data source, for provenance."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("bm25s", "rapidfuzz"))
+    return f"{packages}, nouns by {noun_extractor()[0]}; {data_source()}"
+
+
+def make() -> WebShopEnvironment:
+    """Build a real environment in this process."""
+    return WebShopEnvironment()
+
+
+def action_type(action: str) -> str:
+    """What is done: search, open, choose, back, next, read, buy; "other" for what is no action."""
+    verb, argument = parse_action(action.strip())
+    if verb == "search" and argument:
+        return "search"
+    if verb != "click" or not argument:
+        return "other"
+    is_asin = " " not in argument and any(character.isdigit() for character in argument) and argument[0] in "bp"
+    return _TYPES.get(argument, "open" if is_asin and argument[1:2].isdigit() else "choose")
+
+
+def possible_actions(task: Task, history: Sequence[Transition], state: str) -> tuple[str, ...]:
+    """What can be clicked; on the search page searches for what is wanted."""
+    known = Knowledge.of(task, history, state)
+    wish, plain = known.wish, task.text.partition(", and price lower than")[0]
+    words = [plain] if wish is None else [f"{wish.kind.name} {' '.join(wish.attributes)}", wish.kind.name, plain]
+    return next_pages(known, words)
+
+
+def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
+    """What earlier pages said of what the action leads to: a page as it was, or what was read of what is bought."""
+    return Knowledge.of(task, history, state).recall(action)
+
+
+def write_reasoning(
+    task: Task, history: Sequence[Transition], transition: Transition, rng: random.Random, recalled: str | None
+) -> str:
+    """R* by rules: facts first, then the verdict."""
+    return reasoning.write(Knowledge.of(task, history, transition.state), transition, rng, recalled)
+
+
+def expert_decision(task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
+    """(thought, action) of the expert in this situation."""
+    view = parse(state)
+    return ("The page cannot be read.", "click[back to search]") if view is None else decide(task, history, view)
