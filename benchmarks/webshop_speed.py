@@ -1,9 +1,10 @@
 """Speed of our WebShop: `dreamgym bench webshop-speed [--products N] [--output FILE]`.
 
 Noisy expert episodes in test shops are recorded once, then played again in shops that were opened anew, so that no
-product and no search is remembered; resets count. Seconds are those of the processor. With `--products` a catalogue of
-that many made-up products is written as files of the original's form and opened as a user's would be, in a process of
-its own: how long that takes, how large it is, how much memory it needs, and how long a search takes in it.
+product and no search is remembered (stems of words and nouns of titles are); resets count. Seconds are those of the
+processor. With `--products` a catalogue of that many made-up products is written as files of the original's form and
+opened as a user's would be, in a process of its own: how long that takes, how large it is, how much memory it needs,
+and how long a search takes in it.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 from dreamgym.collect import play
 from dreamgym.environments.webshop.engine import WebShopEnvironment
 from dreamgym.environments.webshop.generator import NUM_PRODUCTS, generate
-from dreamgym.environments.webshop.nouns import noun_extractor
+from dreamgym.environments.webshop.nouns import noun_source
 from dreamgym.environments.webshop.policies import make_policy
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.tasks import data_source, load_tasks
@@ -146,7 +147,7 @@ def main() -> None:
     figures = {
         "environment": data_source(),
         "episodes": f"expert(noise={NOISE}), test shops, at most {MAX_STEPS} steps",
-        "nouns": noun_extractor()[0],
+        "nouns": noun_source(),
         **measure(record(options.episodes)),
     }
     if options.products:

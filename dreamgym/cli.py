@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
     nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
+    nano.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     nano.add_argument("--seed", type=int, default=0)
     nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
     nano.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
@@ -208,9 +209,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _nano(options: argparse.Namespace) -> None:
     from dreamgym.studies import nano  # noqa: PLC0415  loads torch
 
-    recipe = replace(nano.NanoRecipe(), seed=options.seed)
+    recipe = replace(nano.NanoRecipe(), environment=options.environment, seed=options.seed)
     if options.no_hard_negatives:
-        recipe = replace(recipe, mix=nano.NO_HARD_NEGATIVES)
+        if options.environment not in nano.NO_HARD_NEGATIVES:
+            raise ConfigError(f"--no-hard-negatives is there for {', '.join(nano.NO_HARD_NEGATIVES)} alone")
+        recipe = replace(recipe, mix=nano.NO_HARD_NEGATIVES[options.environment])
     whole = recipe == nano.NanoRecipe() and not options.only_novice
     command = "make nano" if whole else typed_command()
     make = nano.run_novice if options.only_novice else nano.run

@@ -1,4 +1,4 @@
-"""`make nano`: the bundled models from nothing, on a CPU.
+"""`make nano`: the bundled models of a world from nothing, on a CPU.
 
     collect real episodes, prove variations  ->  tokenizer
     ->  experience model (SFT, Eq. 5 and 6): drills, single steps, then whole episodes; variations of tasks among both
@@ -13,10 +13,9 @@ import itertools
 import json
 import logging
 import random
-import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,22 +37,41 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.results import origin as results_origin
+from dreamgym.studies.model_cards import publish
 from dreamgym.types import Trajectory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-ENVIRONMENT = "alfworld"
-MIX = (("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30), ("mistaken", 0.2, 25))
+Mix = tuple[tuple[str, float, int], ...]
 """(policy, noise, step limit): each train task is played once by each."""
-NO_HARD_NEGATIVES = (
-    *(("expert", 0.0, 50), ("expert", 0.25, 30), ("expert", 0.25, 40), ("expert", 0.5, 30)),
-    ("mistaken", 0.2, 25),
-)
+MIXES: Mapping[str, Mix] = {
+    "alfworld": (
+        *(("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30)),
+        ("mistaken", 0.2, 25),
+    ),
+    "webshop": (
+        *(("expert", 0.0, 15), ("lying", 0.25, 15), ("expert", 0.25, 15), ("lying", 0.5, 15)),
+        ("expert", 0.5, 15),
+    ),
+}
+"""Environment -> who plays."""
+NO_HARD_NEGATIVES: Mapping[str, Mix] = {
+    "alfworld": (
+        *(("expert", 0.0, 50), ("expert", 0.25, 30), ("expert", 0.25, 40), ("expert", 0.5, 30)),
+        ("mistaken", 0.2, 25),
+    ),
+}
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
-NOVICE_MIX = (("expert", 0.4, 30),)
+NOVICE_MIXES: Mapping[str, Mix] = {"alfworld": (("expert", 0.4, 30),), "webshop": (("expert", 0.4, 15),)}
 """Whom the novice imitates, in right and wrong."""
 EXPERIENCE_MODEL, POLICY, NOVICE = "nano-experience-model", "nano-policy", "nano-novice"
+"""Of ALFWorld; behind those of other worlds stands the world's name."""
+KNOWS: Mapping[str, str] = {
+    "alfworld": "generated ALFWorld-style games of about ten receptacles",
+    "webshop": "generated WebShop-style shops of 1,000 products",
+}
+"""What the models are made for."""
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +80,11 @@ log = logging.getLogger(__name__)
 class NanoRecipe:
     """Sizes of the run."""
 
+    environment: str = "alfworld"
     num_tasks: int = 720
     """Train tasks."""
-    mix: tuple[tuple[str, float, int], ...] = MIX
-    """Each of these policies plays each of them."""
+    mix: Mix | None = None
+    """Each of these policies plays each of them; None: as MIXES has it."""
     num_passes: int = 2
     """Passes over the episodes, each with its own wording, demonstrations and dropped reasoning."""
     num_alone: int = 8
@@ -95,6 +114,15 @@ class NanoRecipe:
     """Test tasks whose recorded episodes the experience model is measured on; None: all."""
     seed: int = 0
 
+    @property
+    def players(self) -> Mix:
+        """Who plays the train tasks."""
+        return MIXES[self.environment] if self.mix is None else self.mix
+
+    def named(self, model: str) -> str:
+        """Name of one of the three models, for the recipe's environment."""
+        return model if self.environment == "alfworld" else f"{model}-{self.environment}"
+
 
 def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
     """Make the models and their figures.
@@ -114,18 +142,20 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
         "num_variations": sum(len(family) - 1 for family in families),
         "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
     }
-    origin = {**results_origin(command), "data": _data(trajectories) | proofs}
-    trained = experience_model_stage(recipe, trajectories, retriever, work / EXPERIENCE_MODEL, families)
-    warmed = policy_stage(recipe, trajectories, work / EXPERIENCE_MODEL, work / POLICY)
-    fidelity = {**fidelity_stage(recipe, work / EXPERIENCE_MODEL, retriever), **origin}
-    success = {**success_stage(recipe, work / POLICY), **origin}
+    origin = {**results_origin(command), "data": _data(trajectories, recipe.environment) | proofs}
+    name, policy = recipe.named(EXPERIENCE_MODEL), recipe.named(POLICY)
+    trained = experience_model_stage(recipe, trajectories, retriever, work / name, families)
+    warmed = policy_stage(recipe, trajectories, work / name, work / policy)
+    fidelity = {**fidelity_stage(recipe, work / name, retriever), **origin}
+    success = {**success_stage(recipe, work / policy), **origin}
     results.mkdir(parents=True, exist_ok=True)
-    _write_json(results / "experience-model-alfworld.json", fidelity)
-    _write_json(results / "nano-policy-alfworld.json", success)
-    card = "experience model: plays ALFWorld from text, thinking before it writes the next state and the reward"
-    _publish(work / EXPERIENCE_MODEL, models / EXPERIENCE_MODEL, card, recipe, trained, origin, fidelity)
+    _write_json(results / f"experience-model-{recipe.environment}.json", fidelity)
+    _write_json(results / f"nano-policy-{recipe.environment}.json", success)
+    knows = KNOWS[recipe.environment]
+    card = "experience model: plays the world from text, thinking before it writes the next state and the reward"
+    publish(work / name, models / name, card, knows, asdict(recipe), trained, origin, fidelity)
     card = "policy: reads the episode, thinks one line, acts"
-    _publish(work / POLICY, models / POLICY, card, recipe, warmed, origin, success)
+    publish(work / policy, models / policy, card, knows, asdict(recipe), warmed, origin, success)
     run_novice(recipe, work, models, results, command)
 
 
@@ -135,29 +165,30 @@ def run_novice(recipe: NanoRecipe, work: Path, models: Path, results: Path, comm
     Raises:
         EngineError: There is no such policy.
     """
-    start, recipe = models / POLICY, replace(recipe, mix=NOVICE_MIX)
+    name, policy = recipe.named(NOVICE), recipe.named(POLICY)
+    start, recipe = models / policy, replace(recipe, mix=NOVICE_MIXES[recipe.environment])
     if not (start / "recipe.json").is_file():
-        raise EngineError(f"{NOVICE} begins as {POLICY}, which {models} does not hold: make nano makes both")
-    folder = work / f"{NOVICE}-of-{model_name(start)}"
+        raise EngineError(f"{name} begins as {policy}, which {models} does not hold: make nano makes both")
+    folder = work / f"{name}-of-{model_name(start)}"
     work.mkdir(parents=True, exist_ok=True)
-    trajectories = list(collect_stage(recipe, work / f"{NOVICE}.sqlite"))
+    trajectories = list(collect_stage(recipe, work / f"{name}.sqlite"))
     if not (folder / "fit.json").exists():
         _fit(*nano.load(start), list(warm_start_rows(trajectories, every_action=True)), recipe.novice, folder)
     before = _read_json(start / "recipe.json")
-    seen = [*before.get("refreshed", []), _data(trajectories)]
+    seen = [*before.get("refreshed", []), _data(trajectories, recipe.environment)]
     origin = {**results_origin(command), "data": before["data"], "refreshed": seen}
     success = {**success_stage(recipe, folder, temperature=1.0, max_steps=20), **origin}
     results.mkdir(parents=True, exist_ok=True)
-    _write_json(results / "nano-novice-alfworld.json", success)
+    _write_json(results / f"nano-novice-{recipe.environment}.json", success)
     trained = [*before["trained"], _read_json(folder / "fit.json")]
-    card = f"novice: {POLICY} made to try many things, good and bad, for training in the dream to begin with"
-    _publish(folder, models / NOVICE, card, recipe, trained, origin, success)
+    card = f"novice: {policy} made to try many things, good and bad, for training in the dream to begin with"
+    publish(folder, models / name, card, KNOWS[recipe.environment], asdict(recipe), trained, origin, success)
 
 
-def _data(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+def _data(trajectories: Sequence[Trajectory], environment: str) -> dict[str, Any]:
     """What was learned from, for recipe.json."""
     return {
-        "environment": environment_module(ENVIRONMENT).version_text(),
+        "environment": environment_module(environment).version_text(),
         "num_trajectories": len(trajectories),
         "num_transitions": sum(len(t.transitions) for t in trajectories),
         "by_policy": dict(Counter(t.provenance.policy for t in trajectories)),
@@ -170,13 +201,13 @@ def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory
     if not done.exists():
         stored = ExperienceReader([path] if path.exists() else []).iterate_trajectories()
         made = {(trajectory.provenance.policy, trajectory.provenance.seed) for trajectory in stored}
-        tasks = environment_module(ENVIRONMENT).load_tasks("train", recipe.num_tasks, recipe.seed)
+        tasks = environment_module(recipe.environment).load_tasks("train", recipe.num_tasks, recipe.seed)
         with ReplayBuffer(path, HashedNgrams()) as buffer:
-            for number, (policy, noise, max_steps) in enumerate(recipe.mix):
+            for number, (policy, noise, max_steps) in enumerate(recipe.players):
                 log.info("playing %d train tasks with %s(noise=%g)", len(tasks), policy, noise)
                 seed = recipe.seed + 100_000 * number
                 for trajectory in collect(
-                    ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps, made=made
+                    recipe.environment, tasks, policy, noise=noise, seed=seed, max_steps=max_steps, made=made
                 ):
                     buffer.add(trajectory)
         done.touch()
@@ -194,9 +225,9 @@ def variations_stage(recipe: NanoRecipe, trajectories: Sequence[Trajectory], pat
     if not path.exists():
         log.info("proving variations of %d train tasks", len(families))
         chosen = [task for family in families if family[0].source == "generated" for task in family[1:]]
-        reasons = disprove(ENVIRONMENT, chosen)
+        reasons = disprove(recipe.environment, chosen)
         proved = [task for task, reason in zip(chosen, reasons, strict=True) if reason is None]
-        solution = environment_module(ENVIRONMENT).solution
+        solution = environment_module(recipe.environment).solution
         account = {
             "proved": [task.task_id for task in proved],
             "dropped": dict(Counter(filter(None, reasons))),
@@ -229,14 +260,14 @@ def experience_model_stage(
         rows += random.Random(recipe.seed).sample(varied, num_varied)
         texts = ["".join(text for text, _ in row) for row in rows]
         names = nano.frequent_names(texts, min_count=3)
-        drills = _drills(recipe.drills, names)
+        drills = _drills(recipe, recipe.drills, names)
         if not all((stage / "fit.json").exists() for stage in stages):
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             if not (paired / "fit.json").exists():
                 tokenizer = nano.build_tokenizer(texts + ["".join(text for text, _ in row) for row in short_rows])
                 model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
-                _fit(model, tokenizer, _drills(recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
+                _fit(model, tokenizer, _drills(recipe, recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
             if not (drilled / "fit.json").exists():
                 _fit(*nano.load(paired), drills, recipe.drills, drilled)
             short_rows += drills[: round(recipe.drills_share * len(short_rows))]
@@ -246,9 +277,11 @@ def experience_model_stage(
     return [_read_json(each / "fit.json") for each in (*stages, folder)]
 
 
-def _drills(settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False) -> list[list[Segment]]:
+def _drills(
+    recipe: NanoRecipe, settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False
+) -> list[list[Segment]]:
     """As many rows as the stage reads, all different; some of the names have a number that no room may have."""
-    rng, drill = random.Random(settings.seed), environment_module(ENVIRONMENT).drill
+    rng, drill = random.Random(settings.seed), environment_module(recipe.environment).drill
     made_up = {f"{name.rpartition(' ')[0]} {rng.randint(1, 20)}" for name in rng.sample(names, len(names) // 3)}
     names = [*names, *sorted(made_up - set(names))]
     return [drill(names, rng, pairs_only=pairs_only) for _ in range(settings.steps * settings.batch_size)]
@@ -264,7 +297,7 @@ def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path
 
 def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> dict[str, Any]:
     """Fidelity on the recorded episodes of the test rooms."""
-    trajectories = evaluation_set(ENVIRONMENT, "test", recipe.num_recorded_tasks)
+    trajectories = evaluation_set(recipe.environment, "test", recipe.num_recorded_tasks)
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
     model = ExperienceModel(TransformersEngine(folder))
@@ -278,7 +311,7 @@ def success_stage(recipe: NanoRecipe, folder: Path, temperature: float = 0.0, ma
     from dreamgym.training.rollout import Sampling
 
     start = time.perf_counter()
-    tasks = environment_module(ENVIRONMENT).load_tasks("test", recipe.num_test_tasks)
+    tasks = environment_module(recipe.environment).load_tasks("test", recipe.num_test_tasks)
     sampling = Sampling(temperature=temperature, max_steps=max_steps)
     played = play(TransformersEngine(folder), tasks, sampling)
     ended = [trajectory for trajectory in played if trajectory.failure is None]
@@ -310,72 +343,6 @@ def _fit(
     result = fit(model, tokenizer, dataset, settings, folder)
     figures = {"settings": asdict(settings), **asdict(result), "num_parameters": model.num_parameters()}
     _write_json(folder / "fit.json", figures)
-
-
-def _publish(
-    source: Path,
-    target: Path,
-    what: str,
-    recipe: NanoRecipe,
-    trained: list[dict[str, Any]],
-    origin: dict[str, Any],
-    figures: dict[str, Any],
-) -> None:
-    """Copy weights and tokenizer, and write the model card."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (
-        "config.json",
-        "generation_config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ):
-        if (source / name).exists():
-            shutil.copyfile(source / name, target / name)
-    _write_json(target / "recipe.json", {"recipe": asdict(recipe), "trained": trained, **origin})
-    (target / "README.md").write_text(_card(target.name, what, trained, origin, figures), encoding="utf-8")
-
-
-def _card(name: str, what: str, trained: list[dict[str, Any]], origin: dict[str, Any], figures: dict[str, Any]) -> str:
-    data = origin["data"]
-    numbers = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-    lines = [
-        f"# {name}",
-        "",
-        f"The bundled {what}.",
-        f"A Llama of {trained[-1]['num_parameters']:,} parameters with its own tokenizer, trained by",
-        f"`{origin['command']}`.",
-        "",
-        f"- Data: {data['num_trajectories']:,} trajectories, {data['num_transitions']:,} transitions;",
-        f"  {data['environment']}.",
-        *(f"  - {policy}: {num:,} trajectories" for policy, num in sorted(data["by_policy"].items())),
-        f"  - {data['num_variations']:,} variations of the train tasks, proved by solving them in the real engine:",
-        f"    {data['num_transitions_of_proofs']:,} more transitions, of which only the instructions are learned.",
-        *(
-            f"- Then {each['num_trajectories']:,} more, {each['num_transitions']:,} transitions: "
-            f"{', '.join(each['by_policy'])}."
-            for each in origin.get("refreshed", ())
-        ),
-        *(line for stage in trained for line in _stage_lines(stage)),
-        "- Licence: Apache-2.0. Seeds, settings and commit: `recipe.json`.",
-        "",
-        "| on the test rooms (never seen in training) | |",
-        "|---|---|",
-        *(f"| {key} | {value:,.4g} |" for key, value in numbers.items()),
-        "",
-        "Made for generated ALFWorld-style games of about ten receptacles; it knows nothing else.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _stage_lines(stage: dict[str, Any]) -> list[str]:
-    settings, minutes = stage["settings"], stage["seconds"] / 60
-    return [
-        f"- Training: {settings['steps']:,} steps of {settings['batch_size']} sequences, Muon and AdamW, learning rate",
-        f"  {settings['learning_rate']:g}, seed {settings['seed']}; {stage['num_rows']:,} sequences of",
-        f"  {stage['num_tokens']:,} tokens, loss on {stage['num_target_tokens']:,}; {minutes:.0f} minutes,",
-        f"  final loss {stage['loss']:.4f}.",
-    ]
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

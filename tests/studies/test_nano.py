@@ -44,7 +44,7 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     assert fidelity["determined_exact"] == 0.0
     success = json.loads((results / "nano-policy-alfworld.json").read_text())
     assert success["num_tasks"] == success["failed"] == 1 and success["success"] is None, "no reply is an action"
-    assert fidelity["data"]["num_trajectories"] == len(nano.MIX) * RECIPE.num_tasks
+    assert fidelity["data"]["num_trajectories"] == len(RECIPE.players) * RECIPE.num_tasks
 
     proved = json.loads((work / "variations.json").read_text())
     assert len(proved["proved"]) == fidelity["data"]["num_variations"] == 4 and proved["dropped"] == {}

@@ -4,6 +4,7 @@ Everything runs without further packages or data: shops are made up unless WEBSH
 """
 
 import random
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -21,14 +22,16 @@ from dreamgym.environments.webshop.judge import (
     rule_guess,
     weigh,
 )
-from dreamgym.environments.webshop.knowledge import Knowledge, next_pages
-from dreamgym.environments.webshop.nouns import noun_extractor
+from dreamgym.environments.webshop.knowledge import Knowledge, possible
+from dreamgym.environments.webshop.nouns import noun_source
 from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS, SUB_PAGES, parse_action
 from dreamgym.environments.webshop.policies import POLICIES, decide, make_policy
 from dreamgym.environments.webshop.progress import progress
+from dreamgym.environments.webshop.shop import SIZES, original_data, original_files
 from dreamgym.environments.webshop.tasks import data_source, load_tasks
 from dreamgym.environments.webshop.variations import instruction_parts, other_tasks, relabel, solution, vary
 from dreamgym.environments.webshop.view import facts, parse
+from dreamgym.errors import EnvironmentUnavailableError
 from dreamgym.interfaces import Availability
 from dreamgym.types import Task, Transition
 
@@ -63,18 +66,28 @@ __all__ = [
     "write_reasoning",
 ]
 
+_ASIN = re.compile(r"(?:p\d{1,4}|b[0-9a-z]{9}|\d{9}[0-9x])$")
 _TYPES = {BACK: "back", PREVIOUS: "back", NEXT: "next", BUY: "buy", **dict.fromkeys(SUB_PAGES, "read")}
 
 
 def availability() -> Availability:
-    """Can the shop be entered here? It always can."""
+    """Can the shop be entered here? A made-up one always can, the original with its files."""
+    if original_data() is not None:
+        problems = []
+        for size in SIZES:
+            try:
+                original_files(size)
+            except EnvironmentUnavailableError as error:
+                problems.append(str(error))
+        if len(problems) == len(SIZES):
+            return Availability(False, problems[0])
     return Availability(True, version_text())
 
 
 def version_text() -> str:
     """Packages, how nouns are found, and data source, for provenance."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("bm25s", "rapidfuzz"))
-    return f"{packages}, nouns by {noun_extractor()[0]}; {data_source()}"
+    return f"{packages}, nouns by {noun_source()}; {data_source()}"
 
 
 def make() -> WebShopEnvironment:
@@ -89,8 +102,7 @@ def action_type(action: str) -> str:
         return "search"
     if verb != "click" or not argument:
         return "other"
-    is_asin = " " not in argument and any(character.isdigit() for character in argument) and argument[0] in "bp"
-    return _TYPES.get(argument, "open" if is_asin and argument[1:2].isdigit() else "choose")
+    return _TYPES.get(argument, "open" if _ASIN.match(argument) else "choose")
 
 
 def possible_actions(task: Task, history: Sequence[Transition], state: str) -> tuple[str, ...]:
@@ -98,7 +110,7 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
     known = Knowledge.of(task, history, state)
     wish, plain = known.wish, task.text.partition(", and price lower than")[0]
     words = [plain] if wish is None else [f"{wish.kind.name} {' '.join(wish.attributes)}", wish.kind.name, plain]
-    return next_pages(known, words)
+    return possible(known, words)
 
 
 def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:

@@ -2,7 +2,7 @@
 
 What the original does, its quirks included: a search is taken on every page, `Next >` goes past the last page, a new
 search forgets the chosen options, `click[buy now]` ends the episode and is all that is paid, anything that the page
-does not take changes nothing.
+does not take changes nothing. Unlike there, capitals in the verb and spaces around an action do not matter.
 
 Source: WebShop, arXiv:2207.01206; the order of pages and buttons is that of its text environment.
 """
@@ -44,7 +44,7 @@ def goal_of(task: Task) -> Goal:
     """What the customer wants; TaskError where the shop has no such goal, or no product that meets a variation."""
     try:
         shop, number, variation = str(task.payload["shop"]), int(task.payload["goal"]), task.payload.get("variation")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise TaskError(f"{task.task_id} names no shop and no goal ({error!r}); load tasks anew") from error
     return open_shop(shop).goal(number) if variation is None else _varied(shop, str(variation))
 
@@ -59,7 +59,7 @@ def _varied(name: str, text: str) -> Goal:
     for asin in shop.search(f"<q> {wish.kind.name}"):
         product = shop.product(asin)
         assert product is not None
-        texts = [text.lower() for text in (product.title, " ".join(product.bullets), product.description)]
+        texts = [each.lower() for each in (product.title, " ".join(product.bullets), product.description)]
         offered = [colour_of(value) for values in product.options.values() for value in values]
         met = (
             product.price <= limit,
@@ -91,6 +91,7 @@ class WebShopEnvironment:
         self._page = Page("search")
         self._state = ""
         self._luck = random.Random(0)
+        self._paid = 0.0
         self._over = True
 
     def reset(self, task: Task) -> str:
@@ -110,12 +111,12 @@ class WebShopEnvironment:
         feedback, paid = NOTHING, 0.0
         if verb == "search" and argument:
             feedback = self._search(argument, 1)
-        elif verb == "click" and argument in clickables(self._page):
+        elif verb == "click" and argument and argument in clickables(self._page):
             feedback = self._click(argument)
             if self._page.kind == "done":
                 assert self._page.product is not None
-                paid = reward(self._page.product, self._page.chosen, self._goal, noun_extractor()[1]).value
-                self._over = True
+                paid = reward(self._page.product, self._page.chosen, self._goal, noun_extractor()).value
+                self._paid, self._over = paid, True
         self._state = state_text(self._page, feedback, self._listed())
         return Transition(
             state=before,
@@ -137,7 +138,7 @@ class WebShopEnvironment:
 
     def observation(self) -> str:
         """The page as the original's text mode writes it."""
-        return observation(self._page, self._goal.text if self._goal else "", self._listed())
+        return observation(self._page, self._goal.text if self._goal else "", self._listed(), self._paid)
 
     def close(self) -> None:
         """Leave; shops stay open for other episodes."""
@@ -170,7 +171,7 @@ class WebShopEnvironment:
                 self._search(page.words, number)
                 return f"You go to page {number}."
             assert self._shop is not None
-            product = self._shop.product(clicked.upper())
+            product = self._shop.product(next(asin for asin in page.shown if asin.lower() == clicked))
             assert product is not None
             self._page = Page("item", page.words, page.number, page.found, product)
             return f"You open {product.asin}."

@@ -1,8 +1,8 @@
 """A made-up shop in WebShop's own schema: 1,000 products, most of which are nearly the right one for somebody.
 
 Products come in families: one kind of product with the same attributes from several brands, of which some lack one
-attribute, some lack the wanted option, and some cost more than the limit. Half of the attributes are in the title, the
-others only in the features or the description, so that neither search nor titles decide.
+attribute, some lack the wanted option, and some cost more than the limit. One of three attributes is in the title, the
+others only in the features and the description, so that neither search nor titles decide.
 """
 
 import itertools
@@ -13,6 +13,8 @@ from typing import Any
 
 GENERATOR_VERSION = 1
 NUM_PRODUCTS = 1000
+NUM_ATTRIBUTES = 3
+"""Of a product."""
 FAMILY_SIZE = 5
 """Products that are nearly the same."""
 
@@ -171,13 +173,13 @@ def generate(seed: int, num_products: int = NUM_PRODUCTS) -> Shop:
 
 def _family(kind: Kind, brands: Sequence[str], rng: random.Random) -> list[dict[str, Any]]:
     """Nearly the same product from several brands."""
-    attributes = rng.sample(kind.attributes, 4)
+    attributes = rng.sample(kind.attributes, NUM_ATTRIBUTES + 1)
     dearer = rng.uniform(*kind.prices)
     offered = {name: rng.sample(OPTIONS[name], min(5, len(OPTIONS[name]))) for name in kind.options.split()}
     family = []
     for brand in rng.sample(brands, FAMILY_SIZE):
         # One attribute, one value of an option, and the price are what tells a near miss from the right product.
-        own = rng.sample(attributes, 3)
+        own = rng.sample(attributes, NUM_ATTRIBUTES)
         options = {
             name: sorted(rng.sample(values, len(values) - 1), key=OPTIONS[name].index)
             for name, values in offered.items()
@@ -216,7 +218,7 @@ def _product(
 def _wish(
     kind: Kind, extra: str, attributes: Sequence[str], options: Mapping[str, Sequence[str]], rng: random.Random
 ) -> dict[str, Any]:
-    """What somebody who wants this product would say; two of its attributes, and nearly always its options."""
+    """What somebody who wants this product would say, with one or two of its attributes and of its options."""
     wanted = rng.sample(list(attributes), rng.choice((1, 2, 2)))
     named = rng.sample(list(options), rng.choice((1, 2, 2)))
     chosen = {name: rng.choice(options[name]) for name in named}

@@ -5,7 +5,8 @@ Source: WebShop, arXiv:2207.01206; the price limits, the order of draws and the 
 
 import itertools
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,27 +44,22 @@ class Goal:
     """Dollars."""
 
 
-def human_goals(
-    products: Iterable[Product], instructions: Mapping[str, Sequence[Mapping[str, Any]]], rng: random.Random
-) -> list[Goal]:
-    """Goals that people worded; one without attributes is left out.
+def human_goals(product: Product, instructions: Sequence[Mapping[str, Any]], rng: random.Random) -> list[Goal]:
+    """Goals that people worded for a product; one without attributes is left out.
 
     Args:
-        products: In the order of the catalogue.
-        instructions: asin -> [{instruction, instruction_attributes, instruction_options}], as in items_human_ins.json.
+        product: What they had in view.
+        instructions: [{instruction, instruction_attributes, instruction_options}], as in items_human_ins.json.
         rng: Draws price limits.
+
+    Raises:
+        ConfigError: An instruction lacks a field.
     """
     goals = []
-    for product in products:
-        for given in instructions.get(product.asin, ()):
-            try:
-                text, attributes = given["instruction"].strip("."), tuple(given["instruction_attributes"])
-                options = given["instruction_options"]
-            except (KeyError, AttributeError, TypeError) as error:
-                raise ConfigError(
-                    f"an instruction for {product.asin} is none of WebShop's ({error!r}): expected instruction, "
-                    "instruction_attributes and instruction_options, as in items_human_ins.json"
-                ) from error
+    for given in instructions:
+        with _as_webshop_has_it(product, "items_human_ins.json"):
+            text, attributes = given["instruction"].strip("."), tuple(given["instruction_attributes"])
+            options = given["instruction_options"]
             if attributes:
                 limit, words = _limit(product.price, rng)
                 wanted = tuple(options.items() if isinstance(options, Mapping) else options)
@@ -71,29 +67,39 @@ def human_goals(
     return goals
 
 
-def synthetic_goals(
-    products: Iterable[Product], described: Mapping[str, Mapping[str, Any]], rng: random.Random
-) -> list[Goal]:
-    """One goal for each combination of a product's options, from its own instruction.
+def synthetic_goals(product: Product, described: Mapping[str, Any], rng: random.Random) -> list[Goal]:
+    """One goal for each combination of a product's options, from its own instruction; none where it has none.
 
     Args:
-        products: In the order of the catalogue.
-        described: asin -> {instruction, instruction_attributes}, as in items_ins_v2*.json.
+        product: What is wanted.
+        described: {instruction, instruction_attributes}, as in items_ins_v2*.json.
         rng: Draws price limits.
+
+    Raises:
+        ConfigError: The instruction has no attributes.
     """
+    if described.get("instruction") is None:
+        return []
     goals = []
-    for product in products:
-        given = described.get(product.asin) or {}
-        if given.get("instruction") is None:
-            continue
-        limit, words = _limit(product.price, rng)
-        names = sorted(product.options)
+    limit, words = _limit(product.price, rng)
+    names = sorted(product.options)
+    with _as_webshop_has_it(product, "items_ins_v2.json"):
+        attributes = tuple(described["instruction_attributes"])
         for values in itertools.product(*(product.options[name] for name in names)):
             wanted = tuple(zip(names, values, strict=True))
             named = ", and ".join(f"{name}: {value}" for name, value in wanted)
-            text = f"{given['instruction']}{' with ' + named if named else ''}{words}"
-            goals.append(_goal(product, text, tuple(given["instruction_attributes"]), wanted, limit))
+            text = f"{described['instruction']}{' with ' + named if named else ''}{words}"
+            goals.append(_goal(product, text, attributes, wanted, limit))
     return goals
+
+
+@contextmanager
+def _as_webshop_has_it(product: Product, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, AttributeError, TypeError) as error:
+        expected = "instruction, instruction_attributes and, of people's, instruction_options"
+        raise ConfigError(f"{name} says nothing usable of {product.asin} ({error!r}): expected {expected}") from error
 
 
 def split_numbers(num_goals: int, split: Split) -> list[int]:

@@ -19,19 +19,22 @@ from dreamgym.environments.webshop.pages import (
     shown_query,
 )
 from dreamgym.environments.webshop.search import terms
+from dreamgym.environments.webshop.shop import RESULTS
 from dreamgym.environments.webshop.view import View, parse, render, title_of
 from dreamgym.types import Task, Trajectory, Transition
 
-PARTS = ("feedback", "page", "lines")
-"""Parts of a view, in the order of its lines."""
 REWARD_TOLERANCE = 0.011
 """Replies write two decimals."""
 _KIND_TERMS = frozenset(term for kind in KINDS for term in terms(kind.name))
 """Words of kinds of products: rare ones, so that what has them comes first."""
+MOST_PAGES = RESULTS // PER_PAGE
+"""Of what a search for words finds; a whole category has more."""
 _WORKS = re.compile(r"\b(?:So it works|So it is possible|That works here)\.")
 _FAILS = re.compile(r"\b(?:So it fails|So nothing happens|That does not work here)\b")
 _UNEXPLAINED = "That does not work here"
-_GOAL = re.compile(r"Goal: (?P<parts>.*): (?P<met>\d+) of (?P<all>\d+), reward (?P<reward>[\d.]+)$")
+_GOAL = re.compile(
+    r"Goal: (?P<parts>.*): (?P<met>\d{1,3}) of (?P<all>\d{1,3}), reward (?P<reward>\d(?:\.\d{1,4})?)\.?$"
+)
 
 
 def expect(task: Task, history: Sequence[Transition], state: str, action: str) -> Expected | None:
@@ -77,7 +80,8 @@ def _wanted_form(known: Knowledge, before: View, verb: str, argument: str) -> Vi
         number = before.number + (1 if argument == NEXT else -1)
         return View(f"You go to page {number}.", "results", number, before.num_pages)
     if before.kind == "results":
-        return View(f"You open {argument.upper()}.", "item", asin=argument.upper())
+        asin = next((asin for asin in before.asins if asin.lower() == argument), argument)
+        return View(f"You open {asin}.", "item", asin=asin)
     if argument in SUB_PAGES:
         return View(f"You read the {argument}.", argument, asin=before.asin)  # type: ignore[arg-type]
     if argument == PREVIOUS and before.kind == "item":
@@ -88,7 +92,8 @@ def _wanted_form(known: Knowledge, before: View, verb: str, argument: str) -> Vi
 def _form_problems(wanted: View, after: View) -> tuple[str, ...]:
     if after.feedback == NOTHING:
         return ("refused",)
-    pages_right = wanted.num_pages in (0, after.num_pages) and 1 <= after.num_pages <= 5
+    special = after.feedback.startswith("You search for <") or wanted.num_pages > MOST_PAGES
+    pages_right = wanted.num_pages in (0, after.num_pages) and (special or 1 <= after.num_pages <= MOST_PAGES)
     page = (after.kind, after.asin) == (wanted.kind, wanted.asin) and (
         after.kind != "results" or (after.number == wanted.number and pages_right)
     )
@@ -102,9 +107,8 @@ def _lines_right(view: View) -> bool:
         listed = len(view.asins) == len(set(view.asins)) and all(price_of_result(line) for line in view.lines)
         return listed and (len(view.lines) == PER_PAGE if full else len(view.lines) <= PER_PAGE)
     if view.kind == "item":
-        offered = [value for values in view.options.values() for value in values]
-        named = len(view.options) == len(view.lines) - 2
-        return len(view.lines) >= 2 and _priced(view.lines[0]) and named and bool(offered) >= named and not view.chosen
+        named = len(view.options) == len(view.lines) - 2 and all(view.options.values())
+        return len(view.lines) >= 2 and _priced(view.lines[0]) and named and view.lines[-1] == "chosen nothing"
     return True
 
 
@@ -248,7 +252,7 @@ def check_reasoning(reasoning: str, next_state: str, reward: float) -> Agreement
     said = _GOAL.search(rest)
     if said is None:
         return Agreement(worked == bool(works), marks, reward == 0.0)
-    claimed = float(said["reward"].rstrip(".") or 0)
+    claimed = float(said["reward"])
     counted = said["parts"].count("✓") == int(said["met"]) and int(said["met"]) <= int(said["all"])
     return Agreement(worked == bool(works), marks, counted and abs(claimed - reward) < REWARD_TOLERANCE)
 
@@ -262,7 +266,7 @@ def rule_guess(
         for step in trajectory.transitions:
             view = parse(step.next_state)
             if view is not None and view.kind not in ("search", "done", "results"):
-                counts[view.kind][replace(view, feedback="", asin=None, lines=view.lines[1:])] += 1
+                counts[view.kind][replace(view, feedback="", asin=None, lines=view.lines[view.kind == "item" :])] += 1
 
     def guess(task: Task, history: Sequence[Transition], state: str, action: str) -> Expected | None:
         known = Knowledge.of(task, history, state)

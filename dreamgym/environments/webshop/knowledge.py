@@ -9,10 +9,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, NOTHING, PREVIOUS, SUB_PAGES, parse_action, shown_query
+from dreamgym.environments.webshop.pages import (
+    BACK,
+    BUY,
+    NEXT,
+    NOTHING,
+    PREVIOUS,
+    SUB_PAGES,
+    item_clickables,
+    parse_action,
+    shown_query,
+)
 from dreamgym.environments.webshop.reward import close, colour_of
 from dreamgym.environments.webshop.view import View, parse, price_of, render, title_of
-from dreamgym.environments.webshop.wishes import Wish, parse_wish
+from dreamgym.environments.webshop.wishes import Wish, kind_in, parse_wish
 from dreamgym.types import Task, Transition
 
 
@@ -99,10 +109,8 @@ class Knowledge:
     def see(self, action: str, next_state: str) -> None:
         """Take in one step."""
         after = parse(next_state)
-        if after is None:
-            return
         verb, argument = parse_action(action)
-        if after.feedback != NOTHING and verb == "search":
+        if after is not None and after.feedback != NOTHING and verb == "search":
             self.words = argument
         self.view = after
         self._remember()
@@ -131,8 +139,7 @@ class Knowledge:
             buttons = (BACK, PREVIOUS, NEXT) if view.number > 1 else (BACK, NEXT)
             return (*buttons, *(asin.lower() for asin in view.asins))
         if view.kind == "item":
-            options = (value for values in view.options.values() for value in values)
-            return tuple(dict.fromkeys((BACK, PREVIOUS, *SUB_PAGES, BUY, *options)))
+            return item_clickables(view.options)
         return (BACK, PREVIOUS)
 
     def verdict(self, action: str) -> Verdict:
@@ -166,7 +173,7 @@ class Knowledge:
             if clicked in (NEXT, PREVIOUS):
                 number = view.number + (1 if clicked == NEXT else -1)
                 return self._turned(number, f"You go to page {number}.", view.num_pages)
-            asin = clicked.upper()
+            asin = next(asin for asin in view.asins if asin.lower() == clicked)
             seen = self.items.get(asin)
             known = replace(seen, feedback=f"You open {asin}.") if seen else None
             return Verdict(True, f"{asin} was {'' if seen else 'never '}opened before", known)
@@ -188,7 +195,8 @@ class Knowledge:
 
     def _turned(self, number: int, feedback: str, num_pages: int) -> Verdict:
         """To a page of the present results."""
-        seen = self.results.get((self.words, number)) if self.words is not None else None
+        anew = self.words is None or self.words.split(" ")[0] == "<r>"  # random products are drawn for each page anew
+        seen = None if self.words is None or anew else self.results.get((self.words, number))
         if seen is not None:
             return Verdict(True, f"page {number} was seen before", replace(seen, feedback=feedback))
         if num_pages and number > num_pages:
@@ -212,7 +220,7 @@ class Knowledge:
         chosen = [colour_of(value) for value in item.chosen.values()]
         return Worth(
             # Another kind may share a noun with what was wanted, whose title nobody has seen.
-            kind=True if f" {wish.kind.name} " in f" {title} " else None,
+            kind=True if kind_in(title) == wish.kind.name else None,
             price=None if price is None else wish.limit is None or price <= wish.limit,
             attributes={attribute: self.has(item, attribute) for attribute in wish.attributes},
             options={value: any(close(one, colour_of(value)) for one in chosen) for value in wish.options},
@@ -255,12 +263,14 @@ class Knowledge:
         if verb == "click" and argument == BUY and view.kind == "item":
             texts = [text for kind in ("features", "description") if (text := self.texts.get((view.asin or "", kind)))]
             return " ".join(f"{text.kind}: {' '.join(text.lines)}" for text in texts) or None
-        leads_back = verb == "search" or argument in (NEXT, PREVIOUS, *SUB_PAGES) or argument.upper() in self.items
+        leads_back = (
+            verb == "search" or argument in (NEXT, PREVIOUS, *SUB_PAGES) or argument in map(str.lower, self.items)
+        )
         after = self.verdict(action).view if leads_back else None
         return None if after is None or after.feedback == NOTHING else render(after).partition("\n")[2]
 
 
-def next_pages(known: Knowledge, words: Sequence[str]) -> tuple[str, ...]:
+def possible(known: Knowledge, words: Sequence[str]) -> tuple[str, ...]:
     """Actions that look possible: what can be clicked, and searches where nothing else can be done."""
     if known.view is not None and known.view.kind == "search":
         return tuple(f"search[{each}]" for each in words)

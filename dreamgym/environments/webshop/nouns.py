@@ -10,10 +10,10 @@ from importlib.util import find_spec
 
 from dreamgym.environments.webshop.search import STOP_WORDS
 
-NounExtractor = Callable[[str], frozenset[str]]
-"""Title -> its nouns in lower case."""
-SPACY_MODELS = ("en_core_web_lg", "en_core_web_sm")
-"""The original's own first."""
+NounExtractor = Callable[[str], tuple[str, ...]]
+"""Title -> its nouns in lower case, repeated ones as often as they stand there."""
+SPACY_MODELS = ("en_core_web_sm", "en_core_web_lg")
+"""The one that the original loads first."""
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _NO_NOUNS = """
 about above after all also any best both can comes easy each every extra fits from full get give great has have
@@ -29,30 +29,36 @@ _OTHER_WORDS = frozenset(_NO_NOUNS.split())
 _ENDINGS = ("able", "ible", "less", "ful", "ous", "ish", "ive", "ly", "proof", "resistant", "ed")
 
 
-def by_rule(title: str) -> frozenset[str]:
+def by_rule(title: str) -> tuple[str, ...]:
     """Words that are no function words, no adjectives of the list, and do not end like one."""
-    return frozenset(
+    return tuple(
         word
         for word in _WORD.findall(title.lower())
         if len(word) > 1 and word not in STOP_WORDS and word not in _OTHER_WORDS and not word.endswith(_ENDINGS)
     )
 
 
-@lru_cache(1)
-def noun_extractor() -> tuple[str, NounExtractor]:
-    """Name and function of what is used here."""
-    for name in SPACY_MODELS:
-        if find_spec("spacy") and find_spec(name):
-            import spacy  # noqa: PLC0415  takes a second
+def noun_source() -> str:
+    """What finds nouns here; loads nothing."""
+    found = (name for name in SPACY_MODELS if find_spec("spacy") and find_spec(name))
+    return next((f"spacy {name}" for name in found), "rule")
 
-            return f"spacy {name}", _by_spacy(spacy.load(name, disable=["parser", "ner", "lemmatizer"]))
-    return "rule", lru_cache(20_000)(by_rule)
+
+@lru_cache(1)
+def noun_extractor() -> NounExtractor:
+    """The extractor that `noun_source` names."""
+    source = noun_source()
+    if source == "rule":
+        return lru_cache(20_000)(by_rule)
+    import spacy  # noqa: PLC0415  takes a second
+
+    return _by_spacy(spacy.load(source.removeprefix("spacy "), disable=["parser", "ner", "lemmatizer"]))
 
 
 def _by_spacy(tag: Callable[[str], object]) -> NounExtractor:
     @lru_cache(20_000)
-    def nouns(title: str) -> frozenset[str]:
+    def nouns(title: str) -> tuple[str, ...]:
         tokens = tag(title)
-        return frozenset(token.text.lower() for token in tokens if token.pos_ in ("NOUN", "PROPN"))  # type: ignore[attr-defined]
+        return tuple(token.text.lower() for token in tokens if token.pos_ in ("NOUN", "PROPN"))  # type: ignore[attr-defined]
 
     return nouns

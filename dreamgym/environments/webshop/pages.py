@@ -4,6 +4,7 @@
 model read here: the same page as a few numbered lines.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ LONGEST_QUERY = 120
 """Characters of a query that a state shows."""
 NOTHING = "Nothing happens."
 """Feedback for an action that the page does not take."""
-_ACTION = re.compile(r"(.+)\[(.+)\]", re.DOTALL)
+_ACTION = re.compile(r"(.+)\[(.+)\]")
 
 Kind = Literal["search", "results", "item", "description", "features", "reviews", "done"]
 
@@ -61,9 +62,14 @@ def clickables(page: Page) -> tuple[str, ...]:
             return (*buttons, *(asin.lower() for asin in page.shown))
         case "item":
             assert page.product is not None
-            options = (value for values in page.product.options.values() for value in values)
-            return tuple(dict.fromkeys((BACK, PREVIOUS, *SUB_PAGES, BUY, *options)))
+            return item_clickables(page.product.options)
     return (BACK, PREVIOUS)
+
+
+def item_clickables(options: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What a product's page takes: buttons, then options; one that is called "search" cannot be clicked."""
+    values = (value for each in options.values() for value in each if value != "search")
+    return tuple(dict.fromkeys((BACK, PREVIOUS, *SUB_PAGES, BUY, *values)))
 
 
 def option_of(product: Product, value: str) -> str | None:
@@ -71,13 +77,14 @@ def option_of(product: Product, value: str) -> str | None:
     return next((name for name, values in reversed(list(product.options.items())) if value in values), None)
 
 
-def observation(page: Page, instruction: str, products: Sequence[Product] = ()) -> str:
+def observation(page: Page, instruction: str, products: Sequence[Product] = (), paid: float = 0.0) -> str:
     """The page as the original's text mode writes it.
 
     Args:
         page: What is shown.
         instruction: The goal's text.
         products: Those on a page of results.
+        paid: The reward, shown on the last page.
     """
     head = ["Instruction:", instruction]
     product = page.product
@@ -86,20 +93,36 @@ def observation(page: Page, instruction: str, products: Sequence[Product] = ()) 
             return SEPARATOR.join(["WebShop", *head, "Search"])
         case "results":
             previous = ["< Prev"] if page.number > 1 else []
-            listed = [text for each in products for text in (each.asin, each.title, each.price_tag)]
+            listed = [text for each in products for text in (each.asin, *_shown(each.title), each.price_tag)]
             where = f"Page {page.number} (Total results: {len(page.found)})"
             return SEPARATOR.join([*head, "Back to Search", where, *previous, "Next >", *listed])
         case "done":
-            return SEPARATOR.join(
-                ["Thank you for shopping with us!", "Your code:", "None", "(Paste it in your MTurk interface.)"]
-            )
+            assert product is not None
+            bought = ["Purchased", "asin", product.asin, "options", json.dumps(page.chosen, sort_keys=True)]
+            score = ["Your score (min 0.0, max 1.0)", str(paid), "Reward Details", "None"]
+            return SEPARATOR.join([*_DONE, *bought, *_TARGET, *score])
     assert product is not None
     head += ["Back to Search", "< Prev"]
     if page.kind == "item":
         options = [text for name, values in product.options.items() for text in (name, *values)]
-        facts = [product.title, f"Price: {product.price_tag}", f"Rating: {product.rating}"]
+        facts = [*_shown(product.title), f"Price: {product.price_tag}", f"Rating: {product.rating}"]
         return SEPARATOR.join([*head, *options, *facts, "Description", "Features", "Reviews", "Buy Now"])
-    return SEPARATOR.join([*head, *sub_page(product, page.kind)])
+    if page.kind == "features":
+        return SEPARATOR.join([*head, *(bullet.strip() for bullet in product.bullets)])
+    return SEPARATOR.join([*head, *_shown(*(product.reviews if page.kind == "reviews" else [product.description]))])
+
+
+def _shown(*texts: str) -> list[str]:
+    """Texts that a browser shows."""
+    return [stripped for text in texts if (stripped := text.strip())]
+
+
+_DONE = ("Thank you for shopping with us!", "Your code:", "None", "(Paste it in your MTurk interface.)")
+_TARGET = (
+    *("attrs", "None", "category", "None", "query", "None", "product category", "None", "Target", "asin", "options"),
+    *("attrs", "price upper", "instuction text", "category", "product category", "query", "Goal", "None", "Reward"),
+)
+"""What the original's last page says of a goal that it is not told; "instuction" is its own."""
 
 
 def sub_page(product: Product, kind: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ Source: WebShop, arXiv:2207.01206, and its code (github.com/princeton-nlp/WebSho
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,24 +53,14 @@ class Product:
         return " ".join([self.title, self.description, first, options]).lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """What somebody wants of a product, before a price limit is drawn."""
-
-    text: str
-    attributes: tuple[str, ...]
-    options: tuple[str, ...] | Mapping[str, str] = field(hash=False)
-    """Values that a person named, or name -> value where goals are made from the product itself."""
-
-
 def read_products(
-    records: Iterable[Mapping[str, Any]], attributes: Mapping[str, Any], rng: random.Random
+    records: Iterable[Mapping[str, Any]], described: Callable[[str], Any], rng: random.Random
 ) -> Iterator[Product]:
     """Clean records one by one; those that the original leaves out, and repeated ones, are left out.
 
     Args:
         records: As in items_shuffle*.json.
-        attributes: asin -> {"attributes": [...]}, as in items_ins_v2*.json.
+        described: asin -> {"attributes": [...]}, as in items_ins_v2*.json; None where nothing is said.
         rng: Draws prices from ranges.
 
     Raises:
@@ -83,28 +73,30 @@ def read_products(
             if asin == "nan" or len(asin) > LONGEST_ASIN or asin in known:
                 continue
             known.add(asin)
-            yield _product(asin, record, attributes.get(asin) or {}, rng)
+            product = _product(asin, record, described(asin) or {}, rng)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ConfigError(
                 f"product {number} is no record of WebShop ({error!r}): expected the fields of items_shuffle.json"
             ) from error
+        yield product
 
 
 def _product(asin: str, record: Mapping[str, Any], described: Mapping[str, Any], rng: random.Random) -> Product:
-    bullets = record["small_description"]
+    given = record["small_description"]
+    bullets = given if isinstance(given, list) else [given]
     prices = _prices(record.get("pricing"))
     return Product(
         asin=asin,
-        title=record["name"] or "",
-        category=record["category"],
-        query=record["query"].lower().strip(),
-        product_category=record["product_category"],
-        description=record["full_description"] or "",
-        bullets=tuple(bullets) if isinstance(bullets, list) else (bullets or "",),
+        title=_text(record["name"]),
+        category=_text(record["category"]),
+        query=_text(record["query"]).lower().strip(),
+        product_category=_text(record["product_category"]),
+        description=_text(record["full_description"]),
+        bullets=tuple(map(_text, bullets)),
         price_tag=f"${prices[0]}" if len(prices) == 1 else f"${prices[0]} to ${prices[1]}",
         price=prices[0] if len(prices) == 1 else rng.uniform(*prices),
         options=_options(record["customization_options"] or {}),
-        attributes=tuple(described.get("attributes", NO_ATTRIBUTES)),
+        attributes=tuple(map(_text, described.get("attributes", NO_ATTRIBUTES))),
     )
 
 
@@ -116,8 +108,21 @@ def _prices(text: str | None) -> list[float]:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    return {
-        name.lower(): tuple(each["value"].strip().replace("/", " | ").lower() for each in values)
+    """Names and values; unlike in the original without double spaces, line breaks and values that are empty."""
+    found = {
+        _one_line(name): tuple(filter(None, (_one_line(each["value"].replace("/", " | ")) for each in values)))
         for name, values in given.items()
         if values is not None
     }
+    return {name: values for name, values in found.items() if values}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _text(value: Any) -> str:
+    """A text; nothing is an empty one, and anything else no record."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"expected a text, got {value!r:.40}")
+    return value or ""

@@ -70,8 +70,10 @@ def reward(product: Product, chosen: Mapping[str, str], goal: Goal, nouns: NounE
 
 def type_score(product: Product, goal: Goal, nouns: NounExtractor) -> float:
     """How near the product's kind is to the goal's: by query, categories and the nouns of both titles."""
-    own, wanted = nouns(product.title), nouns(goal.title)
-    shared = len(own & wanted) / len(wanted) if wanted else 0.2
+    wanted = nouns(goal.title)
+    shared = (
+        len(set(nouns(product.title)) & set(wanted)) / len(wanted) if wanted else 0.2
+    )  # a repeated noun counts again
     if shared == 0.0:
         return 0.0
     if shared < 0.1:
@@ -86,8 +88,8 @@ def has_attribute(attribute: str, listed: Sequence[str], texts: Sequence[str]) -
 
 
 def close(one: str, other: str) -> bool:
-    """Do two short texts mean the same, whatever the order of their words?"""
-    return fuzz.token_set_ratio(one, other, processor=utils.default_process) > CLOSE
+    """Do two short texts mean the same, whatever the order of their words? Rounded, as thefuzz does it."""
+    return round(fuzz.token_set_ratio(one, other, processor=utils.default_process)) > CLOSE
 
 
 def wording(option: str | tuple[str, str]) -> str:

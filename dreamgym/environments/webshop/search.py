@@ -1,11 +1,11 @@
-"""Search as Lucene does it: BM25 with k1 0.9 and b 0.4 over stemmed words without stop words.
+"""Search by Lucene's formula: BM25 with k1 0.9 and b 0.4 over stemmed words without stop words.
 
 The index lies on disk, is read through a memory map, and gives the same order everywhere: by score, and among equals
-by place in the catalogue, as Lucene orders them.
+by place in the catalogue. Lucene itself rounds the lengths of long documents, so that its order may differ a little.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import bm25s
 import numpy as np
 import Stemmer
 
+from dreamgym.errors import ConfigError
+
 K1, B = 0.9, 0.4
 _STOP_WORDS = """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this
@@ -21,7 +23,12 @@ to was will with
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Those of Lucene's English analyzer."""
-_WORD = re.compile(r"[^\W_]+(?:(?<=\d)[.,](?=\d)[^\W_]+|(?<=[^\W\d_])['’.](?=[^\W\d_])[^\W_]+)*")
+_ALONE = "\u3040-\u309f\u3400-\u9fff"
+"""Characters of scripts that write no spaces; each is a word."""
+_WORD = re.compile(
+    rf"[{_ALONE}]|(?:(?![{_ALONE}])\w)+(?:(?:(?<=\d)[.,;'’](?=\d)|(?<=[^\W\d_])[.:'’](?=[^\W\d_]))(?:(?![{_ALONE}])\w)+)*"
+)
+"""Words as Unicode breaks text (UAX 29), nearly."""
 _STEMMER = Stemmer.Stemmer("porter")
 
 
@@ -45,9 +52,11 @@ class SearchIndex:
 
     @staticmethod
     def build(texts: Iterable[str], folder: Path) -> None:
-        """Index documents in the order of the catalogue, and write the index into `folder`."""
+        """Index documents in the order of the catalogue, and write the index into `folder`; ConfigError for none."""
         vocabulary: dict[str, int] = {}
         ids = [_ids(text, vocabulary) for text in texts]
+        if not ids:
+            raise ConfigError("there are no products to search; is the file of products empty?")
         index = bm25s.BM25(method="lucene", k1=K1, b=B)
         index.index(bm25s.tokenization.Tokenized(ids=ids, vocab=vocabulary), show_progress=False)
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,10 +76,6 @@ class SearchIndex:
         return [int(number) for number in found[order][:k]]
 
 
-def _ids(text: str, vocabulary: dict[str, int]) -> list[int]:
-    return [vocabulary.setdefault(term, len(vocabulary)) for term in terms(text)]
-
-
-def documents(products: Iterable[Any]) -> Iterator[str]:
-    """What is indexed of each product."""
-    return (product.search_text for product in products)
+def _ids(text: str, vocabulary: dict[str, int]) -> "np.ndarray":
+    """Numbers of a document's words, four bytes each: a large catalogue is in memory while it is indexed."""
+    return np.array([vocabulary.setdefault(term, len(vocabulary)) for term in terms(text)], np.int32)

@@ -27,7 +27,7 @@ def load_tasks(split: Split, num: int, seed: int = 0, size: str = "small") -> li
         size: Key of `shop.SIZES`; made-up shops have one size and ignore it.
 
     Raises:
-        ConfigError: Unknown split or size, or a negative number.
+        ConfigError: Unknown split or size, a negative number, or no goal of the original's files is in that split.
         EnvironmentUnavailableError: WEBSHOP_DATA lacks files.
     """
     if split not in SPLITS or size not in SIZES or num < 0 or seed < 0:
@@ -59,6 +59,11 @@ def _original(split: Split, seed: int, size: str) -> Iterator[Task]:
     name = f"original/{size}"
     shop = open_shop(name)
     numbers = split_numbers(shop.num_goals, split)
+    if not numbers:
+        raise ConfigError(
+            f"the {shop.num_goals} goals of the original's {SIZES[size][1]} all come before the split {split}; take "
+            "size full, or leave items_human_ins.json out, so that goals are made from the products"
+        )
     if seed:
         random.Random(seed).shuffle(numbers)
     for number in numbers:

@@ -8,8 +8,10 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from dreamgym.environments.webshop.engine import WebShopEnvironment, goal_of
+from dreamgym.environments.webshop.generator import NUM_ATTRIBUTES, OPTIONS
 from dreamgym.environments.webshop.nouns import noun_extractor
 from dreamgym.environments.webshop.policies import make_policy
 from dreamgym.environments.webshop.reward import reward
@@ -19,9 +21,8 @@ from dreamgym.environments.webshop.wishes import parse_wish
 from dreamgym.errors import TaskError
 from dreamgym.types import Task, Trajectory, Transition
 
-MAX_OTHERS = 12
-"""Other wishes of a shop that are named for a task."""
 MAX_STEPS = 40
+"""Of a solution."""
 
 
 def instruction_parts(text: str) -> dict[str, str] | None:
@@ -46,9 +47,11 @@ def vary(task: Task, text: str) -> Task | str:
         return "the instruction is none of this shop's"
     if task.source == "official":
         return "the original shop has customers of its own"
-    if len(set(wish.attributes)) < len(wish.attributes) or len(set(wish.options)) < len(wish.options):
-        return "the instruction asks for the same twice"
-    if wish.limit is not None and wish.limit <= wish.kind.prices[0]:
+    if len(set(wish.attributes)) < len(wish.attributes) or len(wish.attributes) > NUM_ATTRIBUTES:
+        return f"a product has {NUM_ATTRIBUTES} different attributes"
+    if any(sum(value in OPTIONS[name] for value in wish.options) > 1 for name in wish.kind.options.split()):
+        return "the instruction asks for two values of one option"
+    if wish.limit is not None and wish.limit < wish.kind.prices[0]:
         return f"no {wish.kind.name} costs less than {wish.limit:g} dollars"
     text = text.strip().removesuffix(".")
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
@@ -63,17 +66,21 @@ def vary(task: Task, text: str) -> Task | str:
 
 
 def other_tasks(task: Task) -> tuple[Task, ...] | None:
-    """Variations for what other customers of the same shop want, the same kind of product first; None: nobody knows."""
+    """Variations for what the other customers of the same shop want; None for the original: nobody knows."""
     if task.source == "official":
         return None
-    shop, own = open_shop(task.room), instruction_parts(task.text)
-    goals = [shop.goal(number) for number in range(shop.num_goals)]
-    random.Random(task.task_id).shuffle(goals)
-    near = sorted(goals, key=lambda goal: (goal.query != (own or {}).get("object"), goal.category != task.task_type))
-    found = (vary(task, goal.text) for goal in near if instruction_parts(goal.text) != own)
-    return tuple(
-        each for each, _ in zip((one for one in found if isinstance(one, Task)), range(MAX_OTHERS), strict=False)
-    )
+    own, found = instruction_parts(task.text), list[Task]()
+    for text in _wishes(task.room):
+        varied = vary(task, text)
+        if isinstance(varied, Task) and instruction_parts(text) != own:
+            found.append(varied)
+    return tuple(found)
+
+
+@lru_cache(64)
+def _wishes(room: str) -> tuple[str, ...]:
+    shop = open_shop(room)
+    return tuple(dict.fromkeys(shop.goal(number).text for number in range(shop.num_goals)))
 
 
 def relabel(trajectory: Trajectory, rng: random.Random) -> Trajectory | None:
@@ -95,7 +102,7 @@ def relabel(trajectory: Trajectory, rng: random.Random) -> Trajectory | None:
         product = open_shop(task.room).product(view.asin)
         if product is None:
             return None
-        paid = reward(product, view.chosen, goal, noun_extractor()[1]).value
+        paid = reward(product, view.chosen, goal, noun_extractor()).value
         steps[-1] = replace(last, reward=paid, success=paid == 1.0)
     told = replace(task, text=chosen.text, task_type=chosen.task_type)
     return replace(trajectory, task=told, transitions=tuple(steps))

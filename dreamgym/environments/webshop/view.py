@@ -12,7 +12,7 @@ _PAGE = re.compile(
     r"page: (?:(?P<plain>search|done)|results (?P<number>\d{1,6}) of (?P<pages>\d{1,6})"
     r"|(?P<kind>item|description|features|reviews) (?P<asin>\S+))$"
 )
-_LINE = re.compile(r"(?P<number>\d+): (?P<text>.+)$")
+_LINE = re.compile(r"(?P<number>\d{1,6}): (?P<text>.+)$")
 _RESULT = re.compile(r"(?P<asin>\S+) (?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
 _PRICED = re.compile(r"(?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
 NONE_LISTED = "nothing is listed"
@@ -50,13 +50,15 @@ class View:
         """Option name -> value that is chosen, on a product's page."""
         if self.kind != "item" or not self.lines:
             return {}
-        said = self.lines[-1].removeprefix("chosen ")
-        found = {}
-        for part in said.split("; "):
-            for name, values in self.options.items():
-                value = part.removeprefix(f"{name} ")
-                if value != part and value in values:
-                    found[name] = value
+        said, found = self.lines[-1].removeprefix("chosen "), dict[str, str]()
+        pairs = [(name, value) for name, values in self.options.items() for value in values]
+        while said:
+            fitting = [(n, v) for n, v in pairs if said == f"{n} {v}" or said.startswith(f"{n} {v}; ")]
+            if not fitting:
+                break
+            name, value = max(fitting, key=lambda pair: len(" ".join(pair)))
+            found[name] = value
+            said = said[len(f"{name} {value}; ") :]
         return found
 
     def choosing(self, chosen: Mapping[str, str]) -> "View":

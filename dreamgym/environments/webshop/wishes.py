@@ -1,13 +1,13 @@
-"""Instructions of made-up shops taken apart, and worded.
+"""Instructions of made-up shops taken apart.
 
 People's own instructions for the original shop say the same in endlessly many ways: for those there is no Wish, and
 what depends on one (what a purchase will pay, progress, variations) is then unknown.
 """
 
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dreamgym.environments.webshop.generator import JOINTS, KINDS, OPTIONS, PICKS, WANTS, Kind
 from dreamgym.environments.webshop.goals import LIMITS
@@ -28,15 +28,16 @@ class Wish:
     limit: float | None
     """Dollars; None where no price is named."""
 
-    @property
-    def num_parts(self) -> int:
-        """Parts that a purchase is paid for."""
-        return len(self.attributes) + len(self.options) + 1
-
 
 def values_of(kind: Kind) -> tuple[str, ...]:
     """Every value that an option of this kind of product can have."""
     return tuple(value for name in kind.options.split() for value in OPTIONS[name])
+
+
+def kind_in(title: str) -> str | None:
+    """Name of the kind of product that a title of a made-up shop says; None where it says none."""
+    found = [name for name in _KINDS if f" {name} " in f" {title} "]
+    return max(found, key=len, default=None)
 
 
 def _any_of(texts: Sequence[str]) -> str:
@@ -52,6 +53,7 @@ _SENTENCE = re.compile(
 )
 
 
+@lru_cache(50_000)
 def parse_wish(text: str) -> Wish | None:
     """Read an instruction; None for one that no made-up shop words like that."""
     found = _SENTENCE.match(text.strip())
@@ -64,13 +66,3 @@ def parse_wish(text: str) -> Wish | None:
         return None
     limit = float(found["limit"]) if found["limit"] else None
     return Wish(kind, found["extra"] or "", attributes, values, limit) if limit in (None, *LIMITS) else None
-
-
-def word_wish(wish: Wish, rng: random.Random) -> str:
-    """Say a wish, in one of many ways."""
-    name = f"{wish.kind.name} {wish.extra}".strip()
-    first = rng.choice(WANTS).format(a="" if wish.kind.name.endswith("s") else "a", name=name).replace("  ", " ")
-    qualities = rng.choice(JOINTS).format(" and ".join(wish.attributes))
-    picked = rng.choice(PICKS).format(" and ".join(wish.options))
-    price = "" if wish.limit is None else f", and price lower than {wish.limit:.2f} dollars"
-    return f"{first}{qualities}{picked}{price}"

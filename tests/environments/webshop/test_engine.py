@@ -1,5 +1,6 @@
 """The rules of the shop, page by page."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from dreamgym.environments.webshop.engine import FIRST_STATE, WebShopEnvironment
 from dreamgym.environments.webshop.policies import ScriptedCustomer, make_policy
 from dreamgym.environments.webshop.shop import open_shop
-from dreamgym.environments.webshop.view import facts, parse, render
+from dreamgym.environments.webshop.view import View, facts, parse, render
 from dreamgym.errors import ConfigError, TaskError
 from dreamgym.types import Task, Transition
 from tests.contracts import check_environment
@@ -29,6 +30,12 @@ def shop(shop_tasks: list[Task]) -> Iterator[WebShopEnvironment]:
     made.reset(shop_tasks[0])
     yield made
     made.close()
+
+
+def view_of(environment: WebShopEnvironment) -> View:
+    view = parse(environment.step("look").next_state)
+    assert view is not None
+    return view
 
 
 def buying(task: Task) -> list[str]:
@@ -145,6 +152,17 @@ def test_the_original_text_is_kept(shop: WebShopEnvironment, shop_tasks: list[Ta
     )
     shop.step("click[description]")
     assert shop.observation().startswith(f"{head} [SEP] Back to Search [SEP] < Prev [SEP] A ")
+    shop.step("click[< prev]")
+    options = view_of(shop).options
+    for values in options.values():
+        shop.step(f"click[{values[0]}]")
+    paid = shop.step("click[buy now]").reward
+    chosen = json.dumps({name: values[0] for name, values in options.items()}, sort_keys=True)
+    done = "Thank you for shopping with us!|Your code:|None|(Paste it in your MTurk interface.)|Purchased|asin"
+    about = "attrs|None|category|None|query|None|product category|None|Target|asin|options|attrs|price upper"
+    rest = "instuction text|category|product category|query|Goal|None|Reward|Your score (min 0.0, max 1.0)"
+    parts = f"{done}|{asin}|options|{chosen}|{about}|{rest}|{paid}|Reward Details|None".split("|")
+    assert shop.observation() == " [SEP] ".join(parts)
 
 
 @pytest.mark.parametrize(("name", "noise"), [("expert", 0.3), ("lying", 0.2), ("random", 0.0)])
@@ -187,9 +205,10 @@ def test_a_liars_actions_are_refused_by_their_share(shop_tasks: list[Task]) -> N
 def test_a_task_that_names_no_goal_is_refused(shop_tasks: list[Task]) -> None:
     from dataclasses import replace
 
-    for payload in ({}, {"shop": "generated/200", "goal": 10_000}, {"shop": "nowhere", "goal": 0}):
+    bad = ({}, {"shop": "generated/200", "goal": 10_000}, {"shop": "nowhere", "goal": 0}, {"shop": "x", "goal": None})
+    for payload in bad:
         with pytest.raises(TaskError):
-            WebShopEnvironment().reset(replace(shop_tasks[0], payload=payload))
+            WebShopEnvironment().reset(replace(shop_tasks[0], payload=payload))  # type: ignore[arg-type]
     for name, noise in (("genius", 0.0), ("expert", 2.0)):
         with pytest.raises(ConfigError):
             make_policy(name, 0, noise)

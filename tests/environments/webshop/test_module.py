@@ -12,7 +12,7 @@ from dreamgym.environments.webshop.knowledge import Knowledge
 from dreamgym.environments.webshop.policies import make_policy
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.view import parse, render
-from dreamgym.environments.webshop.wishes import parse_wish, word_wish
+from dreamgym.environments.webshop.wishes import parse_wish
 from dreamgym.errors import TaskError
 from dreamgym.types import Provenance, Task, Trajectory, Transition
 from tests.environments.webshop.test_engine import walk
@@ -206,6 +206,45 @@ def test_a_page_that_comes_into_view_is_weighed(
     assert (found.problems, found.impossible) == (problems, impossible) and found.reveals
 
 
+def test_what_a_model_may_write_breaks_nothing() -> None:
+    for said in ("1 of 1, reward 0.5.5", f"{'1' * 5000} of 1, reward 0.5", "1 of 1, reward ", "1 of 1, reward ²"):
+        assert webshop.check_reasoning(f"So it works. Goal: x: a ✓: {said}", DONE, 0.0).goal
+    assert parse(f"x\npage: description P1\n{'1' * 5000}: a") is None
+    assert parse("x\npage: results ² of 1\nnothing is listed") is None
+
+
+def test_pages_of_other_shops_are_weighed_alike() -> None:
+    plain = "You open P7.\npage: item P7\n1: Acme table lamp $19.5\n2: chosen nothing"
+    assert webshop.weigh(TASK, (), LISTED, "click[p7]", plain, 0.0).problems == (), "a product without options"
+    listed = "\n".join(f"{number}: P{number} Acme lamp $9.5" for number in range(1, 11))
+    many = f"You search for <c> garden.\npage: results 1 of 21\n{listed}"
+    assert webshop.weigh(TASK, (), TASK.first_state, "search[<c> garden]", many, 0.0).problems == ()
+
+
+def test_a_coffee_table_is_no_coffee() -> None:
+    task = replace(TASK, text="find me a coffee that is gluten free in honey")
+    for kind, expected in (("coffee table", None), ("coffee", True)):
+        worth = Knowledge.of(task, (), BOUGHT.replace("table lamp", kind)).worth()
+        assert worth is not None and worth.kind is expected
+    table = BOUGHT.replace("table lamp", "coffee table")
+    assert webshop.expect(task, (), table, "click[buy now]") is None, "what another kind pays nobody has seen"
+
+
+def test_random_products_are_never_known_before(shop_tasks: list[Task]) -> None:
+    environment, steps = webshop.make(), list[Transition]()
+    environment.reset(shop_tasks[0])
+    for action in ("search[<r>]", "click[next >]", "click[< prev]", "search[<r>]"):
+        state = steps[-1].next_state if steps else shop_tasks[0].first_state
+        assert webshop.expect(shop_tasks[0], steps, state, action) is None
+        assert webshop.recall(shop_tasks[0], steps, state, action) is None
+        steps.append(environment.step(action))
+
+
+def test_an_unreadable_page_is_not_the_one_before() -> None:
+    step = Transition(LISTED, "click[p7]", "garbage", 0.0, False)
+    assert Knowledge.of(TASK, (step,), "garbage").verdict("click[p7]").possible is None
+
+
 def test_differing_parts_and_refusals_are_named() -> None:
     assert webshop.differing_parts(OPENED, OPENED) == ()
     assert webshop.differing_parts(OPENED, OPENED.replace("red / blue", "red")) == ("lines",)
@@ -252,8 +291,6 @@ def test_every_wish_is_read_as_its_goal_has_it(webshop_cache: object, seed: int)
             goal.options,
             goal.price_upper,
         )
-        again = parse_wish(word_wish(wish, random.Random(number)))
-        assert again is not None and replace(again, extra=wish.extra) == wish
     assert parse_wish("i need a long clip-in hair extension which is natural looking") is None
     assert parse_wish("find me a table lamp that is shiny in red") is None
 
@@ -263,16 +300,21 @@ def test_variations_are_other_wishes_in_the_same_shop(shop_tasks: list[Task]) ->
     others = webshop.other_tasks(task)
     assert others and len({each.task_id for each in others}) == len(others)
     solved = 0
-    for other in others:
+    assert len(others) > 900
+    for other in others[:12]:
         assert other.source == "variation" and other.payload["shop"] == task.payload["shop"]
         assert webshop.instruction_parts(other.text) != webshop.instruction_parts(task.text)
         assert webshop.solution(other) is not None
         steps = walk(other, make_policy("expert"), 40)
         solved += steps[-1].success
-    assert solved == len(others)
+    assert solved == 12
     assert webshop.vary(task, "win the game") == "the instruction is none of this shop's"
     cheap = "find me a floor lamp that is easy clean in red, and price lower than 10.00 dollars"
     assert webshop.vary(task, cheap) == "no floor lamp costs less than 10 dollars"
+    two = "find me a floor lamp that is easy clean in red and blue"
+    assert webshop.vary(task, two) == "the instruction asks for two values of one option"
+    four = "find me a floor lamp that is easy clean and easy install and heavy duty and eco friendly in red"
+    assert webshop.vary(task, four) == "a product has 3 different attributes"
     impossible = webshop.vary(
         task, cheap.replace("10.00", "40.00").replace("easy clean", "easy clean and easy install")
     )
@@ -315,6 +357,8 @@ def test_actions_are_counted_by_what_they_do() -> None:
         "click[features]": "read",
         "click[P12]": "open",
         "click[b07xyz1234]": "open",
+        "click[0123456789]": "open",
+        "click[b5]": "choose",
         "click[red]": "choose",
         "click[30 ml]": "choose",
         "click[plus]": "choose",

@@ -1,16 +1,22 @@
 """Shops on disk, made up and from files of the original's form."""
 
 import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dreamgym.environments import webshop
 from dreamgym.environments.webshop import shop as shops
 from dreamgym.environments.webshop.generator import generate
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.tasks import data_source, load_tasks
+from dreamgym.environments.webshop.view import parse
 from dreamgym.errors import ConfigError, EnvironmentUnavailableError, TaskError
+from dreamgym.types import Transition
 
 RECORD: dict[str, Any] = {
     "asin": "B000000001",
@@ -64,7 +70,9 @@ def test_records_are_cleaned_as_the_original_does(original: Path) -> None:
 
 def test_goals_of_the_original_are_cut_at_its_places(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = load_tasks("test", 1000)
-    assert len(tasks) == 40 == open_shop("original/small").num_goals and load_tasks("train", 5) == []
+    assert len(tasks) == 40 == open_shop("original/small").num_goals
+    with pytest.raises(ConfigError, match="all come before the split train"):
+        load_tasks("train", 5)
     assert tasks[0].source == "official" and tasks[0].payload["shop"] == "original/small"
     assert [task.task_id for task in tasks] != sorted(task.task_id for task in tasks), "they are shuffled"
     assert load_tasks("test", 5, seed=1) != tasks[:5] and "original" in data_source()
@@ -128,3 +136,70 @@ def test_splits_of_made_up_shops_share_no_shop_and_begin_alike(webshop_cache: Pa
     assert {task.room for task in load_tasks("train", 10, seed=1)} & rooms[0] == set()
     with pytest.raises(ConfigError, match="expected a split"):
         load_tasks("dev", 1)  # type: ignore[arg-type]
+
+
+def test_odd_options_can_be_clicked_and_read_back(original: Path) -> None:
+    options = {"Pack": [{"value": v} for v in ("3  pack; red", "a\nb", "", "search", "one")], "Empty": [{"value": " "}]}
+    records = [{**RECORD, "asin": "b00abc1", "customization_options": options}]
+    (original / "items_shuffle_1000.json").write_text(json.dumps(records))
+    described = {"b00abc1": {"attributes": ["x"], "instruction": "a lamp", "instruction_attributes": ["x"]}}
+    (original / "items_ins_v2_1000.json").write_text(json.dumps(described))
+    (original / "items_human_ins.json").unlink()
+    open_shop.cache_clear()
+    (task, *_) = load_tasks("test", 1)
+    environment, steps = webshop.make(), list[Transition]()
+    state = environment.reset(task)
+    clicked = ("3 pack; red", "one", "a b", "search")
+    for action in ("search[lamp]", "click[b00abc1]", *(f"click[{value}]" for value in clicked), "click"):
+        expected = webshop.expect(task, steps, state, action)
+        steps.append(environment.step(action))
+        state = steps[-1].next_state
+        view = parse(state)
+        assert view is not None and (expected is None or expected.next_state == state), action
+        assert webshop.is_refusal(state) == (action in ("click[search]", "click"))
+        if action[6:-1] in clicked[:3]:
+            assert list(view.chosen.values()) == [action[6:-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("items_shuffle_1000.json", "["),
+        ("items_shuffle_1000.json", "[]"),
+        ("items_shuffle_1000.json", json.dumps([{**RECORD, "small_description": [None, 3]}])),
+        ("items_shuffle_1000.json", json.dumps([{**RECORD, "name": 5}])),
+        ("items_ins_v2_1000.json", '{"a": '),
+        ("items_human_ins.json", json.dumps({"B2": [{"instruction": "x"}]})),
+    ],
+)
+def test_broken_files_are_said_to_be_broken(original: Path, name: str, text: str) -> None:
+    (original / name).write_text(text)
+    open_shop.cache_clear()
+    with pytest.raises(ConfigError):
+        open_shop("original/small")
+    assert not list(shops._cache().glob("*"))
+
+
+def test_any_folder_may_hold_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMGYM_CACHE", str(tmp_path / "a#b?c%41"))
+    monkeypatch.delenv("WEBSHOP_DATA", raising=False)
+    open_shop.cache_clear()
+    assert open_shop("generated/0").num_products == 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["a#b?c%41"]
+
+
+def _open_in_a_process(cache: str) -> int:
+    os.environ["DREAMGYM_CACHE"] = cache
+    return open_shop("generated/5").num_goals
+
+
+def test_processes_may_build_one_shop_at_once(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(_open_in_a_process, [str(tmp_path)] * 2)) == [1000, 1000]
+    assert len(list((tmp_path / "webshop").iterdir())) == 1
+
+
+def test_the_original_is_unavailable_without_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBSHOP_DATA", str(tmp_path))
+    found = webshop.availability()
+    assert not found.ok and "items_shuffle_1000.json" in found.detail
