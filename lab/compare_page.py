@@ -27,7 +27,6 @@ NUM_CHOICES = 200
 """Newest trajectories in the list; any other is reached by its address."""
 MAX_SESSIONS = 1000
 SECONDS_FOR_AN_ENGINE = 30.0
-TEST_RESULTS = ASSETS / "results" / "experience-model-alfworld.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,10 @@ class Chosen:
 class ComparePage:
     """The Compare tab's behaviour; any number of pages can share it."""
 
-    def __init__(self, services: Services, test_results: Path = TEST_RESULTS) -> None:
+    def __init__(self, services: Services, results: Path = ASSETS / "results") -> None:
         self._services = services
-        self._dreamer = Dreamer(services.model, services.retriever) if services.model is not None else None
         self._comparisons = Comparisons()
-        self._test_results = test_results
+        self._results_folder = results
         self._lock = threading.Lock()
         self._jobs: OrderedDict[str, str] = OrderedDict()
 
@@ -96,7 +94,7 @@ class ComparePage:
         """Values of the main column and of the side column."""
         listed = [row.trajectory_id for row in self._rows()]
         if chosen.trajectory is None:
-            return [{"empty": True, "command": COLLECT}, side_view(Progress(done=True), self._results(), None)]
+            return [{"empty": True, "command": COLLECT}, side_view(Progress(done=True), None, None)]
         main = heading(chosen.trajectory, listed, chosen.notice) | comparison_view(
             chosen.trajectory,
             chosen.mode,
@@ -105,7 +103,8 @@ class ComparePage:
             self._dream_name(chosen),
             chosen.selection.step,
         )
-        return [main, side_view(progress, self._results(), chosen.selection, self._dreamed_by(chosen))]
+        results = self._results(chosen.trajectory.task.environment)
+        return [main, side_view(progress, results, chosen.selection, self._dreamed_by(chosen))]
 
     def choices(self, chosen: Chosen) -> list[tuple[str, str]]:
         """(label, id) of the trajectories to choose from; the chosen one is always among them."""
@@ -117,7 +116,7 @@ class ComparePage:
         trajectory = cast(Trajectory, chosen.trajectory)
         module = environment_module(trajectory.task.environment)
         if chosen.mode == "engine":
-            pool = self._services.pool
+            pool = self._services.of(trajectory.task.environment).pool
             if pool is None:
                 raise EnvironmentUnavailableError(self._refusal(chosen) or "")
             environment = pool.acquire(SECONDS_FOR_AN_ENGINE)
@@ -128,20 +127,22 @@ class ComparePage:
             return
 
         def dream(task: Task, history: tuple[Transition, ...], state: str, action: str) -> Transition | Failure:
-            if self._dreamer is None:
-                raise EngineError(self._services.model_reason)
-            query = self._dreamer.query(task, history, state, action, chosen.switches)
-            return self._dreamer.dream(query, chosen.switches).answer
+            here = self._services.of(task.environment)
+            if here.model is None:
+                raise EngineError(here.model_reason)
+            dreamer = Dreamer(here.model, here.retriever)
+            return dreamer.dream(dreamer.query(task, history, state, action, chosen.switches), chosen.switches).answer
 
         yield from dream_beside(trajectory, chosen.mode, dream, module)
 
     def _refusal(self, chosen: Chosen) -> str | None:
         """Why this comparison cannot be made here, with the next move; None when it can."""
-        if chosen.mode != "engine":
-            return self._services.model_reason if self._dreamer is None else None
-        if self._services.pool is not None:
-            return None
         task = cast(Trajectory, chosen.trajectory).task
+        here = self._services.of(task.environment)
+        if chosen.mode != "engine":
+            return here.model_reason if here.model is None else None
+        if here.pool is not None:
+            return None
         available = environment_module(task.environment).availability()
         if not available.ok:
             return available.detail
@@ -149,7 +150,8 @@ class ComparePage:
 
     def _key(self, chosen: Chosen) -> ComparisonKey:
         trajectory = cast(Trajectory, chosen.trajectory)
-        model = self._dreamer.name if self._dreamer and chosen.mode != "engine" else ""
+        dreams = self._services.of(trajectory.task.environment).model
+        model = dreams.name if dreams and chosen.mode != "engine" else ""
         switches = Switches() if chosen.mode == "engine" else chosen.switches
         return ComparisonKey(trajectory.trajectory_id, chosen.mode, model, switches)
 
@@ -166,7 +168,8 @@ class ComparePage:
         trajectory = cast(Trajectory, chosen.trajectory)
         if trajectory.world == "dream":
             return trajectory.provenance.model or "unknown model"
-        return self._dreamer.name if self._dreamer else "no model"
+        model = self._services.of(trajectory.task.environment).model
+        return model.name if model else "no model"
 
     def _find(self, trajectory_id: str) -> Trajectory:
         live = self._services.live.find(trajectory_id)
@@ -180,9 +183,10 @@ class ComparePage:
         best = next((row for row in rows if row.world == "real"), rows[0] if rows else None)
         return self._services.reader.trajectory(best.trajectory_id) if best else None
 
-    def _results(self) -> dict[str, Any] | None:
+    def _results(self, environment: str) -> dict[str, Any] | None:
+        path = self._results_folder / f"experience-model-{environment}.json"
         try:
-            found = json.loads(self._test_results.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

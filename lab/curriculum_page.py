@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from dreamgym.curriculum import edits
 from dreamgym.curriculum.edits import Edit, Kind
 from dreamgym.curriculum.variations import VariationSettings, vary_tasks
-from dreamgym.environments import environment_module
+from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import DreamGymError, WorkspaceError
+from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo, RunManager
 from dreamgym.runs.status import STORE
@@ -208,7 +209,7 @@ class CurriculumPage:
             "flow": flow_value(record, decided),
             "lineage": lineage_value(record, shown) if shown else {"closed": True},
             "task": None if task is None else {"id": shown, "name": short_task(task), "text": task.text},
-            "can": {"generate": self._services.model is not None, "change": not self.read_only and run.state != "done"},
+            "can": {"generate": self._model(run) is not None, "change": not self.read_only and run.state != "done"},
             "read_only": self.read_only,
         }
 
@@ -236,11 +237,15 @@ class CurriculumPage:
         self._read = _Read(path, signature, record)
         return record
 
+    def _model(self, run: RunInfo) -> ExperienceModel | None:
+        return self._services.of(_environment(run)).model
+
     def _generate(self, run_id: str, task_id: str, num: int) -> list[dict[str, Any]]:
-        model = self._services.model
+        run = self._find(run_id)
+        model = self._model(run)
         if model is None:
-            raise DreamGymError(self._services.model_reason)
-        record = self._record(self._find(run_id))
+            raise DreamGymError(self._services.of(_environment(run)).model_reason)
+        record = self._record(run)
         seed = self._task(record, task_id)
         num = min(max(1, int(num)), MAX_VARIATIONS)
         settings = VariationSettings(num_candidates=num, num_chosen=num, seed=time.time_ns() % (1 << 31))
@@ -329,3 +334,7 @@ def _refuse_idle(run: RunInfo, kind: str, tasks: Sequence[Task]) -> None:
 def _divisor(number: int, limit: int) -> int:
     """The largest divisor of `number` up to `limit`."""
     return next(size for size in range(min(number, limit), 0, -1) if number % size == 0)
+
+
+def _environment(run: RunInfo) -> str:
+    return run.config.run.environment if run.config else next(iter(ENVIRONMENTS))

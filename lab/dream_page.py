@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dreamgym.environments import environment_module
+from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import DreamGymError, WorkspaceError
 from dreamgym.experience_model.model import Switches
 from dreamgym.experience_model.prompts import PartialReply, recall
@@ -63,7 +63,6 @@ class DreamPage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._dreamer = Dreamer(services.model, services.retriever) if services.model is not None else None
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
@@ -187,33 +186,32 @@ class DreamPage:
     def keep(self, dream: Dream) -> str:
         """Remember a dream; returns the id of its record."""
         version = environment_module(dream.task.environment).version_text()
-        return self._services.live.keep(dream, to_trajectory(dream, self.model_name, version))
+        return self._services.live.keep(dream, to_trajectory(dream, self.model_name(dream.task), version))
 
-    @property
-    def model_name(self) -> str:
-        """Name and checksum of the model; "no model" without one."""
-        return self._dreamer.name if self._dreamer else "no model"
+    def model_name(self, task: Task) -> str:
+        """Name and checksum of the model that dreams a task; "no model" without one."""
+        model = self._services.of(task.environment).model
+        return model.name if model else "no model"
 
-    def model(self) -> dict[str, str]:
-        """Name and state of the model, for its corner of the page."""
-        if self._dreamer is None:
-            return model_view(None, self._services.model_reason)
-        return model_view(self._dreamer.name, self.model_status())
-
-    def model_status(self) -> str:
-        """State of the model's process, as `WorkerEngine.status`; a model in this process is always ready."""
-        return self._services.engine.status if self._services.engine is not None else "ready"
+    def model(self, live_id: str) -> dict[str, str]:
+        """Name and state of the model of a dream, for its corner of the page."""
+        dream = self.dream(live_id)
+        here = self._services.of(dream.task.environment if dream else next(iter(ENVIRONMENTS)))
+        return model_view(here.model.name, here.status or "") if here.model else model_view(None, here.model_reason)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _stream(self, dream: Dream, live_id: str, action: str, switches: Switches) -> Iterator[Frame]:
-        assert self._dreamer is not None
-        waiting = "The model is starting; this step is dreamed when it is ready." if self._starting() else ""
+        here = self._services.of(dream.task.environment)
+        assert here.model is not None
+        dreamer = Dreamer(here.model, here.retriever)
+        starting = here.status in ("starting", "not started")
+        waiting = "The model is starting; this step is dreamed when it is ready." if starting else ""
         recalled = recall(dream.task, dream.steps, dream.state, action, use_history=switches.history)
         running = Running(action, recalled=recalled, waiting=waiting)
         yield self.show(live_id, running=running)
-        query = self._dreamer.query(dream.task, dream.steps, dream.state, action, switches)
-        for part in self._dreamer.stream(query, switches):
+        query = dreamer.query(dream.task, dream.steps, dream.state, action, switches)
+        for part in dreamer.stream(query, switches):
             if isinstance(part, PartialReply):
                 yield Frame(None, None, self._stage(dream, 0, _written(running, part)), None, None)
             else:
@@ -222,27 +220,25 @@ class DreamPage:
 
     def _stage(self, dream: Dream, at: int, running: Running | None) -> dict[str, Any]:
         facts = environment_module(dream.task.environment).facts
-        return stage_view(dream, at, self.model_name, facts, running)
-
-    def _starting(self) -> bool:
-        return self.model_status() == "starting"
+        return stage_view(dream, at, self.model_name(dream.task), facts, running)
 
     def _side(self, live: LiveDream, live_id: str, at: int, module: EnvironmentModule) -> dict[str, Any]:
         if at == 0:
             retrieved: dict[str, Any] = {"rows": [], "note": "", "empty": "Neighbours of a step appear with it."}
         else:
             retrieved = neighbours_value(self._services.reader, None, live.trajectory, at)
-        engine = self._engine(module)
+        engine = self._engine(live.dream.task, module)
         return side_view(retrieved, engine, live.dream.num_shown, live_id, self._services.read_only, live.saved)
 
-    def _engine(self, module: EnvironmentModule) -> Availability:
+    def _engine(self, task: Task, module: EnvironmentModule) -> Availability:
         found = module.availability()
-        if found.ok and self._services.pool is None:
+        if found.ok and self._services.of(task.environment).pool is None:
             return Availability(False, "The lab was started without live engines.")
         return found
 
     def _blocked(self, dream: Dream) -> str | None:
-        return self._services.model_reason if self._dreamer is None else dream.over
+        here = self._services.of(dream.task.environment)
+        return here.model_reason if here.model is None else dream.over
 
     def _dream_to_step(self, live_id: str) -> Dream:
         dream = self._dream(live_id)

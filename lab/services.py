@@ -1,8 +1,10 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dreamgym.engines.model_folder import EXPERIENCE_MODELS
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
@@ -16,10 +18,28 @@ from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
-EXPERIENCE_MODEL = ASSETS / "models" / "nano-experience-model"
 POLICIES = (ASSETS / "models" / "nano-policy", ASSETS / "models" / "nano-novice")
 NUM_ENVIRONMENTS = 2
-"""Real episodes that can be played on pages at the same time."""
+"""Real episodes of one environment that can be played on pages at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentServices:
+    """What dreams and plays one environment here."""
+
+    engine: WorkerEngine | None = None
+    """The experience model's process; starts in the background."""
+    model: ExperienceModel | None = None
+    model_reason: str = "No experience model is bundled for it: make nano trains one in about an hour."
+    """Why `model` is None, and what to do; shown where a dream would be."""
+    retriever: Retriever | None = None
+    pool: WorkerPool | None = None
+    """Live real environments; None where the real engine cannot run."""
+
+    @property
+    def status(self) -> str | None:
+        """State of the model's process, as `WorkerEngine.status`; a model in this process is always ready."""
+        return self.engine.status if self.engine else "ready" if self.model else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +49,23 @@ class Services:
     workspace: Workspace
     reader: ExperienceReader
     """Reads experience.sqlite and lab.sqlite together, and finds a trajectory of a run by its id."""
-    retriever: Retriever | None = None
-    engine: WorkerEngine | None = None
-    """The experience model's process; starts in the background."""
-    model: ExperienceModel | None = None
-    model_reason: str = "No experience model is bundled: make nano trains one in about an hour."
-    """Why `model` is None, and what to do; shown where a dream would be."""
-    pool: WorkerPool | None = None
-    """Live real environments; None where the real engine cannot run."""
+    environments: Mapping[str, EnvironmentServices] = field(default_factory=dict)
+    """Key of `dreamgym.environments.ENVIRONMENTS` -> what is there for it."""
     live: LiveDreams = field(default_factory=LiveDreams)
     """Dreams that are played on some page."""
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 
+    def of(self, environment: str) -> EnvironmentServices:
+        """What is there for an environment; for one that is not known nothing is."""
+        return self.environments.get(environment) or EnvironmentServices()
+
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""
-        for part in (self.engine, self.pool):
-            if part is not None:
-                part.close()
+        for each in self.environments.values():
+            for part in (each.engine, each.pool):
+                if part is not None:
+                    part.close()
 
 
 def open_services(path: Path, *, read_only: bool = False) -> Services:
@@ -64,22 +83,23 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     else:
         workspace = Workspace.ensure(path, DEMO)
     files = [workspace.experience_path, workspace.lab_path]
-    engine = WorkerEngine(EXPERIENCE_MODEL) if (EXPERIENCE_MODEL / "config.json").exists() else None
-    if engine is not None:
-        engine.start()
-    return Services(
-        workspace,
-        WorkspaceReader(files, workspace.runs_path),
-        # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
-        Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only),
+    reader = WorkspaceReader(files, workspace.runs_path)
+    played = {task.environment for task in reader.tasks()}
+    environments = {name: _environment(name, files, read_only) for name in ENVIRONMENTS}
+    for name, each in environments.items():
+        if each.engine is not None and name in played:  # another one starts when it is first asked
+            each.engine.start()
+    return Services(workspace, reader, environments, read_only=read_only)
+
+
+def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:
+    folder = ASSETS / "models" / EXPERIENCE_MODELS.get(name, name)
+    engine = WorkerEngine(folder) if (folder / "config.json").exists() else None
+    playable = not read_only and environment_module(name).availability().ok
+    return EnvironmentServices(
         engine,
         ExperienceModel(engine) if engine else None,
-        pool=None if read_only else _environments(),
-        read_only=read_only,
+        # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
+        retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
+        pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,
     )
-
-
-def _environments() -> WorkerPool | None:
-    """Workers of the first environment; None where it cannot run, and its `availability` says why."""
-    name = next(iter(ENVIRONMENTS))
-    return WorkerPool(name, NUM_ENVIRONMENTS) if environment_module(name).availability().ok else None

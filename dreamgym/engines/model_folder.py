@@ -11,6 +11,8 @@ from dreamgym.errors import EngineError
 
 BUNDLED = ROOT / "assets" / "models"
 SHORT_NAMES = {"nano": "nano-experience-model"}
+EXPERIENCE_MODELS = {"alfworld": "nano-experience-model", "webshop": "nano-experience-model-webshop"}
+"""Environment -> the bundled model that dreams it."""
 
 
 def find_bundled(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import cast
 from dreamgym.errors import ConfigError
 from dreamgym.interfaces import EnvironmentModule
 
-ENVIRONMENTS = {"alfworld": "dreamgym.environments.alfworld"}
+ENVIRONMENTS = {"alfworld": "dreamgym.environments.alfworld", "webshop": "dreamgym.environments.webshop"}
 
 
 def environment_module(name: str) -> EnvironmentModule:

@@ -44,7 +44,7 @@ VECTORS = """
     JOIN {file}.tasks t ON t.task_id = j.task_id
     LEFT JOIN {file}.embeddings e ON e.transition = x.id AND e.encoder = ?
     WHERE x.failure IS NULL AND x.id > ? AND t.split IN (SELECT value FROM json_each(?))
-        AND (j.world = 'dream' OR NOT ?)
+        AND (j.world = 'dream' OR NOT ?) AND t.environment = coalesce(?, t.environment)
     ORDER BY x.id
 """
 DEMONSTRATIONS = """
@@ -107,6 +107,7 @@ class Retriever:
         *,
         read_only: bool = False,
         dreams_only: Sequence[Path] = (),
+        environment: str | None = None,
     ) -> None:
         """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`.
 
@@ -116,10 +117,11 @@ class Retriever:
             splits: Only transitions of tasks of these; evaluation must not retrieve from the rooms it evaluates on.
             read_only: A saved index is used, but none is written.
             dreams_only: Of these files only dreams: in a run's file the real episodes only measure.
+            environment: Only transitions of this one, where files hold several; None: of all.
         """
         self._paths, self._dreams_only = tuple(paths), frozenset(dreams_only)
         self._splits = json.dumps(list(splits))
-        self._encoder = encoder
+        self._encoder, self._environment = encoder, environment
         self._refreshing = threading.Lock()
         self._saves = not read_only
         self._place = Place.beside(
@@ -127,6 +129,7 @@ class Retriever:
             encoder=encoder.name,
             splits=list(splits),
             files=[path.name for path in self._paths],
+            **({} if environment is None else {"environment": environment}),
         )
         self._index = self._place.load(self._still_there) or self._nothing()
         self._num_saved = len(self._index)
@@ -205,7 +208,7 @@ class Retriever:
             # A trajectory is committed whole: one known already was read from another file.
             num_known = len(trajectories)
             after = read_up_to.get(file, (0, ""))[0]
-            wanted = [self._encoder.name, after, self._splits, path in self._dreams_only]
+            wanted = [self._encoder.name, after, self._splits, path in self._dreams_only, self._environment]
             for rows in files.pieces(VECTORS, wanted, name, NUM_ROWS_AT_ONCE):
                 read_up_to[file] = (rows[-1][0], rows[-1][2])
                 new = [row for row in rows if trajectories.get(row[2], num_known) >= num_known]

@@ -99,5 +99,12 @@ class Worlds:
             mine = self._folder / "run.sqlite"
             # Only what the guard has checked joins the buffer.
             files = [self._folder.parent.parent / "experience.sqlite", *([mine] if self._config.trust.guard else [])]
-            self._retriever = Retriever(files, HashedNgrams(), ("train",), read_only=True, dreams_only=[mine])
+            self._retriever = Retriever(
+                files,
+                HashedNgrams(),
+                ("train",),
+                read_only=True,
+                dreams_only=[mine],
+                environment=self._config.run.environment,
+            )
         return self._model

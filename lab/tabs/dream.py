@@ -42,15 +42,16 @@ def build(context: Context) -> TabHandles:
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         start = page.start(selection)
         if start.dream is None:
-            return selection, [*page.nothing().values, *_form(page, "", "", ""), *status()]
+            return selection, [*page.nothing().values, *_form(page, "", "", ""), *status("")]
         live_id = page.keep(start.dream)
         task_now = start.dream.task
         frame = page.show(live_id, notice=start.notice)
         chosen = replace(selection, dream=live_id, task=task_now.task_id)
-        return chosen, [*frame.values, *_form(page, task_now.split, task_now.task_id, start.action), *status()]
+        return chosen, [*frame.values, *_form(page, task_now.split, task_now.task_id, start.action), *status(live_id)]
 
-    def status() -> list[Any]:
-        return [page.model(), gr.Timer(active=page.model_status() == "starting")]
+    def status(live_id: str) -> list[Any]:
+        shown = page.model(live_id)
+        return [shown, gr.Timer(active=shown["kind"] == "run")]
 
     def step(request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
         yield from _steps(page, str(request.session_hash), live_id, typed, values)
@@ -90,7 +91,7 @@ def build(context: Context) -> TabHandles:
         return [chosen, to_query(chosen)]
 
     def after_step(selection: Selection, live_id: str) -> list[Any]:
-        return [*settle(selection, live_id), *status()]
+        return [*settle(selection, live_id), *status(live_id)]
 
     def moved(selection: Selection, values: list[Any]) -> list[Any]:
         return [*values, *settle(selection, values[0])]
@@ -112,7 +113,7 @@ def build(context: Context) -> TabHandles:
     task.input(begin, [context.selection, task], [*drawn, *place], **quiet)
     split.input(choose_split, split, task, **quiet)
     lucky.click(pick_any, [context.selection, split], [task, *drawn, *place], **quiet)
-    timer.tick(status, None, [model, timer], **quiet)
+    timer.tick(status, live, [model, timer], **quiet)
     return TabHandles(render, [*drawn, *form, model, timer])
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from dreamgym.replay_buffer.retrieval import Retriever
 from lab.components.inspect import neighbours, row_list, transition
 from lab.context import Context, TabHandles
 from lab.navigation import Selection, to_query
@@ -35,8 +36,11 @@ def build(context: Context) -> TabHandles:
             beside = neighbours()
     shown = [table, step, beside]
 
+    def retriever_of(environment: str) -> Retriever | None:
+        return context.services.of(environment).retriever
+
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
-        seen = view(context.services.reader, context.services.retriever, selection)
+        seen = view(context.services.reader, retriever_of, selection)
         return seen.selection, [*_form(seen), *_content(seen)]
 
     def narrow(selection: Selection, kind: str, *values: str) -> list[Any]:
@@ -50,7 +54,7 @@ def build(context: Context) -> TabHandles:
         return moved(replace(selection, text=text, page=1))
 
     def moved(selection: Selection) -> list[Any]:
-        seen = view(context.services.reader, context.services.retriever, selection)
+        seen = view(context.services.reader, retriever_of, selection)
         return [seen.selection, to_query(seen.selection), *_content(seen)]
 
     quiet: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}

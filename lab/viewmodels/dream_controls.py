@@ -119,7 +119,7 @@ def model_view(name: str | None, status: str) -> dict[str, str]:
 
     Args:
         name: Name and checksum; None without a model.
-        status: "starting", "ready" or "failed: …".
+        status: "not started", "starting", "ready" or "failed: …".
     """
     if name is None:
         return {"name": "none", "chip": "✕ no model", "kind": "bad", "detail": status}
@@ -127,6 +127,8 @@ def model_view(name: str | None, status: str) -> dict[str, str]:
         return {"name": name, "chip": "✕ failed", "kind": "bad", "detail": status.removeprefix("failed").lstrip(": ")}
     if status == "ready":
         return {"name": name, "chip": "✓ ready", "kind": "ok", "detail": ""}
+    if status == "not started":
+        return {"name": name, "chip": "◷ not started", "kind": "wait", "detail": "It starts with the first step."}
     detail = "A step that you ask for now is dreamed when it is ready."
     return {"name": name, "chip": "◷ starting", "kind": "run", "detail": detail}
 

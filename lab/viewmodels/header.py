@@ -5,12 +5,19 @@ from typing import Any
 from lab.services import Services
 
 
+def _urgency(status: str) -> int:
+    """What is shown of several models: a failure first, then one that starts."""
+    return 0 if status.startswith("failed") else 1 if status == "starting" else 2
+
+
 def header_value(services: Services) -> dict[str, Any]:
     """Names and states for the header; plain JSON."""
+    here = [each for each in services.environments.values() if each.model is not None and each.status != "not started"]
+    states = [each.status for each in here]
     return {
         "workspace": services.workspace.name,
         "path": str(services.workspace.path),
-        "model": services.model.name if services.model else None,
-        "status": services.engine.status if services.engine else None,
+        "model": ", ".join(each.model.name for each in here if each.model) or None,
+        "status": min(filter(None, states), key=_urgency, default=None),
         "read_only": services.read_only,
     }

@@ -1,5 +1,6 @@
 """What Home says: what this is, what is stored, what can run here and why not, what to do next, what was measured."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from lab.navigation import link
-from lab.services import ASSETS, POLICIES, Services
+from lab.services import ASSETS, POLICIES, EnvironmentServices, Services
 from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.results import results_value
 from lab.viewmodels.text import counted, unit_figure
@@ -52,7 +53,7 @@ def home_value(services: Services) -> dict[str, Any]:
         "parts": [
             _as_row(part) for part in (*model_parts(services), *map(policy_part, POLICIES), *environment_parts())
         ],
-        "next": next_steps(services.reader, has_model=services.model is not None),
+        "next": next_steps(services.reader, {name for name, each in services.environments.items() if each.model}),
         "results": results_value(ASSETS / "results"),
         "command": None if counts["num_trajectories"] else COLLECT,
     }
@@ -75,18 +76,25 @@ def _figure(number: int, label: str, **filters: str) -> dict[str, str]:
 
 
 def model_parts(services: Services) -> list[Part]:
-    """The experience model and its process."""
-    what = "experience model"
-    if services.model is None:
-        return [Part("nano", what, "bad", "not here", services.model_reason)]
-    name, _, checksum = services.model.name.partition("@")
-    status = services.engine.status if services.engine else "ready"
+    """The experience model of each environment, and its process."""
+    return [model_part(name, each) for name, each in services.environments.items()]
+
+
+def model_part(environment: str, here: EnvironmentServices) -> Part:
+    """An environment's experience model."""
+    what = f"experience model of {environment}"
+    if here.model is None:
+        return Part("nano", what, "bad", "not here", here.model_reason)
+    name, _, checksum = here.model.name.partition("@")
+    status = here.status or "ready"
     if status == "ready":
         detail = f"Weights {checksum}, in a process of its own; dreams in real time on the CPU."
-        return [Part(name, what, "ok", "ready", detail)]
-    if status in ("starting", "not started"):
-        return [Part(name, what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")]
-    return [Part(name, what, "bad", "failed", status.removeprefix("failed").strip(": "))]
+        return Part(name, what, "ok", "ready", detail)
+    if status == "starting":
+        return Part(name, what, "wait", "starts", "Its process loads the weights; this takes a few seconds.")
+    if status == "not started":
+        return Part(name, what, "ok", "bundled", "Starts when it is first asked; this takes a few seconds.")
+    return Part(name, what, "bad", "failed", status.removeprefix("failed").strip(": "))
 
 
 def policy_part(folder: Path) -> Part:
@@ -110,8 +118,13 @@ def _as_row(part: Part) -> dict[str, str]:
     return {"name": part.name, "what": part.what, "state": part.state, "word": part.word, "detail": part.detail}
 
 
-def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]]:
-    """Links into the other tabs with ids that exist; only what can be done here and now."""
+def next_steps(reader: ExperienceReader, dreamed: Container[str]) -> list[dict[str, str]]:
+    """Links into the other tabs with ids that exist; only what can be done here and now.
+
+    Args:
+        reader: What is stored.
+        dreamed: Environments with an experience model.
+    """
     steps = []
     doubtful = reader.transitions(Filter(world="dream"), 1, 1, "least_confident").rows
     any_step = doubtful or reader.transitions(Filter(), 1, 1).rows
@@ -136,7 +149,7 @@ def next_steps(reader: ExperienceReader, has_model: bool) -> list[dict[str, str]
         )
     real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, 1).rows
     real = real or reader.trajectories(Filter(world="real"), 1, 1).rows
-    if real and has_model:
+    if real and real[0].environment in dreamed:
         episode = real[0]
         about = (
             f"“{episode.task_text}”, {counted(episode.num_transitions, 'step')} in a room of the {episode.split} split"

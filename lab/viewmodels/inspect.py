@@ -1,5 +1,6 @@
 """What Inspect shows for a selection: the list, one step, its neighbours. Plain values; nothing of gradio."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,10 @@ NUM_SIMILAR = 4
 """Neighbours that are looked up for a step that was stored without any."""
 
 
+Retrievers = Callable[[str], Retriever | None]
+"""Environment -> where its steps are looked up."""
+
+
 @dataclass(frozen=True, slots=True)
 class InspectView:
     """Everything the tab shows."""
@@ -27,7 +32,7 @@ class InspectView:
     context: dict[str, Any]
 
 
-def view(reader: ExperienceReader, retriever: Retriever | None, selection: Selection) -> InspectView:
+def view(reader: ExperienceReader, retrievers: Retrievers, selection: Selection) -> InspectView:
     """Read all that the selection names; what does not exist falls back and is said."""
     offers = inspect_list.choices(reader)
     selection = inspect_list.offered(selection, offers)
@@ -41,7 +46,7 @@ def view(reader: ExperienceReader, retriever: Retriever | None, selection: Selec
         return InspectView(selection, offers, rows, {"empty": True, "notice": notice}, {"empty": True})
     step = inspect_step.step_value(trajectory, selection) | {"notice": notice}
     context = {
-        "neighbours": neighbours_value(reader, retriever, trajectory, selection.step),
+        "neighbours": neighbours_value(reader, retrievers(trajectory.task.environment), trajectory, selection.step),
         "source": inspect_step.source_value(trajectory),
     }
     return InspectView(selection, offers, rows, step, context)

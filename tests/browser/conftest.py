@@ -15,7 +15,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.workspace import Workspace
 from lab.app import LAUNCH, build
-from lab.services import Services
+from lab.services import EnvironmentServices, Services
 from lab.serving import choose_port
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import store
@@ -27,13 +27,14 @@ EXPECTED_NOISE = ("AbortError", "net::ERR_ABORTED", "Connection errored out", "F
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def open_services(path: Path, **changes: Any) -> Services:
+def open_services(path: Path, read_only: bool = False, **changes: Any) -> Services:
     """Services on a workspace of hand-written experience, with a scripted experience model."""
     workspace = Workspace.create(path)
     store(workspace.experience_path)
     files = [workspace.experience_path, workspace.lab_path]
-    model = ExperienceModel(SlowEngine())
-    return Services(workspace, ExperienceReader(files), Retriever(files, HashedNgrams()), model=model, **changes)
+    here = {"model": ExperienceModel(SlowEngine()), "retriever": Retriever(files, HashedNgrams())}
+    played = EnvironmentServices(**here | changes)
+    return Services(workspace, ExperienceReader(files), {"alfworld": played}, read_only=read_only)
 
 
 @contextmanager

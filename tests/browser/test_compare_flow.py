@@ -29,7 +29,7 @@ def finished(page: Any) -> None:
 
 
 def test_a_stored_episode_is_dreamed_step_by_step(url: str, page: Any, services: Services) -> None:
-    engine = services.model.engine  # type: ignore[union-attr]
+    engine = services.of("alfworld").model.engine  # type: ignore[union-attr]
     assert isinstance(engine, SlowEngine)
     page.goto(f"{url}{OPEN}&mode=open&set=k1")
     main = page.locator("#dg-comparison")

@@ -23,7 +23,7 @@ HOSTILE = "go to ${window.hacked=1}<img src=x onerror=window.hacked=1>{{value}}<
 @pytest.fixture
 def gate(services: Services) -> Iterator[threading.Event]:
     """Holds the shared lab's model in the middle of its replies until it is set."""
-    engine = services.model.engine  # type: ignore[union-attr]
+    engine = services.of("alfworld").model.engine  # type: ignore[union-attr]
     assert isinstance(engine, SlowEngine)
     engine.gate = threading.Event()
     yield engine.gate
@@ -250,7 +250,7 @@ def test_a_read_only_lab_says_why_it_does_not_save(tmp_path: Path, serve: Callab
 
 
 def test_a_lab_without_a_model_names_the_command(tmp_path: Path, serve: Callable[[Services], str], page: Any) -> None:
-    services = replace(open_services(tmp_path / "demo"), model=None)
+    services = open_services(tmp_path / "demo", model=None)
     page.goto(serve(services) + START)
     expect(page.locator("#dg-model")).to_contain_text("make nano")
     expect(page.locator("#dg-action-chips")).to_contain_text("make nano")

@@ -15,7 +15,7 @@ from dreamgym.types import Transition
 from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
 from lab.navigation import Selection
-from lab.services import Services
+from lab.services import EnvironmentServices, Services
 from lab.viewmodels.episode import Dream, stepped, to_trajectory
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import dream_with_neighbours, real_success, store
@@ -55,10 +55,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def services(workspace: Workspace, **changes) -> Services:
+def services(workspace: Workspace, read_only: bool = False, **changes) -> Services:
     files = [workspace.experience_path, workspace.lab_path]
-    model = ExperienceModel(SlowEngine(0))
-    return Services(workspace, ExperienceReader(files), Retriever(files, HashedNgrams()), **{"model": model, **changes})
+    here = {"model": ExperienceModel(SlowEngine(0)), "retriever": Retriever(files, HashedNgrams())}
+    played = EnvironmentServices(**here | changes)
+    return Services(workspace, ExperienceReader(files), {"alfworld": played}, read_only=read_only)
 
 
 def compare(page: ComparePage, selection: Selection):
@@ -161,8 +162,8 @@ def test_a_newer_job_of_a_session_ends_the_older_one(stored: Workspace):
 
 
 def test_the_models_test_figures_are_shown_when_they_were_measured(stored: Workspace, tmp_path: Path):
-    results = tmp_path / "results.json"
-    page = ComparePage(services(stored), results)
+    results = tmp_path / "experience-model-alfworld.json"
+    page = ComparePage(services(stored), tmp_path)
     chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id))
     assert page.view(chosen, progress)[1]["test"] is None
     results.write_text(json.dumps({"num_steps": 3, "determined_exact": 0.5, "split": "test", "by_action_type": {}}))

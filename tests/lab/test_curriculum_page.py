@@ -16,7 +16,7 @@ from dreamgym.runs.status import STORE
 from dreamgym.workspace import Workspace
 from lab.curriculum_page import CurriculumPage, _divisor
 from lab.navigation import Selection, parse
-from lab.services import Services
+from lab.services import EnvironmentServices, Services
 from lab.stored import WorkspaceReader
 from tests.lab.curricula import CHILD, FAMILIES, SEEDS, practised, rollouts, write_run
 from tests.lab.runs import WrittenRun
@@ -24,9 +24,10 @@ from tests.lab.runs import WrittenRun
 RUN = "dream-grpo-01"
 
 
-def services_of(tmp_path: Path, **changes: Any) -> Services:
+def services_of(tmp_path: Path, read_only: bool = False, **changes: Any) -> Services:
     workspace = Workspace.create(tmp_path / "demo")
-    return Services(workspace, WorkspaceReader([workspace.experience_path], workspace.runs_path), **changes)
+    reader = WorkspaceReader([workspace.experience_path], workspace.runs_path)
+    return Services(workspace, reader, {"alfworld": EnvironmentServices(**changes)}, read_only=read_only)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dreamgym.types import transition_id
 from dreamgym.workspace import Workspace
 from lab.dream_page import DreamPage
 from lab.navigation import Selection
-from lab.services import Services
+from lab.services import EnvironmentServices, Services
 from lab.viewmodels.episode import Dream
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store, task
@@ -29,10 +29,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def services(workspace: Workspace, **changes) -> Services:
+def services(workspace: Workspace, read_only: bool = False, **changes) -> Services:
     files = [workspace.experience_path, workspace.lab_path]
-    model = ExperienceModel(SlowEngine(0))
-    return Services(workspace, ExperienceReader(files), Retriever(files, HashedNgrams()), **{"model": model, **changes})
+    here = {"model": ExperienceModel(SlowEngine(0)), "retriever": Retriever(files, HashedNgrams())}
+    played = EnvironmentServices(**here | changes)
+    return Services(workspace, ExperienceReader(files), {"alfworld": played}, read_only=read_only)
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_a_start_without_steps_is_not_saved(page: DreamPage):
 def test_without_a_model_the_page_says_what_to_do(stored: Workspace):
     page = DreamPage(services(stored, model=None, model_reason="make nano trains one"))
     live_id = page.keep(Dream(task(1)))
-    assert page.show(live_id).chips["note"] == "make nano trains one" and page.model()["kind"] == "bad"
+    assert page.show(live_id).chips["note"] == "make nano trains one" and page.model(live_id)["kind"] == "bad"
     with pytest.raises(DreamGymError, match="make nano"):
         next(page.step("session", live_id, "look", Switches()))
 
@@ -240,8 +241,10 @@ def test_splits_and_tasks_come_from_what_is_stored(page: DreamPage):
 
 def test_a_model_that_is_starting_is_waited_for_and_one_that_failed_says_why(stored: Workspace):
     page = DreamPage(services(stored, engine=SimpleNamespace(status="starting")))
-    first = next(page.step("session", page.keep(Dream(task(1))), "go to fridge 1", Switches()))
+    live_id = page.keep(Dream(task(1)))
+    first = next(page.step("session", live_id, "go to fridge 1", Switches()))
     assert first.stage["chip"]["text"] == "◷ waiting" and "when it is ready" in first.stage["waiting"]
-    assert page.model()["chip"] == "◷ starting"
+    assert page.model(live_id)["chip"] == "◷ starting"
+    assert DreamPage(services(stored, engine=SimpleNamespace(status="not started"))).model("")["kind"] == "wait"
     failed = DreamPage(services(stored, engine=SimpleNamespace(status="failed: no such folder")))
-    assert failed.model()["detail"] == "no such folder"
+    assert failed.model("")["detail"] == "no such folder"

@@ -8,8 +8,8 @@ from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.workspace import Workspace
 from lab.navigation import parse
-from lab.services import Services
-from lab.viewmodels.home import home_value, model_parts, policy_part
+from lab.services import EnvironmentServices, Services
+from lab.viewmodels.home import home_value, model_part, policy_part
 from tests.lab.experience import NUM_WALKS, hostile, real_success, store
 
 
@@ -17,7 +17,8 @@ from tests.lab.experience import NUM_WALKS, hostile, real_success, store
 def services(tmp_path: Path) -> Services:
     workspace = Workspace.create(tmp_path / "demo")
     store(workspace.experience_path)
-    return Services(workspace, ExperienceReader([workspace.experience_path]), model=ExperienceModel(ScriptedEngine([])))
+    here = EnvironmentServices(model=ExperienceModel(ScriptedEngine([])))
+    return Services(workspace, ExperienceReader([workspace.experience_path]), {"alfworld": here})
 
 
 def test_figures_count_what_is_stored_and_lead_to_it(services: Services) -> None:
@@ -38,7 +39,8 @@ def test_next_steps_name_things_that_exist(services: Services) -> None:
 def test_without_a_model_nothing_is_offered_that_needs_one(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "demo")
     store(workspace.experience_path)
-    value = home_value(Services(workspace, ExperienceReader([workspace.experience_path])))
+    reader = ExperienceReader([workspace.experience_path])
+    value = home_value(Services(workspace, reader, {"alfworld": EnvironmentServices()}))
     assert [step["tab"] for step in value["next"]] == ["Inspect"]
     assert "make nano" in value["parts"][0]["detail"]
 
@@ -52,11 +54,17 @@ def test_an_empty_workspace_names_the_first_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "state", "word"),
-    [("ready", "ok", "ready"), ("starting", "wait", "starts"), ("failed: no memory", "bad", "failed")],
+    [
+        ("ready", "ok", "ready"),
+        ("starting", "wait", "starts"),
+        ("not started", "ok", "bundled"),
+        ("failed: no memory", "bad", "failed"),
+    ],
 )
 def test_the_state_of_the_models_process_is_told(services: Services, status: str, state: str, word: str) -> None:
     engine = SimpleNamespace(status=status, name="nano@1")
-    part = model_parts(Services(services.workspace, services.reader, engine=engine, model=services.model))[0]  # type: ignore[arg-type]
+    here = EnvironmentServices(engine=engine, model=services.of("alfworld").model)  # type: ignore[arg-type]
+    part = model_part("alfworld", here)
     assert (part.state, part.word) == (state, word)
     assert word != "failed" or part.detail == "no memory"
 

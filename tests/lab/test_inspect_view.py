@@ -34,7 +34,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def seen(path: Path, **fields: object) -> InspectView:
     selection = replace(Selection(tab="inspect"), **fields)  # type: ignore[arg-type]
-    return view(ExperienceReader([path]), Retriever([path], HashedNgrams()), selection)
+    retriever = Retriever([path], HashedNgrams())
+    return view(ExperienceReader([path]), lambda _: retriever, selection)
 
 
 def at(path: Path, trajectory_id: str, step: int) -> InspectView:
@@ -53,7 +54,7 @@ def test_the_list_is_paged_and_its_links_turn_the_page(path: Path) -> None:
     first = seen(path)
     assert first.rows["footer"] == f"1–50 of {num_rows}"
     assert first.rows["previous"] is None
-    second = view(ExperienceReader([path]), None, parse(first.rows["next"]))
+    second = view(ExperienceReader([path]), lambda _: None, parse(first.rows["next"]))
     assert second.rows["footer"] == f"51–{num_rows} of {num_rows}"
     assert second.rows["next"] is None
 
@@ -180,7 +181,7 @@ def test_trajectories_are_rows_too(path: Path) -> None:
 
 
 def test_an_empty_workspace_names_the_command(tmp_path: Path) -> None:
-    shown = view(ExperienceReader([tmp_path / "none.sqlite"]), None, Selection(tab="inspect"))
+    shown = view(ExperienceReader([tmp_path / "none.sqlite"]), lambda _: None, Selection(tab="inspect"))
     assert shown.rows["empty"]["command"].startswith("dreamgym collect")
     assert shown.step["empty"]
 

@@ -16,7 +16,9 @@ from tests.experience_model.kitchen import kitchen_episodes
 
 MODELS = ROOT / "assets" / "models"
 EPISODES = kitchen_episodes(4)
-SHORT = Hardening(rounds=2, optimiser=Optimiser(iterations=0, num_tasks=1, group_size=1, max_steps=1), old_per_lie=1)
+SHORT = Hardening(
+    rounds=2, optimiser=Optimiser(iterations=0, num_tasks=1, group_size=1, max_steps=1, num_held_out=0), old_per_lie=1
+)
 
 
 @pytest.fixture
