@@ -3,6 +3,7 @@
 What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->` is written anew from assets/results:
 
     training        training-alfworld-first.json: real success before and after training in the dream
+    honesty         honesty-alfworld.json: what an optimiser made of the dream, under each set of remedies
     alfworld-nano   alfworld-nano.json: one line per method and algorithm, and alfworld-nano.svg beside the file
 """
 
@@ -23,6 +24,9 @@ CHART = "alfworld-nano.svg"
 LABELS = {"warm_start": "warm start", "sft_all": "SFT on all offline data", "dpo": "DPO", "s2r": "sim to real"}
 """Methods whose name says less; elsewhere the underscores become spaces."""
 
+LAST = 5
+"""Iterations of the exploit test that are averaged: each has other tasks."""
+
 Row = Mapping[str, Any]
 
 
@@ -40,8 +44,9 @@ def run(results: Path, readme: Path) -> list[Path]:
         ConfigError: The README lacks a block, or a file does not hold what its study writes; nothing was written.
     """
     made = {readme: readme.read_text(encoding="utf-8")}
-    if (path := results / "training-alfworld-first.json").exists():
-        made[readme] = fill(made[readme], "training", _from(path, training_table))
+    for name, (source, make) in TABLES.items():
+        if (path := results / source).exists():
+            made[readme] = fill(made[readme], name, _from(path, make))
     if (path := results / "alfworld-nano.json").exists():
         table = _from(path, lambda stored: methods_table(stored["rows"]))
         made[results / CHART] = _from(path, lambda stored: methods_chart(stored["rows"]))
@@ -85,6 +90,28 @@ def training_table(stored: Mapping[str, Any]) -> str:
                 f"| {methods[run['run']]}, {words} | {one['before']:.3f} | {one['after']:.3f} | {_difference(one)} | "
                 f"{one['failed_before']}, {one['failed_after']} | {_difference(one['all_tasks'])} |"
             )
+    return "\n".join(lines)
+
+
+def honesty_table(stored: Mapping[str, Any]) -> str:
+    """One line per set of remedies and seed: lies told to the dream, and what an optimiser found in it."""
+    lines = [
+        "| remedies | seed | lies accepted | dreamed successes | of them lies | success in the dream, last five | "
+        "for real, last five | for real on held-out tasks: start, end |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for run in stored["runs"]:
+        own = (run["remedies"], run["seed"])
+        rows = [row for row in stored["rows"] if (row["remedies"], row["seed"]) == own]
+        last = rows[-LAST:]
+        dream, real = (_mean([row[name] or 0.0 for row in last]) for name in ("dream_success", "real_success"))
+        held_out = [value for row in rows if (value := row.get("held_out_success")) is not None]
+        ends = f"{held_out[0]:.3f}, {held_out[-1]:.3f}" if held_out else "not measured"
+        lines.append(
+            f"| {', '.join(run['remedies']) or 'none'} | {run['seed']} | {run['suite']['lies_accepted']:.4f} | "
+            f"{sum(row['dreamed_successes'] for row in rows)} | {sum(row['lies'] for row in rows)} | {dream:.2f} | "
+            f"{real:.2f} | {ends} |"
+        )
     return "\n".join(lines)
 
 
@@ -157,6 +184,11 @@ def methods_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+TABLES = {
+    "training": ("training-alfworld-first.json", training_table),
+    "honesty": ("honesty-alfworld.json", honesty_table),
+}
+"""Block of the README -> result file, and what is made of it."""
 LEFT, RIGHT, LINE, TOP, BOTTOM = 230, 700, 26, 16, 44
 """Where the axis begins and ends, height of a line, room above and below; pixels of an 800 wide picture."""
 STYLE = """text{font:13px system-ui,sans-serif;fill:#1b1c1e}.axis{fill:#65686e;font-size:11px}.grid{stroke:#e2e1db}

@@ -11,7 +11,7 @@ def test_home_tells_what_is_stored_and_links_into_it(url: str, page: Any) -> Non
     page.goto(url)
     home = page.locator("#dg-home")
     expect(home).to_contain_text("imagined experience")
-    expect(home.get_by_role("row", name="alfworld")).to_contain_text("available")
+    expect(home.get_by_role("row", name="alfworld real environment")).to_contain_text("available")
     home.locator(".dg-fig", has_text="dreamed").get_by_role("link").click()
     expect(page.get_by_role("tab", name="Inspect")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#dg-list tbody tr")).to_have_count(3)

@@ -12,7 +12,8 @@ from dreamgym.errors import ConfigError
 from dreamgym.studies import report
 
 SVG = "{http://www.w3.org/2000/svg}"
-README = "before\n<!-- training -->\nold\n<!-- /training -->\nbetween\n<!-- alfworld-nano --><!-- /alfworld-nano -->\n"
+README = "before\n<!-- honesty -->\n<!-- /honesty -->\n<!-- training -->\nold\n<!-- /training -->\nbetween\n"
+README += "<!-- alfworld-nano --><!-- /alfworld-nano -->\n"
 
 
 def row(method: str, algorithm: str, seed: int, success: float | None) -> dict[str, Any]:
@@ -51,6 +52,22 @@ def test_the_chart_puts_means_and_seeds_where_their_values_are() -> None:
     assert spans == [pytest.approx([0.15, 0.25], abs=1e-3), pytest.approx([0.25, 0.55], abs=1e-3)]
 
 
+def test_what_an_optimiser_found_is_summed_up_by_remedies() -> None:
+    rows = [
+        {"remedies": ["guard"], "seed": 0, "dream_success": number / 10, "real_success": 0.5, "dreamed_successes": 3}
+        | {"lies": 1}
+        | ({"held_out_success": 0.25 + number / 100} if number in (0, 5) else {})
+        for number in range(6)
+    ]
+    other = [{**rows[0], "remedies": [], "dream_success": None, "held_out_success": None}]
+    runs = [{"remedies": each, "seed": 0, "suite": {"lies_accepted": 0.0125}} for each in (["guard"], [])]
+    _, _, *lines = report.honesty_table({"runs": runs, "rows": [*rows, *other]}).splitlines()
+    assert lines == [
+        "| guard | 0 | 0.0125 | 18 | 6 | 0.30 | 0.50 | 0.250, 0.300 |",
+        "| none | 0 | 0.0125 | 3 | 1 | 0.00 | 0.50 | not measured |",
+    ]
+
+
 def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(README.replace("<!-- alfworld-nano -->", "<!-- alfworld-nano -->\n"))
@@ -67,7 +84,7 @@ def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
     (tmp_path / "results/alfworld-nano.json").write_text(json.dumps({"runs": [], "rows": ROWS}))
     assert report.run(tmp_path / "results", readme) == [readme, tmp_path / "results" / report.CHART]
     text = readme.read_text()
-    assert text.startswith("before\n<!-- training -->\n\n|") and "old" not in text and "\nbetween\n" in text
+    assert "<!-- training -->\n\n|" in text and "old" not in text and "\nbetween\n" in text
     assert "| PPO, sampled at 1 | 0.250 | 0.500 | +0.250 (-0.125 to 0.300) | 7, 2 | +0.200 (-0.100 to 0.250) |" in text
     assert "(results/alfworld-nano.svg)" in text and "| dream | PPO | 2 |" in text
     report.run(tmp_path / "results", readme)
@@ -90,7 +107,7 @@ def test_the_readme_says_what_the_files_say(tmp_path: Path) -> None:
     copied.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
     results = tmp_path / "assets/results"
     results.mkdir(parents=True)
-    for name in ("training-alfworld-first.json", "alfworld-nano.json"):
+    for name in ("training-alfworld-first.json", "honesty-alfworld.json", "alfworld-nano.json"):
         if (source := ROOT / "assets/results" / name).exists():
             (results / name).write_bytes(source.read_bytes())
     report.run(results, copied)
