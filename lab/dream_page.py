@@ -268,11 +268,10 @@ class DreamPage:
         return live.trajectory if live else self._services.reader.trajectory(trajectory_id)
 
     def _first_dream(self) -> Dream | None:
-        for split in self.splits():
-            tasks = self.tasks(split)
-            if tasks:
-                return Dream(tasks[0])
-        return None
+        tasks = [task for split in self.splits() for task in self.tasks(split)]
+        dreamed = (task for task in tasks if self._services.of(task.environment).model is not None)
+        first = next(dreamed, tasks[0] if tasks else None)
+        return Dream(first) if first else None
 
     def _occupy(self, session: str) -> None:
         with self._lock:

@@ -99,6 +99,7 @@ def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentSe
     return EnvironmentServices(
         engine,
         ExperienceModel(engine) if engine else None,
+        f'No experience model of {name} is bundled: make nano ARGS="--environment {name}" trains one in about an hour.',
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
         retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,

@@ -12,6 +12,7 @@ from dreamgym.counterparts import Mode
 from dreamgym.types import Failure, Trajectory, Transition
 from lab.navigation import link
 from lab.viewmodels.diff import fact_chips, word_diff
+from lab.viewmodels.inspect_step import action_word
 from lab.viewmodels.text import reward_figure, unit_figure
 
 MODE_LABELS: dict[Mode, str] = {"open": "open loop", "closed": "closed loop", "engine": "engine replay"}
@@ -86,17 +87,17 @@ def figures(totals: Totals, num_total: int) -> list[dict[str, str]]:
 
 def strip(progress: Progress, trajectory: Trajectory, selected: int) -> list[dict[str, Any]]:
     """One cell for each step: tint and figure say how many facts differ."""
-    cells = [_cell(s, trajectory.trajectory_id, s.step == selected) for s in progress.steps]
+    cells = [_cell(s, trajectory, s.step == selected) for s in progress.steps]
     actions = [t.action for t in trajectory.transitions]
     if trajectory.failure is not None and trajectory.world == "dream":
         actions.append(trajectory.failure.action or "")
     for index in range(len(cells), progress.num_total):
-        verb = _verb(actions[index]) if index < len(actions) else ""
-        cells.append({"step": index + 1, "word": verb, "figure": "…", "tint": 0, "title": "not compared yet"})
+        word = action_word(trajectory.task, actions[index]) if index < len(actions) else ""
+        cells.append({"step": index + 1, "word": word, "figure": "…", "tint": 0, "title": "not compared yet"})
     return cells
 
 
-def _cell(step: StepComparison, trajectory_id: str, selected: bool) -> dict[str, Any]:
+def _cell(step: StepComparison, trajectory: Trajectory, selected: bool) -> dict[str, Any]:
     number = step.facts.num_different if step.facts else None
     differs = step.differences
     figure = f"±{number}" if number is not None else "✕" if "answer" in differs else "–"
@@ -107,12 +108,12 @@ def _cell(step: StepComparison, trajectory_id: str, selected: bool) -> dict[str,
     tint = min(number, 3) if number is not None else 3 if differs else 0
     return {
         "step": step.step,
-        "word": _verb(step.action),
+        "word": action_word(trajectory.task, step.action),
         "figure": figure,
         "tint": max(tint, 1 if differs else 0),
         "differs": bool(differs),
         "title": f"step {step.step}: {step.action}; {sentence}" + "".join(f", {word} differs" for word in others),
-        "href": link("compare", t=f"{trajectory_id}.{step.step}"),
+        "href": link("compare", t=f"{trajectory.trajectory_id}.{step.step}"),
         "current": selected,
         "failed": step.facts is None,
     }
@@ -262,10 +263,6 @@ def _progress_text(progress: Progress, mode: Mode) -> str:
         return ""
     what = "played in the engine" if mode == "engine" else "dreamed"
     return f"step {len(progress.steps) + 1} of {progress.num_total} is {what} …"
-
-
-def _verb(action: str) -> str:
-    return action.split(" ", 1)[0]
 
 
 def _answer_reward(answer: Answer) -> str:

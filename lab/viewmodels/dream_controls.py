@@ -25,14 +25,17 @@ def action_groups(actions: Sequence[str], verb: Callable[[str], str], chosen: st
     """
     groups: dict[str, list[str]] = {}
     for action in dict.fromkeys(actions):
-        groups.setdefault(verb(action) if " " in action else "", []).append(action)
+        groups.setdefault(verb(action) if verb(action) != action else "", []).append(action)
     plain = groups.pop("", [])
-    found = [_group(members, chosen) for members in groups.values()]
+    found = [_group(name, members, chosen) for name, members in groups.items()]
     chips = [{"text": action, "action": action, "on": action == chosen} for action in plain]
     return found + ([{"title": "also", "chips": chips, "num_first": MAX_CHIPS}] if plain else [])
 
 
-def _group(actions: list[str], chosen: str) -> dict[str, Any]:
+def _group(verb: str, actions: list[str], chosen: str) -> dict[str, Any]:
+    if any(action.split(" ")[0] != verb for action in actions):  # the actions do not begin with what they do
+        chips = [{"text": action, "action": action, "on": action == chosen} for action in actions]
+        return {"title": verb, "chips": chips, "num_first": MAX_CHIPS}
     words = [action.split(" ") for action in actions]
     shared = 0
     # At least one word stays on the chip; one action alone is titled by its verb.

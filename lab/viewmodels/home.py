@@ -14,6 +14,8 @@ from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.results import results_value
 from lab.viewmodels.text import counted, unit_figure
 
+NUM_LOOKED_AT = 200
+"""Newest real episodes among which one is sought that can be dreamed."""
 WHAT = (
     "DreamGym trains language-model agents in imagined experience: an experience model reasons about each action and "
     "writes the next state and the reward, so that few real steps are needed. ",
@@ -147,9 +149,10 @@ def next_steps(reader: ExperienceReader, dreamed: Container[str]) -> list[dict[s
                 else link("inspect", t=row.transition_id),
             }
         )
-    real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, 1).rows
-    real = real or reader.trajectories(Filter(world="real"), 1, 1).rows
-    if real and real[0].environment in dreamed:
+    real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, NUM_LOOKED_AT).rows
+    real = real or reader.trajectories(Filter(world="real"), 1, NUM_LOOKED_AT).rows
+    real = tuple(row for row in real if row.environment in dreamed)
+    if real:
         episode = real[0]
         about = (
             f"“{episode.task_text}”, {counted(episode.num_transitions, 'step')} in a room of the {episode.split} split"

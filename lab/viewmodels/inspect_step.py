@@ -78,7 +78,7 @@ def strip_cell(trajectory: Trajectory, number: int, selection: Selection) -> dic
     if number > len(trajectory.transitions):
         failure = trajectory.failure
         assert failure is not None
-        word = _verb(failure.action) if failure.action else "no action"
+        word = action_word(trajectory.task, failure.action) if failure.action else "no action"
         return cell | {"word": word, "figure": "✕", "failed": True, "title": f"step {number} failed: {failure.reason}"}
     transition = trajectory.transitions[number - 1]
     title = f"step {number}: {transition.action}"
@@ -92,11 +92,19 @@ def strip_cell(trajectory: Trajectory, number: int, selection: Selection) -> dic
         title += "" if count is None else f", {counted(count, 'fact')} changed"
     if transition.success:
         figure, title = "✓", f"{title}, solved the task"
-    return cell | {"word": _verb(transition.action), "figure": figure, "tint": tint, "title": title, "failed": False}
+    return cell | {
+        "word": action_word(trajectory.task, transition.action),
+        "figure": figure,
+        "tint": tint,
+        "title": title,
+        "failed": False,
+    }
 
 
-def _verb(action: str) -> str:
-    return action.split(" ", 1)[0]
+def action_word(task: Task, action: str) -> str:
+    """What an action does in a word: its type, or how it begins where it is none of the environment's."""
+    known = environment_module(task.environment).action_type(action) if task.environment in ENVIRONMENTS else "other"
+    return action.split(" ", 1)[0] if known == "other" else known
 
 
 def _tint(confidence: float | None) -> int:

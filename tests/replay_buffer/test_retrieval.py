@@ -208,3 +208,14 @@ def test_a_file_that_vanished_is_said(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(WorkspaceError, match="vanished"):
         retriever.top_k("state", "go to shelf 2", 1)
+
+
+def test_steps_of_another_environment_are_never_returned(tmp_path: Path) -> None:
+    here = pointing(1, [10, 20])
+    there = replace(here, task=replace(make_task(2), environment="webshop"))
+    path = store(tmp_path / "experience.sqlite", [here, there], Angles())
+    kinds = {name: Retriever([path], Angles(), environment=name) for name in ("alfworld", "webshop", "nowhere")}
+    assert {name: len(each) for name, each in kinds.items()} == {"alfworld": 2, "webshop": 2, "nowhere": 0}
+    assert len(Retriever([path], Angles())) == 4
+    (found,) = kinds["webshop"].top_k("", "10", 1)
+    assert found.transition_id == transition_id(there.trajectory_id, 1)

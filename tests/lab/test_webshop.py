@@ -1,0 +1,106 @@
+"""The lab with two environments in one workspace: nothing in it knows which they are."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamgym.collect import collect
+from dreamgym.environments.pool import WorkerPool
+from dreamgym.environments.webshop.shop import open_shop
+from dreamgym.environments.webshop.tasks import load_tasks
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.types import Provenance, Trajectory
+from dreamgym.workspace import Workspace
+from lab.compare_page import ComparePage
+from lab.dream_page import DreamPage
+from lab.navigation import Selection, parse
+from lab.services import EnvironmentServices, Services
+from lab.viewmodels.home import home_value
+from lab.viewmodels.inspect import view
+from tests.lab.dreamed_world import SlowEngine
+from tests.lab.experience import real_success, store
+
+
+@pytest.fixture(scope="module")
+def shopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Trajectory]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DREAMGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("WEBSHOP_DATA", raising=False)
+        open_shop.cache_clear()
+        yield sorted(collect("webshop", load_tasks("test", 3), "expert"), key=lambda t: t.trajectory_id)
+        open_shop.cache_clear()
+
+
+@pytest.fixture
+def services(tmp_path: Path, shopped: list[Trajectory]) -> Services:
+    workspace = Workspace.create(tmp_path / "demo")
+    store(workspace.experience_path)
+    with ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
+        for trajectory in shopped:
+            buffer.add(trajectory)
+    files = [workspace.experience_path]
+    return Services(
+        workspace,
+        ExperienceReader(files),
+        {
+            name: EnvironmentServices(
+                model=ExperienceModel(SlowEngine(0)) if name == "alfworld" else None,
+                model_reason="train it",
+                retriever=Retriever(files, HashedNgrams(), environment=name),
+            )
+            for name in ("alfworld", "webshop")
+        },
+    )
+
+
+def test_a_purchase_is_inspected_beside_steps_of_its_own_world(services: Services, shopped: list[Trajectory]) -> None:
+    bought = shopped[0]
+    step = len(bought.transitions)
+    selection = Selection(tab="inspect", trajectory=bought.trajectory_id, step=step)
+    seen = view(services.reader, lambda name: services.of(name).retriever, selection)
+    words = [cell["word"] for cell in seen.step["strip"]]
+    assert (words[0], words[-1]) == ("search", "buy")
+    rows = seen.context["neighbours"]["rows"]
+    ids = {trajectory.trajectory_id for trajectory in shopped}
+    assert rows and all(row["id"].rpartition(".")[0] in ids for row in rows)
+
+
+def test_only_what_has_a_model_is_offered_to_dream(services: Services, shopped: list[Trajectory]) -> None:
+    steps = {step["tab"]: step for step in home_value(services)["next"]}
+    assert parse(steps["Compare"]["href"]).trajectory == real_success().trajectory_id, "though purchases are newer"
+    parts = {part["what"]: part for part in home_value(services)["parts"]}
+    assert parts["experience model of webshop"]["detail"] == "train it"
+    page = DreamPage(services)
+    start = page.start(Selection(tab="dream"))
+    assert start.dream is not None and start.dream.task.environment == "alfworld"
+    other = page.start(Selection(tab="dream", task=shopped[0].task.task_id))
+    assert other.dream is not None
+    frame = page.show(page.keep(other.dream))
+    assert frame.chips is not None and (frame.chips["note"], frame.chips["locked"]) == ("train it", True)
+    assert any(chip["action"].startswith("search[") for group in frame.chips["groups"] for chip in group["chips"])
+
+
+def test_a_dreamed_purchase_is_played_by_the_shop(services: Services, shopped: list[Trajectory]) -> None:
+    real = shopped[0]
+    steps = tuple(replace(step, confidence=0.9, raw_reply="x") for step in real.transitions)
+    dream = Trajectory(real.task, "dream", steps, Provenance("expert", 0, "v", "nano@1"))
+    with ReplayBuffer(services.workspace.experience_path, HashedNgrams()) as buffer:
+        buffer.add(dream)
+    with WorkerPool("webshop", 1) as pool:
+        here = replace(services.of("webshop"), pool=pool)
+        page = ComparePage(replace(services, environments={**services.environments, "webshop": here}))
+        chosen = page.choose(Selection(tab="compare", trajectory=dream.trajectory_id))
+        progress = page.begin(chosen)
+        for latest in page.follow("session", "1", chosen):
+            progress = latest
+        main, side = page.view(chosen, progress)
+    assert progress.error == "" or progress.error is None
+    assert [cell["word"] for cell in main["strip"]][-1] == "buy"
+    assert all(step.facts is not None and step.facts.num_different == 0 for step in progress.steps)
+    assert side["test"] is None, "no figures of a model for this world"
