@@ -136,6 +136,8 @@ class EnvironmentModule(Protocol):
     """A module of `environments.ENVIRONMENTS`; all but `make` and `drill` run without its package."""
 
     POLICIES: tuple[str, ...]
+    NAMES: str
+    """Regular expression of names with a number, which nano reads as one token: comparing two is then one match."""
 
     def availability(self) -> Availability:
         """Can the real engine run here? Cheap, and never raises."""

@@ -36,19 +36,22 @@ class NanoShape:
     feed_forward: int = 512
 
 
-def frequent_names(texts: Iterable[str], min_count: int = 50) -> list[str]:
-    """Names with a number that stand at least `min_count` times in the texts, sorted."""
-    names = Counter(name for text in texts for name in re.findall(NAME, text))
+def frequent_names(texts: Iterable[str], min_count: int = 50, pattern: str = NAME) -> list[str]:
+    """Names of the pattern (`EnvironmentModule.NAMES`) that stand at least `min_count` times in the texts, sorted."""
+    names = Counter(name for text in texts for name in re.findall(pattern, text))
     return sorted(name for name, num in names.items() if num >= min_count and not name.startswith("of "))
 
 
-def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: int = 50) -> "PreTrainedTokenizerFast":
+def build_tokenizer(
+    texts: Iterable[str], min_count: int = 3, min_name_count: int = 50, names: str = NAME
+) -> "PreTrainedTokenizerFast":
     """Make the tokenizer from texts of the worlds.
 
     Args:
         texts: Prompts and replies; their words become tokens.
         min_count: Rarer words are spelled in bytes.
         min_name_count: Rarer names with a number are written as word and number.
+        names: Pattern of such names (`EnvironmentModule.NAMES`).
 
     Returns:
         A fast tokenizer whose decode gives back exactly what was encoded.
@@ -58,10 +61,10 @@ def build_tokenizer(texts: Iterable[str], min_count: int = 3, min_name_count: in
 
     written = list(texts)
     numbers: dict[str, list[str]] = {}
-    for name in frequent_names(written, min_name_count):
-        kind, _, number = name.partition(" ")
-        numbers.setdefault(kind, []).append(number)
-    one_token = [rf" ?{kind} (?:{'|'.join(each)})(?!\d)" for kind, each in numbers.items()]
+    for name in frequent_names(written, min_name_count, names):
+        kind = name.rstrip("0123456789")
+        numbers.setdefault(kind, []).append(name.removeprefix(kind))
+    one_token = [rf" ?{kind}(?:{'|'.join(each)})(?!\d)" for kind, each in numbers.items()]
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex("|".join([*one_token, WORD])), "isolated"), in_bytes])
     pieces = Counter(piece for text in written for piece, _ in split.pre_tokenize_str(text))

@@ -259,13 +259,16 @@ def experience_model_stage(
         num_varied = min(len(varied), round(recipe.variations_share * len(rows)))
         rows += random.Random(recipe.seed).sample(varied, num_varied)
         texts = ["".join(text for text, _ in row) for row in rows]
-        names = nano.frequent_names(texts, min_count=3)
+        pattern = environment_module(recipe.environment).NAMES
+        names = nano.frequent_names(texts, 3, pattern)
         drills = _drills(recipe, recipe.drills, names)
         if not all((stage / "fit.json").exists() for stage in stages):
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
             short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
             if not (paired / "fit.json").exists():
-                tokenizer = nano.build_tokenizer(texts + ["".join(text for text, _ in row) for row in short_rows])
+                tokenizer = nano.build_tokenizer(
+                    texts + ["".join(text for text, _ in row) for row in short_rows], names=pattern
+                )
                 model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
                 _fit(model, tokenizer, _drills(recipe, recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
             if not (drilled / "fit.json").exists():

@@ -31,6 +31,7 @@ from dreamgym.interfaces import Availability
 from dreamgym.types import Task, Transition
 
 __all__ = [
+    "NAMES",
     "POLICIES",
     "action_type",
     "availability",
@@ -61,6 +62,8 @@ __all__ = [
     "write_reasoning",
 ]
 
+NAMES = r"\b[a-z]+ \d+\b"
+"""A thing or place with its number."""
 PACKAGES = ("alfworld", "textworld", "fast-downward-textworld")
 INSTALL = "needs a C++ compiler once: apt-get install g++ make, then make install"
 

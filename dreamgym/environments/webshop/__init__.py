@@ -36,6 +36,7 @@ from dreamgym.interfaces import Availability
 from dreamgym.types import Task, Transition
 
 __all__ = [
+    "NAMES",
     "POLICIES",
     "action_type",
     "availability",
@@ -66,6 +67,8 @@ __all__ = [
     "write_reasoning",
 ]
 
+NAMES = r"\bP\d+\b"
+"""The products of made-up shops."""
 _ASIN = re.compile(r"(?:p\d{1,4}|b[0-9a-z]{9}|\d{9}[0-9x])$")
 _TYPES = {BACK: "back", PREVIOUS: "back", NEXT: "next", BUY: "buy", **dict.fromkeys(SUB_PAGES, "read")}
 

@@ -47,7 +47,7 @@ def _find(rng: random.Random) -> list[Piece]:
     pairs = ", ".join(f"{name}: {wanted} {'same' if name == wanted else 'other'}" for name in seen)
     listed = "\n".join(f"{number}: {name}" for number, name in enumerate(there, start=1))
     mark = "✓" if wanted in there else "✗"
-    return [(f"{listed}\nclick[{wanted.lower()}]\n", False), (f"Needs among {pairs} {mark}.\n", True)]
+    return [(f"{listed}\nclick[{wanted}]\n", False), (f"Needs among {pairs} {mark}.\n", True)]
 
 
 def _price(rng: random.Random) -> list[Piece]:

@@ -129,12 +129,13 @@ class WebShopEnvironment:
         )
 
     def admissible(self) -> tuple[str, ...]:
-        """What can be clicked; on the search page a search for the goal's own words, one of endlessly many."""
+        """What can be clicked, as it is written there; on the search page a search for the goal's own words."""
         if self._goal is None or self._over:
             return ()
         if self._page.kind == "search":
             return (f"search[{self._goal.text.partition(', and price lower than')[0]}]",)
-        return tuple(f"click[{each}]" for each in clickables(self._page))
+        shown = {asin.lower(): asin for asin in self._page.shown}
+        return tuple(f"click[{shown.get(each, each)}]" for each in clickables(self._page))
 
     def observation(self) -> str:
         """The page as the original's text mode writes it."""

@@ -274,4 +274,5 @@ def possible(known: Knowledge, words: Sequence[str]) -> tuple[str, ...]:
     """Actions that look possible: what can be clicked, and searches where nothing else can be done."""
     if known.view is not None and known.view.kind == "search":
         return tuple(f"search[{each}]" for each in words)
-    return tuple(f"click[{each}]" for each in known.clickables())
+    shown = {asin.lower(): asin for asin in known.view.asins} if known.view is not None else {}
+    return tuple(f"click[{shown.get(each, each)}]" for each in known.clickables())

@@ -106,7 +106,7 @@ def _search(history: Sequence[Transition], goal: Goal, product: Product) -> tupl
 
 def _results(view: View, history: Sequence[Transition], goal: Goal) -> tuple[str, str]:
     if goal.asin in view.asins:
-        return f"{goal.asin} looks right.", f"click[{goal.asin.lower()}]"
+        return f"{goal.asin} looks right.", f"click[{goal.asin}]"
     if view.number < min(view.num_pages, MOST_PAGES):
         return "None of these, look further.", f"click[{NEXT}]"
     return "Not found, search with other words.", f"click[{BACK}]"
@@ -139,7 +139,7 @@ def _has_read(history: Sequence[Transition], asin: str, kind: str) -> bool:
 def lie(view: View, rng: random.Random) -> str:
     """An action that the page does not take."""
     other = f"P{rng.randint(1, 1000)}"
-    asin = next((name for name in (other, f"P{rng.randint(1001, 2000)}") if name not in view.asins), "P0").lower()
+    asin = next((name for name in (other, f"P{rng.randint(1001, 2000)}") if name not in view.asins), "P0")
     options = {
         "search": [f"click[{asin}]", f"click[{BUY}]", f"click[{BACK}]"],
         "results": [f"click[{asin}]", f"click[{BUY}]", "click[description]", "click[black]"],

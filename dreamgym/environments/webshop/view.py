@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import cast
 
 from dreamgym.environments.facts import Fact
@@ -80,6 +81,7 @@ def price_of(line: str) -> float | None:
     return float(single) if re.fullmatch(r"\d+(?:\.\d+)?", single) else None
 
 
+@lru_cache(20_000)
 def parse(text: str) -> View | None:
     """State text to View; None where it is no page of the shop."""
     feedback, _, rest = text.partition("\n")
