@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT, CollectConfig
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.model_folder import experience_model_of, find_bundled
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(
-        "--work", type=Path, default=Path("build/nano"), help="episodes and checkpoints; a second run goes on"
+        "--work",
+        type=Path,
+        help="episodes and checkpoints, where a second run goes on; default: build/nano[-ENVIRONMENT]",
     )
     nano.add_argument("--models", type=Path, default=ROOT / "assets/models")
     nano.add_argument("--results", type=Path, default=ROOT / "assets/results")
@@ -111,7 +113,7 @@ def _add_evaluate(commands: "Commands") -> None:
     )
     evaluate.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     evaluate.add_argument("--split", default="test", choices=["train", "validation", "test"])
-    evaluate.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
+    evaluate.add_argument("--model", help="bundled name, folder or Hugging Face id; default: the environment's nano")
     evaluate.add_argument("--tasks", type=int, help="only the first so many tasks of the split's episodes")
     evaluate.add_argument("--closed", type=int, default=96, help="episodes dreamed in a closed loop as well")
     evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
@@ -188,8 +190,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     names = ("history", "reasoning", "retrieval", "k", "temperature", "guard")
     switches = Switches(**{name: getattr(options, name) for name in names})
-    retriever = open_retriever(options.buffer, options.encoder)
-    model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
+    retriever = open_retriever(options.buffer, options.encoder, options.environment)
+    folder = find_bundled(options.model) if options.model else experience_model_of(options.environment)
+    model = ExperienceModel(TransformersEngine(folder, num_threads=options.threads))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
     if options.output:
@@ -217,7 +220,8 @@ def _nano(options: argparse.Namespace) -> None:
     whole = recipe == nano.NanoRecipe() and not options.only_novice
     command = "make nano" if whole else typed_command()
     make = nano.run_novice if options.only_novice else nano.run
-    make(recipe, options.work, options.models, options.results, command)
+    work = options.work or Path("build") / recipe.named("nano")
+    make(recipe, work, options.models, options.results, command)
 
 
 def benchmarks() -> list[str]:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamgym.engines.model_folder import EXPERIENCE_MODELS
+from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
+from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -93,13 +94,16 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
 
 
 def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:
-    folder = ASSETS / "models" / EXPERIENCE_MODELS.get(name, name)
-    engine = WorkerEngine(folder) if (folder / "config.json").exists() else None
+    engine, reason = None, ""
+    try:
+        engine = WorkerEngine(experience_model_of(name))
+    except EngineError as error:
+        reason = f"{str(error)[0].upper()}{str(error)[1:]}."
     playable = not read_only and environment_module(name).availability().ok
     return EnvironmentServices(
         engine,
         ExperienceModel(engine) if engine else None,
-        f'No experience model of {name} is bundled: make nano ARGS="--environment {name}" trains one in about an hour.',
+        reason,
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
         retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,

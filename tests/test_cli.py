@@ -13,6 +13,8 @@ from dreamgym.cli import benchmarks, main
         (["collect", "--episodes", "0"], "episodes"),
         (["collect", "--workers", "0"], "workers"),
         (["evaluate-experience-model", "--buffer", "nowhere.sqlite"], "there is no buffer nowhere.sqlite"),
+        (["evaluate-experience-model", "--environment", "webshop"], "no experience model of webshop is bundled"),
+        (["nano", "--environment", "webshop", "--no-hard-negatives"], "is there for alfworld alone"),
         (["evaluate-experience-model", "--k", "99"], "k is the number of demonstrations"),
         (["evaluate-experience-model", "--temperature", "9"], "temperature goes from 0"),
     ],

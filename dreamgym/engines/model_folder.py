@@ -21,6 +21,17 @@ def find_bundled(name: str) -> str:
     return str(folder) if "/" not in name and (folder / "config.json").is_file() else name
 
 
+def experience_model_of(environment: str) -> str:
+    """Folder of the bundled model that dreams an environment; EngineError when none is bundled."""
+    folder = BUNDLED / EXPERIENCE_MODELS.get(environment, environment)
+    if not (folder / "config.json").is_file():
+        raise EngineError(
+            f'no experience model of {environment} is bundled: make nano ARGS="--environment {environment}" trains one '
+            "in about an hour"
+        )
+    return str(folder)
+
+
 def model_data(name: str) -> list[dict[str, Any]] | None:
     """What a model's recipe says of its training data: what it was made of, then what it was refreshed on.
 

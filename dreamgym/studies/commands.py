@@ -190,13 +190,14 @@ def _add_report(studies: "Commands") -> None:
     report.set_defaults(run=_report)
 
 
-def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS) -> "Retriever":
-    """Demonstrations from train tasks of a buffer, or of the bundled demo's."""
+def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str | None = None) -> "Retriever":
+    """Demonstrations from train tasks of a buffer, or of the bundled demo's; of one environment, or of all."""
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
-    return Retriever([buffer or DEMO_EXPERIENCE], make_encoder(encoder), splits=("train",), read_only=buffer is None)
+    files, reads_only = [buffer or DEMO_EXPERIENCE], buffer is None
+    return Retriever(files, make_encoder(encoder), ("train",), read_only=reads_only, environment=environment)
 
 
 def _honesty(options: argparse.Namespace) -> None:
