@@ -24,12 +24,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dreamgym.errors import DreamGymError  # noqa: E402
+from dreamgym.engines.model_folder import experience_model_of  # noqa: E402
+from dreamgym.errors import DreamGymError, EngineError  # noqa: E402
 from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: E402
 from dreamgym.replay_buffer.rows import Filter  # noqa: E402
 from dreamgym.workspace import Workspace  # noqa: E402
 from lab.navigation import link  # noqa: E402
-from lab.services import DEMO, EXPERIENCE_MODEL  # noqa: E402
+from lab.services import DEMO  # noqa: E402
 
 TIMEOUT_MS = 60_000
 DREAMING_TIMEOUT_MS = 240_000
@@ -194,8 +195,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "assets" / "screenshots")
     parser.add_argument("--only", choices=VIEWS, help="take the pictures of one tab")
     options = parser.parse_args()
-    if not (EXPERIENCE_MODEL / "config.json").exists():
-        raise SystemExit(f"screenshots.py: {EXPERIENCE_MODEL} holds no model to dream with: make nano trains one")
+    try:
+        experience_model_of("alfworld")
+    except EngineError as error:
+        raise SystemExit(f"screenshots.py: {error}") from error
     if options.workspace is None and not DEMO.is_dir():
         raise SystemExit(f"screenshots.py: {DEMO} does not exist: make demo, or name a --workspace")
     options.output.mkdir(parents=True, exist_ok=True)
