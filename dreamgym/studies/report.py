@@ -104,15 +104,21 @@ def honesty_table(stored: Mapping[str, Any]) -> str:
         own = (run["remedies"], run["seed"])
         rows = [row for row in stored["rows"] if (row["remedies"], row["seed"]) == own]
         last = rows[-LAST:]
-        dream, real = (_mean([row[name] or 0.0 for row in last]) for name in ("dream_success", "real_success"))
+        dream, real = (_mean_of_known(last, name) for name in ("dream_success", "real_success"))
         held_out = [value for row in rows if (value := row.get("held_out_success")) is not None]
         ends = f"{held_out[0]:.3f}, {held_out[-1]:.3f}" if held_out else "not measured"
         lines.append(
             f"| {', '.join(run['remedies']) or 'none'} | {run['seed']} | {run['suite']['lies_accepted']:.4f} | "
-            f"{sum(row['dreamed_successes'] for row in rows)} | {sum(row['lies'] for row in rows)} | {dream:.2f} | "
-            f"{real:.2f} | {ends} |"
+            f"{sum(row['dreamed_successes'] for row in rows)} | {sum(row['lies'] for row in rows)} | {dream} | "
+            f"{real} | {ends} |"
         )
     return "\n".join(lines)
+
+
+def _mean_of_known(rows: Sequence[Row], name: str) -> str:
+    """Without the iterations of which every rollout failed: those say nothing of success."""
+    known = [row[name] for row in rows if row[name] is not None]
+    return f"{_mean(known):.2f}" if known else "unknown"
 
 
 def _difference(one: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from dreamgym.studies.report import Summary, summaries
 from lab.viewmodels.text import counted, unit_figure
 
 STUDY = "dreamgym study alfworld-nano"
-NO_ROWS = "No row is there yet. The study makes them one by one, each in about 25 minutes on one core:"
+NO_ROWS = "No row is there yet. The study makes them one by one, for hours, and goes on where it was stopped:"
 
 
 def results_value(folder: Path) -> dict[str, Any]:

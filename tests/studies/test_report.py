@@ -64,7 +64,7 @@ def test_what_an_optimiser_found_is_summed_up_by_remedies() -> None:
     _, _, *lines = report.honesty_table({"runs": runs, "rows": [*rows, *other]}).splitlines()
     assert lines == [
         "| guard | 0 | 0.0125 | 18 | 6 | 0.30 | 0.50 | 0.250, 0.300 |",
-        "| none | 0 | 0.0125 | 3 | 1 | 0.00 | 0.50 | not measured |",
+        "| none | 0 | 0.0125 | 3 | 1 | unknown | 0.50 | not measured |",
     ]
 
 

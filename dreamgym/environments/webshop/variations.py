@@ -6,7 +6,6 @@ then looks for a product that meets it, and refuses the task where there is none
 
 import hashlib
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -117,8 +116,4 @@ def solution(task: Task) -> tuple[str, ...] | None:
         steps.append(environment.step(policy.act(steps, state, environment.admissible())))
         state = steps[-1].next_state
     environment.close()
-    return _actions(steps) if steps and steps[-1].success else None
-
-
-def _actions(steps: Sequence[Transition]) -> tuple[str, ...]:
-    return tuple(step.action for step in steps)
+    return tuple(step.action for step in steps) if steps and steps[-1].success else None
