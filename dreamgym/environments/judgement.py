@@ -68,3 +68,8 @@ class Contradiction:
     """A clause: what is claimed, and the fact against it."""
     state: str
     """The state of a world that did not let it happen."""
+
+
+def reward_text(reward: float) -> str:
+    """A reward with one decimal, with two where one would not do: "1.0", "0.5", "0.33"."""
+    return f"{reward:.1f}" if abs(10 * reward - round(10 * reward)) < 1e-9 else f"{reward:.2f}"

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dreamgym.environments import environment_module
+from dreamgym.environments.judgement import reward_text
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Task, Transition
 
@@ -109,11 +110,6 @@ def reply_parts(transition: Transition, reasoning: str | None) -> tuple[str, str
     state = f"<state>{neutral(transition.next_state)}</state>"
     reward = reward_text(transition.reward)
     return thought, state, f"<reward>{reward}</reward><done>{int(transition.terminated)}</done>"
-
-
-def reward_text(reward: float) -> str:
-    """A reward with one decimal, with two where one would not do: "1.0", "0.5", "0.33"."""
-    return f"{reward:.1f}" if abs(10 * reward - round(10 * reward)) < 1e-9 else f"{reward:.2f}"
 
 
 def demonstration_text(demonstration: Demonstration) -> str:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from dreamgym.environments.judgement import reward_text
 from dreamgym.experience_model.prompts import (
     STOP,
     TAGS,
@@ -16,7 +17,6 @@ from dreamgym.experience_model.prompts import (
     parse_variation,
     prompt_text,
     reply_text,
-    reward_text,
     variation_prompt,
     variation_reply,
 )

@@ -27,16 +27,16 @@ from dreamgym.environments.webshop.pages import (
     option_of,
     parse_action,
     shown_query,
-    state_text,
 )
 from dreamgym.environments.webshop.products import Product
 from dreamgym.environments.webshop.reward import close, colour_of, has_attribute, reward
 from dreamgym.environments.webshop.shop import Shop, open_shop
+from dreamgym.environments.webshop.view import render, view_of
 from dreamgym.environments.webshop.wishes import parse_wish
 from dreamgym.errors import EpisodeOverError, TaskError
 from dreamgym.types import Task, Transition
 
-FIRST_STATE = state_text(Page("search"), "You enter the shop.")
+FIRST_STATE = render(view_of(Page("search"), "You enter the shop."))
 """Of every task."""
 
 
@@ -117,7 +117,7 @@ class WebShopEnvironment:
                 assert self._page.product is not None
                 paid = reward(self._page.product, self._page.chosen, self._goal, noun_extractor()).value
                 self._paid, self._over = paid, True
-        self._state = state_text(self._page, feedback, self._listed())
+        self._state = render(view_of(self._page, feedback, self._listed()))
         return Transition(
             state=before,
             action=action or "nothing",

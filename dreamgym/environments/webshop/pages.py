@@ -1,7 +1,6 @@
 """Where a customer is in the shop, what that page shows, and what can be clicked on it.
 
-`observation` is the text of the original environment, `state_text` the short form that policies and the experience
-model read here: the same page as a few numbered lines.
+`observation` is the text of the original environment; policies and the experience model read the short form in `view`.
 """
 
 import json
@@ -131,43 +130,6 @@ def sub_page(product: Product, kind: str) -> tuple[str, ...]:
     return tuple(stripped for text in texts if (stripped := " ".join(text.split())))
 
 
-def state_text(page: Page, feedback: str, products: Sequence[Product] = ()) -> str:
-    """The page in short: what happened, where one is, what matters there.
-
-    Args:
-        page: What is shown.
-        feedback: First line.
-        products: Those on a page of results.
-    """
-    product, lines = page.product, list[str]()
-    match page.kind:
-        case "search" | "done":
-            where: str = page.kind
-        case "results":
-            where = f"results {page.number} of {max(1, -(-len(page.found) // PER_PAGE))}"
-            lines = [f"{each.asin} {_line(each.title)} {each.price_tag}" for each in products]
-        case _:
-            assert product is not None
-            where = f"{page.kind} {product.asin}"
-            lines = _product_lines(page, product)
-    numbered = [f"{number}: {line}" for number, line in enumerate(lines, start=1)]
-    return "\n".join(
-        [feedback, f"page: {where}", *(numbered or ["nothing is listed"] * (page.kind not in ("search", "done")))]
-    )
-
-
-def _product_lines(page: Page, product: Product) -> list[str]:
-    if page.kind != "item":
-        return list(sub_page(product, page.kind))
-    options = [f"{_line(name)}: {' / '.join(map(_line, values))}" for name, values in product.options.items()]
-    chosen = "; ".join(f"{_line(name)} {_line(value)}" for name, value in page.chosen.items())
-    return [f"{_line(product.title)} {product.price_tag}", *options, f"chosen {chosen or 'nothing'}"]
-
-
 def shown_query(words: str) -> str:
     """A query as states show it."""
     return " ".join(words.split())[:LONGEST_QUERY]
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

@@ -7,6 +7,7 @@ opened, not how the episode ends.
 import random
 from collections.abc import Sequence
 
+from dreamgym.environments.judgement import reward_text
 from dreamgym.environments.webshop.knowledge import Knowledge, Worth
 from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, NOTHING, PREVIOUS, SUB_PAGES, parse_action
 from dreamgym.environments.webshop.reward import close, colour_of
@@ -107,11 +108,11 @@ def _goal(
         return [rng.choice(("Nothing is paid.", "Reward: not yet."))]
     worth = known.worth()
     if worth is None or known.wish is None:
-        return [f"Bought, reward {_figure(transition.reward)}."]
+        return [f"Bought, reward {reward_text(transition.reward)}."]
     checks = _checks(known, view, worth, transition.reward)
     num_met = sum(met for _, met in checks)
     parts = ", ".join(f"{text} {'✓' if met else '✗'}" for text, met in checks)
-    return [f"Goal: {known.task_text}: {parts}: {num_met} of {len(checks)}, reward {_figure(transition.reward)}"]
+    return [f"Goal: {known.task_text}: {parts}: {num_met} of {len(checks)}, reward {reward_text(transition.reward)}"]
 
 
 def _checks(known: Knowledge, view: View, worth: Worth, reward: float) -> list[tuple[str, bool]]:
@@ -132,7 +133,3 @@ def _checks(known: Knowledge, view: View, worth: Worth, reward: float) -> list[t
         other = best or next(iter(view.chosen.values()), "nothing")
         checks.append((f"chosen {other}: {value} {'same' if met else 'other'}", met))
     return checks
-
-
-def _figure(reward: float) -> str:
-    return f"{reward:.1f}" if abs(10 * reward - round(10 * reward)) < 1e-9 else f"{reward:.2f}"

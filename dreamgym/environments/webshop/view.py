@@ -1,13 +1,14 @@
-"""State text read back: page, lines and what is chosen; and the facts in it, by which worlds are compared."""
+"""The state text of WebShop: a page as a few numbered lines, written, read back, and as facts to compare worlds by."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import cast
 
 from dreamgym.environments.facts import Fact
-from dreamgym.environments.webshop.pages import NOTHING, Kind
+from dreamgym.environments.webshop.pages import NOTHING, PER_PAGE, Kind, Page, sub_page
+from dreamgym.environments.webshop.products import Product
 
 _PAGE = re.compile(
     r"page: (?:(?P<plain>search|done)|results (?P<number>\d{1,6}) of (?P<pages>\d{1,6})"
@@ -66,6 +67,31 @@ class View:
         """This product's page with other choices, in the order in which they are made."""
         said = "; ".join(f"{name} {value}" for name, value in chosen.items())
         return replace(self, lines=(*self.lines[:-1], f"chosen {said or 'nothing'}"))
+
+
+def view_of(page: Page, feedback: str, products: Sequence[Product] = ()) -> View:
+    """A page in short: what happened, where one is, what matters there.
+
+    Args:
+        page: What is shown.
+        feedback: First line.
+        products: Those on a page of results.
+    """
+    product, kind = page.product, page.kind
+    if kind == "results":
+        listed = tuple(f"{each.asin} {_line(each.title)} {each.price_tag}" for each in products)
+        return View(feedback, kind, page.number, max(1, -(-len(page.found) // PER_PAGE)), lines=listed)
+    if product is None or kind == "done":
+        return View(feedback, kind)
+    if kind != "item":
+        return View(feedback, kind, asin=product.asin, lines=sub_page(product, kind))
+    options = (f"{_line(name)}: {' / '.join(map(_line, values))}" for name, values in product.options.items())
+    lines = (f"{_line(product.title)} {product.price_tag}", *options, "chosen nothing")
+    return View(feedback, kind, asin=product.asin, lines=lines).choosing(page.chosen)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def title_of(line: str) -> str:
