@@ -42,5 +42,5 @@ def test_an_episode_is_truncated_and_bad_settings_are_refused(env: gymnasium.Env
     assert ends[-1] == (False, True) and set(ends[:-1]) == {(False, False)}
     with pytest.raises(ConfigError, match="index from 0 to 5"):
         env.reset(options={"index": 6})
-    with pytest.raises(ConfigError, match="expected a task"):
+    with pytest.raises(ConfigError, match="at least one task"):
         gymnasium.make(ENVIRONMENT_ID, split="test", num_tasks=0)
