@@ -19,7 +19,7 @@ from dreamgym.environments.webshop.pages import (
     shown_query,
 )
 from dreamgym.environments.webshop.search import terms
-from dreamgym.environments.webshop.shop import RESULTS
+from dreamgym.environments.webshop.shop import MOST_PAGES
 from dreamgym.environments.webshop.view import View, parse, render, title_of
 from dreamgym.types import Task, Trajectory, Transition
 
@@ -27,8 +27,6 @@ REWARD_TOLERANCE = 0.011
 """Replies write two decimals."""
 _KIND_TERMS = frozenset(term for kind in KINDS for term in terms(kind.name))
 """Words of kinds of products: rare ones, so that what has them comes first."""
-MOST_PAGES = RESULTS // PER_PAGE
-"""Of what a search for words finds; a whole category has more."""
 _WORKS = re.compile(r"\b(?:So it works|So it is possible|That works here)\.")
 _FAILS = re.compile(r"\b(?:So it fails|So nothing happens|That does not work here)\b")
 _UNEXPLAINED = "That does not work here"

@@ -18,6 +18,7 @@ from dreamgym.environments.webshop.pages import (
     SUB_PAGES,
     item_clickables,
     parse_action,
+    results_clickables,
     shown_query,
 )
 from dreamgym.environments.webshop.reward import close, colour_of
@@ -136,8 +137,7 @@ class Knowledge:
         if view is None or view.kind in ("search", "done"):
             return ()
         if view.kind == "results":
-            buttons = (BACK, PREVIOUS, NEXT) if view.number > 1 else (BACK, NEXT)
-            return (*buttons, *(asin.lower() for asin in view.asins))
+            return results_clickables(view.number, view.asins)
         if view.kind == "item":
             return item_clickables(view.options)
         return (BACK, PREVIOUS)

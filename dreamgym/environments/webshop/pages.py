@@ -57,12 +57,17 @@ def clickables(page: Page) -> tuple[str, ...]:
         case "search" | "done":
             return ()
         case "results":
-            buttons = (BACK, PREVIOUS, NEXT) if page.number > 1 else (BACK, NEXT)
-            return (*buttons, *(asin.lower() for asin in page.shown))
+            return results_clickables(page.number, page.shown)
         case "item":
             assert page.product is not None
             return item_clickables(page.product.options)
     return (BACK, PREVIOUS)
+
+
+def results_clickables(number: int, asins: Sequence[str]) -> tuple[str, ...]:
+    """What a page of results takes: buttons, then products."""
+    buttons = (BACK, PREVIOUS, NEXT) if number > 1 else (BACK, NEXT)
+    return (*buttons, *(asin.lower() for asin in asins))
 
 
 def item_clickables(options: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

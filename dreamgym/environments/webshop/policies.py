@@ -8,7 +8,7 @@ from dreamgym.environments.webshop.goals import Goal
 from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS
 from dreamgym.environments.webshop.products import Product
 from dreamgym.environments.webshop.reward import close, colour_of, wording
-from dreamgym.environments.webshop.shop import open_shop
+from dreamgym.environments.webshop.shop import MOST_PAGES, open_shop
 from dreamgym.environments.webshop.view import View, parse
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task, Transition
@@ -16,7 +16,6 @@ from dreamgym.types import Task, Transition
 POLICIES = ("expert", "random", "lying")
 LIES = 0.4
 """Share of inadmissible steps of "lying"."""
-MOST_PAGES = 5
 
 
 class ScriptedCustomer:
@@ -85,7 +84,7 @@ def decide(task: Task, history: Sequence[Transition], view: View) -> tuple[str, 
         case "search":
             return _search(history, goal, product)
         case "results":
-            return _results(view, history, goal)
+            return _results(view, goal)
         case "item" if view.asin == goal.asin:
             return _item(view, history, goal, product)
         case "item":
@@ -104,7 +103,7 @@ def _search(history: Sequence[Transition], goal: Goal, product: Product) -> tupl
     return f"Look for {goal.query}.", f"search[{words[min(tries, len(words) - 1)]}]"
 
 
-def _results(view: View, history: Sequence[Transition], goal: Goal) -> tuple[str, str]:
+def _results(view: View, goal: Goal) -> tuple[str, str]:
     if goal.asin in view.asins:
         return f"{goal.asin} looks right.", f"click[{goal.asin}]"
     if view.number < min(view.num_pages, MOST_PAGES):

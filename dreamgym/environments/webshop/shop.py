@@ -27,6 +27,7 @@ import ijson
 
 from dreamgym.environments.webshop import generator
 from dreamgym.environments.webshop.goals import Goal, human_goals, synthetic_goals
+from dreamgym.environments.webshop.pages import PER_PAGE
 from dreamgym.environments.webshop.products import Product, read_products
 from dreamgym.environments.webshop.search import SearchIndex
 from dreamgym.errors import ConfigError, EnvironmentUnavailableError, TaskError
@@ -37,6 +38,8 @@ SIZES = {"small": ("_1000", "1,000 products"), "full": ("", "all products")}
 """Size -> how the original files of it end, and what it is."""
 RESULTS = 50
 """Products that a search for words finds at most."""
+MOST_PAGES = RESULTS // PER_PAGE
+"""Of what a search for words finds; a whole category has more."""
 KEPT_PRODUCTS = 20_000
 """Products kept in memory."""
 PRICE_SEED = 0
