@@ -29,14 +29,19 @@ const track = (m) => {
 const method = (m) => el('tr', {},
   el('th', { scope: 'row' }, m.label, el('small', {}, m.algorithm)),
   el('td', {}, track(m)),
-  el('td', {}, el('b', {}, m.mean)),
+  el('td', {}, el('b', {}, m.mean)), el('td', {}, m.score),
   el('td', {}, m.online), el('td', {}, m.minutes));
 
-const methods = (r) => el('table', { class: 'dg-methods' },
+const methods = (list) => el('table', { class: 'dg-methods' },
   el('thead', {}, el('tr', {},
-    el('th', { scope: 'col' }, 'method'), el('th', { scope: 'col' }, 'real success on unseen rooms, 0 to 1: seeds, and the span of their intervals'),
-    el('th', { scope: 'col' }, 'mean'), el('th', { scope: 'col' }, 'real steps, online'), el('th', { scope: 'col' }, 'minutes'))),
-  el('tbody', {}, r.methods.map(method)));
+    el('th', { scope: 'col' }, 'method'), el('th', { scope: 'col' }, 'real success on unseen tasks, 0 to 1: seeds, and the span of their intervals'),
+    el('th', { scope: 'col' }, 'mean'), el('th', { scope: 'col' }, 'score'), el('th', { scope: 'col' }, 'real steps, online'), el('th', { scope: 'col' }, 'minutes'))),
+  el('tbody', {}, list.map(method)));
+
+const comparison = (c) => el('div', {},
+  el('h3', {}, c.world),
+  c.methods.length > 0 && methods(c.methods),
+  c.empty && el('div', { class: 'dg-first' }, el('p', {}, c.empty), dg.command(c.command)));
 
 const file = (f) => el('li', {}, el('code', {}, f.name), el('small', {}, f.when), f.command && dg.command(f.command));
 
@@ -57,8 +62,7 @@ dg.mount(element, props, watch, (root, v) => {
       el('table', { class: 'dg-parts' }, el('tbody', {}, v.parts.map(part)))),
     el('section', {},
       el('h2', {}, 'Methods compared'),
-      v.results.methods.length > 0 && methods(v.results),
-      v.results.empty && el('div', { class: 'dg-first' }, el('p', {}, v.results.empty), dg.command(v.results.command))),
+      v.results.comparisons.map(comparison)),
     el('section', {},
       el('details', { class: 'dg-files' },
         el('summary', {}, `Result files (${v.results.files.length}): what was measured, and the command that repeats it`),

@@ -10,7 +10,7 @@ from dreamgym.config import ROOT
 from dreamgym.errors import EngineError
 
 BUNDLED = ROOT / "assets" / "models"
-SHORT_NAMES = {"nano": "nano-experience-model"}
+SHORT_NAMES = {"nano": "nano-experience-model", "nano-webshop": "nano-experience-model-webshop"}
 EXPERIENCE_MODELS = {"alfworld": "nano-experience-model", "webshop": "nano-experience-model-webshop"}
 """Environment -> the bundled model that dreams it."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT
 from dreamgym.engines.model_folder import find_bundled
-from dreamgym.environments import environment_module
+from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.results import publish, publish_run, stored_keys, typed_command
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 BUNDLED_MODEL = "nano"
 BUNDLED_POLICY, BUNDLED_NOVICE = ROOT / "assets/models/nano-policy", ROOT / "assets/models/nano-novice"
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
+KEEPS_ROWS = "keeps one row per method, algorithm and seed; those that are there are not made again"
 OUTPUT_HELP = {
     "exploit": "a file that keeps one run per remedies and seed; default: the standard output",
     "scaling": "keeps one row per cell; those that are there are not made again",
     "evaluation-set": "default: where the bundled ones are",
-    "alfworld-nano": "keeps one row per method, algorithm and seed; those that are there are not made again",
+    "alfworld-nano": KEEPS_ROWS,
+    "webshop-nano": KEEPS_ROWS,
 }
 
 
@@ -40,7 +42,7 @@ def add(commands: "Commands") -> None:
     study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
-        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_alfworld_nano),
+        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_training, _add_methods),
         *(_add_signal, _add_variations, _add_evaluation_set, _add_report),
     ):
         add_one(studies)
@@ -52,6 +54,10 @@ def _parser(studies: "Commands", name: str, run: Callable[[argparse.Namespace], 
     parser.add_argument("--output", type=Path, help=OUTPUT_HELP.get(name, "figures; default: the standard output"))
     parser.set_defaults(run=run)
     return parser
+
+
+def _in_world(parser: "Parser") -> None:
+    parser.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
 
 
 def _dreaming(parser: "Parser", model: str = "bundled name, folder or Hugging Face id") -> None:
@@ -106,6 +112,7 @@ def _add_harden(studies: "Commands") -> None:
 def _add_ablations(studies: "Commands") -> None:
     what = "history, reasoning, retrieval off, k, and two baselines (Fig. 4)"
     ablations = _parser(studies, "ablations", _ablations, what)
+    _in_world(ablations)
     _dreaming(ablations)
     ablations.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
     ablations.add_argument("--threads", type=int, help="of torch; default: its own choice")
@@ -133,21 +140,21 @@ def _add_training(studies: "Commands") -> None:
     training.add_argument("--temperature", type=float, default=1.0, help="of the sampled comparison; one is greedy")
 
 
-def _add_alfworld_nano(studies: "Commands") -> None:
-    what = "the paper's comparison of methods on small ALFWorld, row by row (hours)"
-    study = _parser(studies, "alfworld-nano", _alfworld_nano, what)
-    study.add_argument("--methods", nargs="+", help="default: all but prompted")
-    study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    study.add_argument("--tasks", type=int, default=512, help="test tasks, each played once by every policy")
-    study.add_argument(
-        "--temperature", type=float, default=1.0, help="of the test; checkpoints are chosen at evaluation.temperature"
-    )
-    study.add_argument("--prompted", default="", metavar="MODEL", help="experience model of the method prompted")
-    study.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="in all runs")
-    study.add_argument(
-        "--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="all real train episodes"
-    )
-    study.add_argument("--work", type=Path, default=Path("build/alfworld-nano"), help="gets one workspace per row")
+def _add_methods(studies: "Commands") -> None:
+    """`alfworld-nano` and `webshop-nano`: the same study in another world."""
+    for environment, work in (("alfworld", "nano"), ("webshop", "nano-webshop")):
+        name, what = f"{environment}-nano", f"the paper's comparison of methods on small {environment} (hours)"
+        study = _parser(studies, name, _methods, what)
+        study.set_defaults(environment=environment)
+        study.add_argument("--methods", nargs="+", help="default: all but prompted")
+        study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+        study.add_argument("--tasks", type=int, default=512, help="test tasks, each played once by every policy")
+        study.add_argument("--temperature", type=float, default=1.0, help="of the test")
+        study.add_argument("--prompted", default="", metavar="MODEL", help="experience model of the method prompted")
+        study.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", help="in all runs")
+        buffer = Path(f"build/{work}/experience.sqlite")
+        study.add_argument("--buffer", type=Path, default=buffer, help="all real train episodes")
+        study.add_argument("--work", type=Path, default=Path("build") / name, help="gets one workspace per row")
 
 
 def _add_signal(studies: "Commands") -> None:
@@ -167,6 +174,7 @@ def _add_signal(studies: "Commands") -> None:
 def _add_variations(studies: "Commands") -> None:
     what = "the model's task variations: possible, new, diverse? (Eq. 6)"
     variations = _parser(studies, "variations", _variations, what)
+    _in_world(variations)
     variations.add_argument("--model", default=BUNDLED_MODEL, help="bundled name, folder or Hugging Face id")
     variations.add_argument("--tasks", type=int, default=60, help="test tasks whose worlds get variations")
     variations.add_argument("--train-tasks", type=int, default=720, help="train tasks whose instructions are compared")
@@ -180,6 +188,7 @@ def _add_variations(studies: "Commands") -> None:
 def _add_evaluation_set(studies: "Commands") -> None:
     what = "record anew the episodes that fidelity is measured on"
     recorded = _parser(studies, "evaluation-set", _evaluation_set, what)
+    _in_world(recorded)
     recorded.add_argument("--policy", default=str(BUNDLED_POLICY), help="the trained policy's folder")
 
 
@@ -277,11 +286,12 @@ def _ablations(options: argparse.Namespace) -> None:
     from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import ablations  # noqa: PLC0415
 
-    retriever = open_retriever(options.buffer)
-    reader = ExperienceReader([options.buffer or DEMO_EXPERIENCE])
-    rules = PlainRules(environment_module("alfworld").rule_guess(reader.iterate_trajectories(Filter(split="train"))))
+    world = options.environment
+    retriever = open_retriever(options.buffer, environment=world)
+    stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train"))
+    rules = PlainRules(environment_module(world).rule_guess(t for t in stored if t.task.environment == world))
     model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
-    trajectories = evaluation_set("alfworld", "test")[: options.episodes]
+    trajectories = evaluation_set(world, "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
     publish({"split": "test", **figures}, typed_command(), options.output)
 
@@ -294,20 +304,19 @@ def _training(options: argparse.Namespace) -> None:
     publish(training.run(folders, options.tasks, options.temperature), typed_command(), options.output)
 
 
-def _alfworld_nano(options: argparse.Namespace) -> None:
+def _methods(options: argparse.Namespace) -> None:
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
-    from dreamgym.studies import alfworld_nano  # noqa: PLC0415
+    from dreamgym.studies import methods  # noqa: PLC0415
     from dreamgym.training.play import play
     from dreamgym.training.rollout import Sampling
 
     if not options.buffer.exists():
-        raise ConfigError(f"there is no buffer {options.buffer}; `make nano` collects one, or name it with --buffer")
-    methods = options.methods or [name for name in alfworld_nano.METHODS if name != "prompted" or options.prompted]
-    output = options.output or ROOT / "assets/results/alfworld-nano.json"
-    made = stored_keys(output, alfworld_nano.KEYS)
-    wanted = [
-        row for row in alfworld_nano.rows(methods, options.seeds) if (row.method, row.algorithm, row.seed) not in made
-    ]
+        make = f'make nano ARGS="--environment {options.environment}"'
+        raise ConfigError(f"there is no buffer {options.buffer}; `{make}` collects one, or name it with --buffer")
+    chosen = options.methods or [name for name in methods.METHODS if name != "prompted" or options.prompted]
+    output = options.output or ROOT / f"assets/results/{options.environment}-nano.json"
+    made = stored_keys(output, methods.KEYS)
+    wanted = [row for row in methods.rows(chosen, options.seeds) if (row.method, row.algorithm, row.seed) not in made]
 
     def test(folder: Path | str, config: TrainConfig) -> list[Trajectory]:
         run = config.run
@@ -315,9 +324,11 @@ def _alfworld_nano(options: argparse.Namespace) -> None:
         sampling = Sampling(options.temperature, run.seed, config.policy.max_steps)
         return play(TransformersEngine(folder), tasks, sampling)
 
-    figures = alfworld_nano.run(wanted, options.buffer, options.work, test, options.set, options.prompted)
+    figures = methods.run(
+        wanted, options.environment, options.buffer, options.work, test, options.set, options.prompted
+    )
     for row in figures:
-        publish_run({}, [row], alfworld_nano.KEYS, typed_command(), output)
+        publish_run({}, [row], methods.KEYS, typed_command(), output)
 
 
 def _signal(options: argparse.Namespace) -> None:
@@ -354,7 +365,7 @@ def _variations(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     engine = TransformersEngine(find_bundled(options.model))
-    module = environment_module("alfworld")
+    module = environment_module(options.environment)
     tasks, train = module.load_tasks("test", options.tasks), module.load_tasks("train", options.train_tasks)
     publish(variations.run(engine, tasks, train, settings), typed_command(), options.output)
 
@@ -363,9 +374,10 @@ def _evaluation_set(options: argparse.Namespace) -> None:
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.experience_model import evaluation_set  # noqa: PLC0415
 
-    output = options.output or evaluation_set.recording("alfworld", "test")
-    policy = TransformersEngine(options.policy, device="cpu")
-    evaluation_set.record("alfworld", "test", policy, output, "dreamgym study evaluation-set")
+    world = options.environment
+    output = options.output or evaluation_set.recording(world, "test")
+    policy = TransformersEngine(find_bundled(options.policy), device="cpu")
+    evaluation_set.record(world, "test", policy, output, f"dreamgym study evaluation-set --environment {world}")
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->` is writte
     training        training-alfworld-first.json: real success before and after training in the dream
     honesty         honesty-alfworld.json: what an optimiser made of the dream, under each set of remedies
     alfworld-nano   alfworld-nano.json: one line per method and algorithm, and alfworld-nano.svg beside the file
+    webshop-nano    the same of webshop-nano.json
 """
 
 import html
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.errors import ConfigError
-from dreamgym.studies.alfworld_nano import METHODS
+from dreamgym.studies.methods import METHODS, WORLDS
 
-CHART = "alfworld-nano.svg"
+COMPARISONS = tuple(f"{environment}-nano" for environment in WORLDS)
+"""Files of the comparison of methods, and blocks of the README."""
 LABELS = {"warm_start": "warm start", "sft_all": "SFT on all offline data", "dpo": "DPO", "s2r": "sim to real"}
 """Methods whose name says less; elsewhere the underscores become spaces."""
 
@@ -47,12 +49,15 @@ def run(results: Path, readme: Path) -> list[Path]:
     for name, (source, make) in TABLES.items():
         if (path := results / source).exists():
             made[readme] = fill(made[readme], name, _from(path, make))
-    if (path := results / "alfworld-nano.json").exists():
+    for name in COMPARISONS:
+        if not (path := results / f"{name}.json").exists():
+            continue
         table = _from(path, lambda stored: methods_table(stored["rows"]))
-        made[results / CHART] = _from(path, lambda stored: methods_chart(stored["rows"]))
-        place = os.path.relpath(results.resolve() / CHART, readme.resolve().parent)
+        chart = path.with_suffix(".svg")
+        made[chart] = _from(path, lambda stored: methods_chart(stored["rows"]))
+        place = os.path.relpath(chart.resolve(), readme.resolve().parent)
         picture = f"![Real success of each method, by seed]({place})"
-        made[readme] = fill(made[readme], "alfworld-nano", f"{picture}\n\n{table}")
+        made[readme] = fill(made[readme], name, f"{picture}\n\n{table}")
     for target, text in made.items():
         target.write_text(text, encoding="utf-8")
     return list(made)
@@ -134,6 +139,8 @@ class Summary:
     successes: tuple[float, ...]
     """Real success of each seed, in [0, 1]."""
     mean: float
+    score: float
+    """Mean return; where nothing is paid but for success, the same."""
     ci_low: float
     ci_high: float
     """Span of the seeds' 95 % intervals. Seeds are tested on the same tasks, so that an interval of all their episodes
@@ -165,6 +172,7 @@ def _summary(same: Sequence[Row]) -> Summary:
         same[0]["algorithm"].upper(),
         successes,
         _mean(successes),
+        _mean([row["score"] for row in same]),
         min(row["ci_low"] for row in same),
         max(row["ci_high"] for row in same),
         _mean([row["real_transitions_online"] for row in same]),
@@ -179,13 +187,14 @@ def _mean(values: Sequence[float]) -> float:
 def methods_table(rows: Sequence[Row]) -> str:
     """One line per method and algorithm: mean success over seeds and their spread, real data, time."""
     lines = [
-        "| method | algorithm | seeds | real success | lowest, highest seed | real transitions, online | minutes |",
-        "|---|---|---|---|---|---|---|",
+        "| method | algorithm | seeds | real success | lowest, highest seed | mean score | real transitions, online | "
+        "minutes |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in summaries(rows):
         lines.append(
             f"| {one.label} | {one.algorithm} | {len(one.successes)} | {one.mean:.3f} | {min(one.successes):.3f}, "
-            f"{max(one.successes):.3f} | {one.online_transitions:,.0f} | {one.minutes:.0f} |"
+            f"{max(one.successes):.3f} | {one.score:.3f} | {one.online_transitions:,.0f} | {one.minutes:.0f} |"
         )
     return "\n".join(lines)
 
@@ -225,7 +234,7 @@ def methods_chart(rows: Sequence[Row]) -> str:
             f'<text x="{RIGHT + 16}" y="{y + 4}">{one.mean:.3f}</text>',
         ]
     middle = (LEFT + RIGHT) / 2
-    what = "real success on unseen rooms: mean and seeds, and the span of the seeds' 95 % intervals"
+    what = "real success on unseen tasks: mean and seeds, and the span of the seeds' 95 % intervals"
     shapes.append(f'<text class="axis" x="{middle}" y="{height - 8}" text-anchor="middle">{what}</text>')
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" role="img"><title>{what}</title>'
     return "\n".join([opening, f"<style>{STYLE}</style>", *shapes, "</svg>"]) + "\n"

@@ -23,7 +23,6 @@ from dreamgym.experience_model.fidelity import share, with_interval
 from dreamgym.interfaces import Engine
 from dreamgym.types import Task
 
-ENVIRONMENT = "alfworld"
 MAX_DRAWS = 1000
 """Of train instructions for a world, until one passes the check."""
 
@@ -121,7 +120,7 @@ def measure(attempts: Sequence[Attempt], train: Sequence[Task], workers: int = 2
         distinct: goals, and values of each part; mean_difference: of two instructions, share of the parts in which
         they differ, over all pairs.
     """
-    module = environment_module(ENVIRONMENT)
+    module = environment_module(train[0].environment)
     parts = [module.instruction_parts(one.text) for one in attempts]
     trained = [module.instruction_parts(task.text) for task in train]
     seen = [[module.instruction_parts(seed.text) for seed in one.seeds] for one in attempts]
@@ -146,7 +145,7 @@ def _reasons(attempts: Sequence[Attempt], workers: int) -> list[str | None]:
     """Why each instruction cannot be done in its world; None where the engine shows that it can."""
     varied = [environment_module(one.kept.environment).vary(one.kept, one.text) for one in attempts]
     possible = [task for task in varied if isinstance(task, Task)]
-    proved = iter(disprove(ENVIRONMENT, possible, workers))
+    proved = iter(disprove(attempts[0].kept.environment, possible, workers) if possible else ())
     return [next(proved) if isinstance(task, Task) else "ruled out by what can be seen" for task in varied]
 
 

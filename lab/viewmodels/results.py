@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dreamgym.studies.report import Summary, summaries
+from dreamgym.studies.report import COMPARISONS, Summary, summaries
 from lab.viewmodels.text import counted, unit_figure
 
-STUDY = "dreamgym study alfworld-nano"
 NO_ROWS = "No row is there yet. The study makes them one by one, for hours, and goes on where it was stopped:"
 
 
@@ -17,12 +16,19 @@ def results_value(folder: Path) -> dict[str, Any]:
     Args:
         folder: Result files; those that cannot be read are named with the reason.
     """
-    methods, problem = _methods(folder / "alfworld-nano.json")
     return {
+        "comparisons": [_comparison(folder, name) for name in COMPARISONS],
+        "files": [_file(path) for path in sorted(folder.glob("*.json"))],
+    }
+
+
+def _comparison(folder: Path, name: str) -> dict[str, Any]:
+    methods, problem = _methods(folder / f"{name}.json")
+    return {
+        "world": name.removesuffix("-nano"),
         "methods": methods,
         "empty": problem or ("" if methods else NO_ROWS),
-        "command": STUDY,
-        "files": [_file(path) for path in sorted(folder.glob("*.json"))],
+        "command": f"dreamgym study {name}",
     }
 
 
@@ -41,6 +47,7 @@ def _method(one: Summary) -> dict[str, Any]:
         "label": one.label,
         "algorithm": one.algorithm,
         "mean": unit_figure(one.mean),
+        "score": unit_figure(one.score),
         "at": one.mean,
         "seeds": list(one.successes),
         "low": one.ci_low,

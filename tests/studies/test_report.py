@@ -13,13 +13,13 @@ from dreamgym.studies import report
 
 SVG = "{http://www.w3.org/2000/svg}"
 README = "before\n<!-- honesty -->\n<!-- /honesty -->\n<!-- training -->\nold\n<!-- /training -->\nbetween\n"
-README += "<!-- alfworld-nano --><!-- /alfworld-nano -->\n"
+README += "<!-- alfworld-nano -->\n<!-- /alfworld-nano -->\n<!-- webshop-nano -->\n<!-- /webshop-nano -->\n"
 
 
 def row(method: str, algorithm: str, seed: int, success: float | None) -> dict[str, Any]:
     costs: dict[str, Any] = {"num_tasks": 500, "real_transitions_online": 1000, "minutes": 12.4}
     if success is not None:
-        costs |= {"ci_low": success - 0.05, "ci_high": success + 0.05}
+        costs |= {"ci_low": success - 0.05, "ci_high": success + 0.05, "score": success + 0.25}
     return {"method": method, "algorithm": algorithm, "seed": seed, "success": success, **costs}
 
 
@@ -34,8 +34,8 @@ ROWS = [
 def test_methods_stand_in_the_studys_order_with_their_seeds_together() -> None:
     _, _, *lines = report.methods_table(ROWS).splitlines()
     assert lines == [
-        "| warm start | SFT | 1 | 0.200 | 0.200, 0.200 | 1,000 | 12 |",
-        "| dream | PPO | 2 | 0.400 | 0.300, 0.500 | 1,000 | 12 |",
+        "| warm start | SFT | 1 | 0.200 | 0.200, 0.200 | 0.450 | 1,000 | 12 |",
+        "| dream | PPO | 2 | 0.400 | 0.300, 0.500 | 0.650 | 1,000 | 12 |",
     ], "a row without a known success has nothing to show"
 
 
@@ -70,7 +70,7 @@ def test_what_an_optimiser_found_is_summed_up_by_remedies() -> None:
 
 def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(README.replace("<!-- alfworld-nano -->", "<!-- alfworld-nano -->\n"))
+    readme.write_text(README)
     (tmp_path / "results").mkdir()
     assert report.run(tmp_path / "results", readme) == [readme]
     assert "old" in readme.read_text(), "without a result file a block stays"
@@ -81,12 +81,15 @@ def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
     stored = {"temperature": 1.0, "num_tasks": 512, "rows": [{"run": "a", "method": "ppo"}]}
     stored["runs"] = [{"run": "a", "sampled": one, "greedy": one}]
     (tmp_path / "results/training-alfworld-first.json").write_text(json.dumps(stored))
-    (tmp_path / "results/alfworld-nano.json").write_text(json.dumps({"runs": [], "rows": ROWS}))
-    assert report.run(tmp_path / "results", readme) == [readme, tmp_path / "results" / report.CHART]
+    for name in report.COMPARISONS:
+        (tmp_path / f"results/{name}.json").write_text(json.dumps({"runs": [], "rows": ROWS}))
+    charts = [tmp_path / f"results/{name}.svg" for name in report.COMPARISONS]
+    assert report.run(tmp_path / "results", readme) == [readme, *charts]
     text = readme.read_text()
     assert "<!-- training -->\n\n|" in text and "old" not in text and "\nbetween\n" in text
     assert "| PPO, sampled at 1 | 0.250 | 0.500 | +0.250 (-0.125 to 0.300) | 7, 2 | +0.200 (-0.100 to 0.250) |" in text
-    assert "(results/alfworld-nano.svg)" in text and "| dream | PPO | 2 |" in text
+    assert "(results/alfworld-nano.svg)" in text and "(results/webshop-nano.svg)" in text
+    assert text.count("| dream | PPO | 2 |") == len(report.COMPARISONS)
     report.run(tmp_path / "results", readme)
     assert readme.read_text() == text, "again, nothing changes"
 
@@ -107,7 +110,7 @@ def test_the_readme_says_what_the_files_say(tmp_path: Path) -> None:
     copied.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
     results = tmp_path / "assets/results"
     results.mkdir(parents=True)
-    for name in ("training-alfworld-first.json", "honesty-alfworld.json", "alfworld-nano.json"):
+    for name in ("training-alfworld-first.json", "honesty-alfworld.json", "alfworld-nano.json", "webshop-nano.json"):
         if (source := ROOT / "assets/results" / name).exists():
             (results / name).write_bytes(source.read_bytes())
     report.run(results, copied)

@@ -1,4 +1,4 @@
-"""`dreamgym study alfworld-nano`: the paper's comparison of methods (Table 1, Fig. 4), small enough for two cores.
+"""`dreamgym study alfworld-nano`, `webshop-nano`: the paper's comparison of methods (Table 1, Fig. 4) on two cores.
 
 A row is one method, algorithm and seed: a run of a preset with what is written here, its checkpoint of the highest real
 success on validation rooms, and that policy once on the test rooms. Rows are made one after another and stored as each
@@ -37,19 +37,25 @@ from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.types import Trajectory
 from dreamgym.workspace import Workspace
 
+WORLDS: Mapping[str, tuple[str, ...]] = {
+    "alfworld": (),
+    "webshop": (
+        *("run.environment=webshop", "policy.model=nano-novice-webshop", "experience_model.model=nano-webshop"),
+        "policy.max_steps=15",
+    ),
+}
+"""Environment -> what differs from the presets, which are ALFWorld's."""
 CURRICULUM = ("curriculum.synthetic_share=0.25",)
-BUDGET = 20_480
-"""Online transitions of `real`: 16 iterations of 64 episodes of 20 steps."""
-SMALL_BUDGET = BUDGET // 16
-"""Those of s2r and real_small: 6.25 %, as in the paper."""
+REAL_ITERATIONS = 16
+"""Of `real`; s2r and real_small act for one iteration's worth: 6.25 % of its online transitions, as in the paper."""
 METHODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "warm_start": ("", ()),
     "sft_all": ("nano-sft", ("optimiser.steps=100",)),  # 3,200 episodes: the 1,813 that were solved, and more
     "dpo": ("nano-dpo", ()),
-    "real": ("nano-real-grpo", ("run.iterations=16", f"real.max_transitions={BUDGET}")),
-    "real_small": ("nano-real-grpo", (f"real.max_transitions={SMALL_BUDGET}", "run.iterations=2", "run.num_tasks=4")),
+    "real": ("nano-real-grpo", (f"run.iterations={REAL_ITERATIONS}",)),
+    "real_small": ("nano-real-grpo", ("run.iterations=2", "run.num_tasks=4")),
     "dream": ("nano-dream-grpo", CURRICULUM),
-    "s2r": ("nano-s2r-grpo", (*CURRICULUM, "real.iterations=1", f"real.max_transitions={SMALL_BUDGET}")),
+    "s2r": ("nano-s2r-grpo", (*CURRICULUM, "real.iterations=1")),
     "offline_dreams": ("nano-sft", ("run.world=dream",)),
     "no_replay": ("nano-dream-grpo", (*CURRICULUM, "experience_model.retrieval=false")),
     "no_reasoning": ("nano-dream-grpo", (*CURRICULUM, "experience_model.reasoning=false")),
@@ -103,26 +109,31 @@ def rows(methods: Sequence[str], seeds: Sequence[int]) -> list[Row]:
     ]
 
 
-def settings(row: Row, changes: Sequence[str] = (), prompted: str = "") -> TrainConfig:
+def settings(row: Row, environment: str, changes: Sequence[str] = (), prompted: str = "") -> TrainConfig:
     """The run behind a row.
 
     Args:
         row: Not a warm start's.
+        environment: Key of WORLDS.
         changes: Further "section.key=value", in all rows.
         prompted: The experience model of the method of that name.
     """
     preset, own = METHODS[row.method]
-    assignments = [*own, f"run.seed={row.seed}", "checkpoints.keep=1000"]
+    assignments = [*WORLDS[environment], *own, f"run.seed={row.seed}", "checkpoints.keep=1000"]
     if row.algorithm == "ppo":
         assignments += ["run.method=ppo", "optimiser.epochs=1"]  # as in its preset
     if row.method == "prompted":
         assignments.append(f"experience_model.model={prompted}")
     config = override(load_preset(preset), [*assignments, *changes])
-    return override(config, [f"checkpoints.every={config.evaluation.every}"])
+    online = {"real": config.run.iterations, "real_small": config.run.iterations, "s2r": config.real.iterations}
+    most = online.get(row.method, 0) * config.run.num_tasks * config.run.group_size * config.policy.max_steps
+    budget = [f"real.max_transitions={most}"] if most else []
+    return override(config, [f"checkpoints.every={config.evaluation.every}", *budget])
 
 
 def run(
     wanted: Sequence[Row],
+    environment: str,
     experience: Path,
     work: Path,
     play: Play,
@@ -134,6 +145,7 @@ def run(
 
     Args:
         wanted: See `rows`; those that are stored already are left out by the caller.
+        environment: Key of WORLDS.
         experience: experience.sqlite with all offline episodes.
         work: Gets one workspace per row; a run that is there goes on.
         play: Plays the test tasks.
@@ -153,12 +165,12 @@ def run(
         if row.method == "prompted" and not prompted:
             raise ConfigError("the method prompted needs --prompted MODEL, an instruction model that can play a world")
         if row.method == "warm_start":
-            config = override(load_preset("nano-dream-grpo"), changes)
+            config = override(load_preset("nano-dream-grpo"), [*WORLDS[environment], *changes])
             offline = plan(override(config, ["run.world=real"])).offline_transitions
             played = play(find_bundled(config.policy.model), config)
             yield _figures(row, played) | {**_NOTHING, "real_transitions_offline": offline}
             continue
-        config = settings(row, changes, prompted)
+        config = settings(row, environment, changes, prompted)
         done = _train(row, config, experience, work)
         recorded = RunReader(done.folder / STORE).iterations()
         best = _best(done, recorded)
@@ -231,7 +243,8 @@ def _best(done: RunInfo, recorded: Sequence[IterationRow]) -> int:
 
 
 def _figures(row: Row, played: Sequence[Trajectory]) -> dict[str, Any]:
-    won = [trajectory.success for trajectory in played if trajectory.failure is None]
+    ended = [trajectory for trajectory in played if trajectory.failure is None]
+    won = [trajectory.success for trajectory in ended]
     low, high = wilson(sum(won), len(won))
     return {
         "method": row.method,
@@ -240,6 +253,7 @@ def _figures(row: Row, played: Sequence[Trajectory]) -> dict[str, Any]:
         "success": sum(won) / len(won) if won else None,
         "ci_low": low,
         "ci_high": high,
+        "score": sum(one.total_reward or 0.0 for one in ended) / len(won) if won else None,
         "num_tasks": len(won),
         "failed": len(played) - len(won),
     }

@@ -11,8 +11,8 @@ from dreamgym.errors import ConfigError
 from dreamgym.results import publish_run, stored_keys
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.store import IterationRow, RunReader
-from dreamgym.studies import alfworld_nano
-from dreamgym.studies.alfworld_nano import METHODS, SMALL_BUDGET, Row, rows, settings
+from dreamgym.studies import methods
+from dreamgym.studies.methods import METHODS, WORLDS, Row, rows, settings
 from dreamgym.types import Trajectory
 from tests.experience_model.kitchen import solved
 
@@ -47,16 +47,18 @@ def test_core_rows_come_first_each_seed_of_them() -> None:
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "warm_start"])
-def test_every_method_is_a_run_that_keeps_what_it_evaluates(method: str) -> None:
+@pytest.mark.parametrize("environment", WORLDS)
+def test_every_method_is_a_run_that_keeps_what_it_evaluates(environment: str, method: str) -> None:
     (row, *others) = rows([method], [3])
-    config = settings(row, prompted="a/model")
-    assert config.run.seed == 3 and config.checkpoints.every == config.evaluation.every
+    config = settings(row, environment, prompted="a/model")
+    assert (config.run.environment, config.run.seed) == (environment, 3)
+    assert config.checkpoints.every == config.evaluation.every
     for other in others:
-        assert settings(other) == override(config, ["run.method=ppo", "optimiser.epochs=1"])
+        assert settings(other, environment) == override(config, ["run.method=ppo", "optimiser.epochs=1"])
 
 
 def test_what_each_ablation_leaves_out() -> None:
-    dream = settings(Row("dream", "grpo", 0))
+    dream = settings(Row("dream", "grpo", 0), "alfworld")
     changed = {
         "no_replay": ["experience_model.retrieval=false"],
         "no_reasoning": ["experience_model.reasoning=false"],
@@ -65,15 +67,16 @@ def test_what_each_ablation_leaves_out() -> None:
         "no_guards": ["trust.guard=false"],
     }
     for method, assignments in changed.items():
-        assert settings(Row(method, "grpo", 0)) == override(dream, assignments) != dream
+        assert settings(Row(method, "grpo", 0), "alfworld") == override(dream, assignments) != dream
 
 
-def test_the_small_budget_is_a_sixteenth_of_the_large_one() -> None:
-    large = settings(Row("real", "grpo", 0)).real.max_transitions
+@pytest.mark.parametrize("environment", WORLDS)
+def test_the_small_budget_is_a_sixteenth_of_the_large_one(environment: str) -> None:
+    large = settings(Row("real", "grpo", 0), environment).real.max_transitions
     for method in ("real_small", "s2r"):
-        assert settings(Row(method, "grpo", 0)).real.max_transitions == SMALL_BUDGET == large / 16
+        assert settings(Row(method, "grpo", 0), environment).real.max_transitions == large / 16
     for method, num in (("real", 16), ("real_small", 2), ("s2r", 1)):
-        config = settings(Row(method, "grpo", 0))
+        config = settings(Row(method, "grpo", 0), environment)
         most = num * config.run.num_tasks * config.run.group_size * config.policy.max_steps
         assert most == config.real.max_transitions, "the budget never ends a run before its last iteration is measured"
         assert num == (config.real.iterations if method == "s2r" else config.run.iterations)
@@ -82,7 +85,7 @@ def test_the_small_budget_is_a_sixteenth_of_the_large_one() -> None:
 @pytest.mark.usefixtures("alfworld_games")
 def test_a_row_is_trained_chosen_and_tested_and_is_not_made_again(tmp_path: Path) -> None:
     wanted = [Row("warm_start", "sft", 0), Row("dream", "grpo", 0)]
-    figures = alfworld_nano.run(wanted, DEMO, tmp_path, played, TINY)
+    figures = methods.run(wanted, "alfworld", DEMO, tmp_path, played, TINY)
     start, dream = list(figures)
     assert (start["success"], start["num_tasks"], start["updates"], start["minutes"]) == (2 / 3, 3, 0, 0.0)
     assert start["real_transitions_offline"] > 70_000 and dream["real_transitions_online"] == 0
@@ -92,20 +95,20 @@ def test_a_row_is_trained_chosen_and_tested_and_is_not_made_again(tmp_path: Path
 
     (run,) = (tmp_path / "dream-grpo-0/runs").glob("dream-*")
     before = (run / "run.sqlite").stat().st_mtime_ns
-    assert next(alfworld_nano.run(wanted[1:2], DEMO, tmp_path, played, TINY))["curve"] == dream["curve"]
+    assert next(methods.run(wanted[1:2], "alfworld", DEMO, tmp_path, played, TINY))["curve"] == dream["curve"]
     assert (run / "run.sqlite").stat().st_mtime_ns == before, "what was trained is not trained again"
     assert len(RunReader(run / "run.sqlite").iterations()) == 3
 
 
 def test_offline_dreams_need_the_dream_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="make that one first"):
-        next(alfworld_nano.run([Row("offline_dreams", "sft", 0)], DEMO, tmp_path, played, TINY))
+        next(methods.run([Row("offline_dreams", "sft", 0)], "alfworld", DEMO, tmp_path, played, TINY))
     assert not list(tmp_path.glob("offline*"))
 
 
 def test_prompted_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--prompted"):
-        next(alfworld_nano.run([Row("prompted", "grpo", 0)], DEMO, tmp_path, played, TINY))
+        next(methods.run([Row("prompted", "grpo", 0)], "alfworld", DEMO, tmp_path, played, TINY))
 
 
 def test_minutes_to_the_threshold_are_those_of_the_first_evaluation_above_it() -> None:
@@ -116,17 +119,17 @@ def test_minutes_to_the_threshold_are_those_of_the_first_evaluation_above_it() -
             2, "", {"seconds": 60.0, "real_success": 0.5, "real_transitions": 90.0, "online_transitions": 20.0}
         ),
     ]
-    costs = alfworld_nano._costs(recorded, 0.5)
+    costs = methods._costs(recorded, 0.5)
     assert (costs["minutes_to_threshold"], costs["minutes"]) == (4.0, 4.0)
     assert (costs["real_transitions_offline"], costs["real_transitions_online"]) == (70.0, 20.0)
-    assert alfworld_nano._costs(recorded, 0.6)["minutes_to_threshold"] is None
+    assert methods._costs(recorded, 0.6)["minutes_to_threshold"] is None
 
 
 def test_rows_that_are_stored_are_known(tmp_path: Path) -> None:
     output = tmp_path / "rows.json"
-    assert stored_keys(output, alfworld_nano.KEYS) == set()
+    assert stored_keys(output, methods.KEYS) == set()
     for seed in (0, 1, 1):
         row = {"method": "dream", "algorithm": "ppo", "seed": seed, "success": 0.5}
-        publish_run({}, [row], alfworld_nano.KEYS, "dreamgym study alfworld-nano", output)
-    assert stored_keys(output, alfworld_nano.KEYS) == {("dream", "ppo", 0), ("dream", "ppo", 1)}
+        publish_run({}, [row], methods.KEYS, "dreamgym study alfworld-nano", output)
+    assert stored_keys(output, methods.KEYS) == {("dream", "ppo", 0), ("dream", "ppo", 1)}
     assert len(json.loads(output.read_text())["rows"]) == 2
