@@ -16,7 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,27 @@ class NanoRecipe:
         return model if self.environment == "alfworld" else f"{model}-{self.environment}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What there is to learn of one world."""
+
+    environment: str
+    trajectories: list[Trajectory]
+    retriever: Retriever
+    """Of the trajectories."""
+    families: list[Family] = field(default_factory=list)
+    """Tasks with their variations."""
+
+
+def prepare(recipe: NanoRecipe, work: Path) -> Lesson:
+    """Collect episodes and prove variations, unless the folder has them already."""
+    work.mkdir(parents=True, exist_ok=True)
+    trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
+    retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
+    families = variations_stage(recipe, trajectories, work / "variations.json")
+    return Lesson(recipe.environment, trajectories, retriever, families)
+
+
 def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
     """Make the models and their figures.
 
@@ -134,19 +155,16 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
         results: Gets the JSON files.
         command: Written into them.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
-    retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
-    families = variations_stage(recipe, trajectories, work / "variations.json")
+    lesson = prepare(recipe, work)
     proofs = {
-        "num_variations": sum(len(family) - 1 for family in families),
+        "num_variations": sum(len(family) - 1 for family in lesson.families),
         "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
     }
-    origin = {**results_origin(command), "data": _data(trajectories, recipe.environment) | proofs}
+    origin = {**results_origin(command), "data": _data(lesson.trajectories, recipe.environment) | proofs}
     name, policy = recipe.named(EXPERIENCE_MODEL), recipe.named(POLICY)
-    trained = experience_model_stage(recipe, trajectories, retriever, work / name, families)
-    warmed = policy_stage(recipe, trajectories, work / name, work / policy)
-    fidelity = {**fidelity_stage(recipe, work / name, retriever), **origin}
+    trained = experience_model_stage(recipe, [lesson], work / name)
+    warmed = policy_stage(recipe, lesson.trajectories, work / name, work / policy)
+    fidelity = {**fidelity_stage(recipe, work / name, lesson.retriever), **origin}
     success = {**success_stage(recipe, work / policy), **origin}
     results.mkdir(parents=True, exist_ok=True)
     _write_json(results / f"experience-model-{recipe.environment}.json", fidelity)
@@ -241,53 +259,70 @@ def variations_stage(recipe: NanoRecipe, trajectories: Sequence[Trajectory], pat
     ]
 
 
-def experience_model_stage(
-    recipe: NanoRecipe,
-    trajectories: list[Trajectory],
-    retriever: Retriever,
-    folder: Path,
-    families: Sequence[Family] = (),
-) -> list[dict[str, Any]]:
-    """Train the experience model on drills, single steps and episodes, unless the folders hold the results already."""
+def experience_model_stage(recipe: NanoRecipe, lessons: Sequence[Lesson], folder: Path) -> list[dict[str, Any]]:
+    """Train the experience model on drills, single steps and episodes, unless the folders hold the results already.
+
+    Args:
+        recipe: Its environment is not looked at; the stages have the same lengths however many worlds there are.
+        lessons: One for each world that the model is to dream.
+        folder: Gets the model; folders beside it the stages.
+    """
     stages = [folder.with_name(f"{folder.name}-{stage}") for stage in ("pairs", "drills", "single-steps")]
     paired, drilled, first = stages
     if not (folder / "fit.json").exists():
-        log.info("writing rows with reasoning for %d trajectories", len(trajectories))
-        settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
-        rows = [row for each in settings for row in episode_rows(trajectories, retriever, each)]
-        varied = list(variation_rows(families, VariationRowSettings(seed=recipe.seed)))
-        num_varied = min(len(varied), round(recipe.variations_share * len(rows)))
-        rows += random.Random(recipe.seed).sample(varied, num_varied)
-        texts = ["".join(text for text, _ in row) for row in rows]
-        pattern = environment_module(recipe.environment).NAMES
-        names = nano.frequent_names(texts, 3, pattern)
-        drills = _drills(recipe, recipe.drills, names)
+        episodes, varied, names = [], [], {}
+        for lesson in lessons:
+            log.info("writing rows with reasoning for %d trajectories", len(lesson.trajectories))
+            settings = [RowSettings(seed=recipe.seed + number) for number in range(recipe.num_passes)]
+            rows = [row for each in settings for row in episode_rows(lesson.trajectories, lesson.retriever, each)]
+            variations = list(variation_rows(lesson.families, VariationRowSettings(seed=recipe.seed)))
+            num_varied = min(len(variations), round(recipe.variations_share * len(rows)))
+            rows += random.Random(recipe.seed).sample(variations, num_varied)
+            pattern = environment_module(lesson.environment).NAMES
+            names[lesson.environment] = nano.frequent_names(_texts(rows), 3, pattern)
+            episodes += rows
+            varied += variations
+        drills = _drills(recipe.drills, names)
         if not all((stage / "fit.json").exists() for stage in stages):
             alone = RowSettings(no_history_share=1.0, num_alone=recipe.num_alone, seed=recipe.seed + recipe.num_passes)
-            short_rows = [*episode_rows(trajectories, retriever, alone), *varied]
+            short_rows = [row for each in lessons for row in episode_rows(each.trajectories, each.retriever, alone)]
+            short_rows += varied
             if not (paired / "fit.json").exists():
-                tokenizer = nano.build_tokenizer(
-                    texts + ["".join(text for text, _ in row) for row in short_rows], names=pattern
-                )
+                pattern = "|".join(environment_module(world).NAMES for world in names)
+                tokenizer = nano.build_tokenizer(_texts([*episodes, *short_rows]), names=pattern)
                 model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
-                _fit(model, tokenizer, _drills(recipe, recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
+                _fit(model, tokenizer, _drills(recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
             if not (drilled / "fit.json").exists():
                 _fit(*nano.load(paired), drills, recipe.drills, drilled)
             short_rows += drills[: round(recipe.drills_share * len(short_rows))]
             _fit(*nano.load(drilled), short_rows, recipe.single_steps, first)
-        rows += drills[: round(recipe.drills_share * len(rows))]
-        _fit(*nano.load(first), rows, recipe.episodes, folder)
+        episodes += drills[: round(recipe.drills_share * len(episodes))]
+        _fit(*nano.load(first), episodes, recipe.episodes, folder)
     return [_read_json(each / "fit.json") for each in (*stages, folder)]
 
 
+def _texts(rows: Sequence[Sequence[Segment]]) -> list[str]:
+    return ["".join(text for text, _ in row) for row in rows]
+
+
 def _drills(
-    recipe: NanoRecipe, settings: FitSettings, names: Sequence[str], *, pairs_only: bool = False
+    settings: FitSettings, names: Mapping[str, Sequence[str]], *, pairs_only: bool = False
 ) -> list[list[Segment]]:
-    """As many rows as the stage reads, all different; some of the names have a number that no room may have."""
-    rng, drill = random.Random(settings.seed), environment_module(recipe.environment).drill
-    made_up = {f"{name.rpartition(' ')[0]} {rng.randint(1, 20)}" for name in rng.sample(names, len(names) // 3)}
-    names = [*names, *sorted(made_up - set(names))]
-    return [drill(names, rng, pairs_only=pairs_only) for _ in range(settings.steps * settings.batch_size)]
+    """As many rows as the stage reads, all different, of each world in turn.
+
+    Args:
+        settings: Of the stage.
+        names: Environment -> the names in its texts; some of them get a number that no room may have.
+        pairs_only: Only compare names.
+    """
+    rng = random.Random(settings.seed)
+    makers = []
+    for environment, known in names.items():
+        sample = rng.sample(known, len(known) // 3)
+        made_up = {f"{name.rstrip('0123456789')}{rng.randint(1, 20)}" for name in sample}
+        makers.append((environment_module(environment).drill, [*known, *sorted(made_up - set(known))]))
+    turns = itertools.islice(itertools.cycle(makers), settings.steps * settings.batch_size)
+    return [drill(known, rng, pairs_only=pairs_only) for drill, known in turns]
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.studies.nano import NanoRecipe, experience_model_stage
+from dreamgym.studies.nano import Lesson, NanoRecipe, experience_model_stage
 from dreamgym.types import Trajectory
 
 CELL = ("max_transitions", "hidden")
@@ -109,7 +109,7 @@ def _cell(
     folder: Path,
 ) -> dict[str, Any]:
     recipe = replace(chosen.recipe, shape=shape)
-    trained = experience_model_stage(recipe, trajectories, retriever, folder / "model")
+    trained = experience_model_stage(recipe, [Lesson("alfworld", trajectories, retriever)], folder / "model")
     model = ExperienceModel(TransformersEngine(folder / "model"))
     figures = evaluate(model, list(test), retriever, Switches(), "test", num_closed=0)
     return {
