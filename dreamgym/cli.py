@@ -19,7 +19,8 @@ from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.results import publish, typed_command
 from dreamgym.runs import commands as runs
 from dreamgym.studies import commands as studies
-from dreamgym.studies.commands import BUNDLED_MODEL, open_retriever
+from dreamgym.studies.commands import BUNDLED_MODEL
+from dreamgym.studies.handlers import open_retriever
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
