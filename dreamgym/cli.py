@@ -114,7 +114,7 @@ def _add_evaluate(commands: "Commands") -> None:
     )
     evaluate.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     evaluate.add_argument("--split", default="test", choices=["train", "validation", "test"])
-    evaluate.add_argument("--model", help="bundled name, folder or Hugging Face id; default: the environment's nano")
+    evaluate.add_argument("--model", help="see dreamgym/engines/registry.py; default: the environment's nano")
     evaluate.add_argument("--tasks", type=int, help="only the first so many tasks of the split's episodes")
     evaluate.add_argument("--closed", type=int, default=96, help="episodes dreamed in a closed loop as well")
     evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
@@ -123,6 +123,9 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--temperature", type=float, default=0.0)
     for part in ("history", "reasoning", "retrieval"):
         evaluate.add_argument(f"--no-{part}", dest=part, action="store_false")
+    evaluate.add_argument(
+        "--no-structure", dest="structure", action="store_false", help="let a vLLM endpoint write replies of any form"
+    )
     evaluate.add_argument("--guard", action="store_true", help="refuse what the dream's own states forbid")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
@@ -185,15 +188,17 @@ def _refresh(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+    from dreamgym.engines.registry import open_engine  # noqa: PLC0415
+    from dreamgym.experience_model import prompts  # noqa: PLC0415
     from dreamgym.experience_model.evaluate import evaluate, evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
 
     names = ("history", "reasoning", "retrieval", "k", "temperature", "guard")
     switches = Switches(**{name: getattr(options, name) for name in names})
     retriever = open_retriever(options.buffer, options.encoder, options.environment)
-    folder = find_bundled(options.model) if options.model else experience_model_of(options.environment)
-    model = ExperienceModel(TransformersEngine(folder, num_threads=options.threads))
+    name = options.model or experience_model_of(options.environment)
+    regex = prompts.REGEX if options.structure else None
+    model = ExperienceModel(open_engine(name, num_threads=options.threads, regex=regex))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
     if options.output:

@@ -121,6 +121,11 @@ def from_mapping(cls: type[ConfigT], values: Mapping[str, object]) -> ConfigT:
     return cls(**values)
 
 
+def cache_folder(part: str) -> Path:
+    """Where what can be made again is kept: $DREAMGYM_CACHE/PART, by default ~/.cache/dreamgym/PART."""
+    return Path(os.environ.get("DREAMGYM_CACHE") or "~/.cache/dreamgym").expanduser() / part
+
+
 def commit_id() -> str:
     """Full id of the commit this code is at, "-dirty" after it when files were changed, or "unknown" without git."""
     # Without the ceiling, git would answer for whatever repository this package is installed inside of.

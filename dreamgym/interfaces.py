@@ -38,10 +38,14 @@ class Reply:
     """Without the stop text's right side; the stop text itself is included."""
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Natural logarithm of each token's probability as sampled, same length as `token_ids`."""
+    """Natural logarithm of each token's probability as sampled, same length as `token_ids`; empty where an endpoint
+    gives none."""
     finished: bool
     """The stop text was reached; False: cut at `max_tokens`."""
 
+
+Message = tuple[str, str]
+"""(role, text); the role is "system", "user" or "assistant"."""
 
 OnText = Callable[[int, str], None]
 """Called with (index in the batch, new text) while a reply is written."""
@@ -89,6 +93,12 @@ class Engine(Protocol):
 
     def has_tokens(self, texts: Sequence[str]) -> bool:
         """Is each of these texts one token of the vocabulary?"""
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """Write a conversation as the model's chat template does; None where the model has no template.
+
+        `begin_reply`: it ends where the assistant's reply begins.
+        """
 
     def close(self) -> None:
         """Unload the model; safe to call twice."""

@@ -3,6 +3,9 @@
     <task>…</task><state>first state</state>
     <think>…</think><action>…</action><state>…</state> …       one sequence per episode, kept in one session
 
+An instruction model reads the same in words, in its own chat template: the rules and the task, then state and reply in
+turn.
+
 The warm start is supervised: at every step the scripted expert's thought and action are the target, also in situations
 that a noisy expert got into; an action that was not the expert's stays in the sequence without loss.
 """
@@ -13,15 +16,55 @@ from collections.abc import Iterable, Iterator, Sequence
 from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, MalformedReplyError
+from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.experience_model.dataset import Segment
 from dreamgym.experience_model.prompts import action_text, neutral, start_text
-from dreamgym.interfaces import Engine, Session
+from dreamgym.interfaces import Engine, Message, Session
 from dreamgym.types import Task, Trajectory, Transition
 
-STOP = "</action>"
+OPENING, STOP = "<think>", "</action>"
 MAX_REPLY_TOKENS = 96
 
+RULES = (
+    "You act in the world of a text game to complete a task. At each step you are shown the state. Think in one "
+    "sentence, then give exactly one action, in the wording that the world understands. Answer with these tags and "
+    "nothing else:\n<think>one sentence</think><action>the action</action>"
+)
+"""For instruction models."""
+
+_MARK = "\N{SYMBOL FOR SUBSTITUTE FORM TWO}"
 _ACTION_BEGINS = re.compile(r"</think>\s*<action>")
+
+
+class PolicyForm:
+    """What a policy reads before each reply; both parts end where the reply goes on."""
+
+    def __init__(self, render: Render | None = None) -> None:
+        """`render`: an instruction model's chat template; None: the compact form."""
+        self._render = render
+
+    def start(self, task: Task, state: str) -> str:
+        """The head of an episode."""
+        if self._render is None:
+            return start_text(task, state) + OPENING
+        return self._render(_first_messages(task, state), True) + OPENING
+
+    def turn(self, task: Task, state: str) -> str:
+        """Behind a reply: the next state."""
+        shown = f"<state>{neutral(state)}</state>"
+        if self._render is None:
+            return shown + OPENING
+        messages = [*_first_messages(task, ""), ("assistant", _MARK), ("user", shown)]
+        return self._render(messages, True).rpartition(_MARK)[2] + OPENING
+
+
+def policy_form(engine: Engine) -> PolicyForm:
+    """Compact for a model that knows our tags, a conversation for an instruction model."""
+    return PolicyForm(chat_template(engine))
+
+
+def _first_messages(task: Task, state: str) -> list[Message]:
+    return [("system", RULES), ("user", f"Task: {neutral(task.text)}\n\n<state>{neutral(state)}</state>")]
 
 
 def parse_action(reply: str) -> str:
@@ -45,6 +88,8 @@ class LanguageModelPolicy:
     def __init__(self, engine: Engine, temperature: float = 0.0, seed: int = 0) -> None:
         """`temperature` 0.0 is greedy."""
         self._engine, self._temperature, self._seed = engine, temperature, seed
+        self._form: PolicyForm | None = None
+        self._task: Task | None = None
         self._session: Session | None = None
         self._num_steps = 0
         self.last_reply: str | None = None
@@ -58,17 +103,18 @@ class LanguageModelPolicy:
     def reset(self, task: Task, first_state: str) -> None:
         """Start a session with the task and the first state."""
         self.close()
-        self._session = self._engine.open(1)
-        self._session.extend([start_text(task, first_state)])
+        self._form = self._form or policy_form(self._engine)
+        self._task, self._session = task, self._engine.open(1)
+        self._session.extend([self._form.start(task, first_state)])
         self._num_steps = 0
 
     def act(self, history: Sequence[Transition], state: str, admissible: tuple[str, ...] | None) -> str:
         """Think and act; MalformedReplyError when the reply holds no action."""
-        if self._session is None:
+        if self._session is None or self._form is None or self._task is None:
             raise ConfigError("call reset(task, first_state) before act")
-        seen = "".join(f"<state>{neutral(step.next_state)}</state>" for step in history[self._num_steps :])
+        for step in history[self._num_steps :]:
+            self._session.extend([self._form.turn(self._task, step.next_state)])
         self._num_steps = len(history)
-        self._session.extend([seen + "<think>"])
         seed = self._seed + self._num_steps
         self.last_reply = whole(self._session.generate(STOP, MAX_REPLY_TOKENS, self._temperature, seed)[0].text)
         return parse_action(self.last_reply)
@@ -81,7 +127,11 @@ class LanguageModelPolicy:
 
 
 def warm_start_rows(
-    trajectories: Iterable[Trajectory], max_steps: int = 30, *, every_action: bool = False
+    trajectories: Iterable[Trajectory],
+    max_steps: int = 30,
+    *,
+    every_action: bool = False,
+    form: PolicyForm | None = None,
 ) -> Iterator[list[Segment]]:
     """Supervised rows for a policy, one per episode.
 
@@ -93,16 +143,18 @@ def warm_start_rows(
         max_steps: Longer episodes are cut here.
         every_action: What was done is a target too where the expert would have done something else, behind the
             expert's thought: the policy learns the players' bad habits with the good ones.
+        form: How the model is asked; default: compact.
     """
+    form = form or PolicyForm()
     for trajectory in trajectories:
         steps = trajectory.transitions[:max_steps]
         if not steps:
             continue
-        segments: list[Segment] = [(start_text(trajectory.task, steps[0].state), False)]
+        segments: list[Segment] = [(form.start(trajectory.task, steps[0].state).removesuffix(OPENING), False)]
         for index, step in enumerate(steps):
             reply = step.policy_reply or _expert_reply(trajectory.task, steps[:index], step, every_action)
-            segments += [("<think>", False), (reply, True)] if reply else [(action_text(step.action), False)]
-            segments.append((f"<state>{neutral(step.next_state)}</state>", False))
+            segments += [(OPENING, False), (reply, True)] if reply else [(action_text(step.action), False)]
+            segments.append((form.turn(trajectory.task, step.next_state).removesuffix(OPENING), False))
         yield segments
 
 

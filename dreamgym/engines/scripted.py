@@ -6,14 +6,19 @@ from collections.abc import Callable, Container, Iterator, Sequence
 
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
-from dreamgym.interfaces import OnText, Reply
+from dreamgym.interfaces import Message, OnText, Reply
 
 
 class ScriptedEngine:
     """Replies from a list, in the order they are asked for, or from a function of the conversation so far."""
 
     def __init__(
-        self, replies: Sequence[str] | Callable[[str], str], logprob: float = -0.1, name: str = "scripted"
+        self,
+        replies: Sequence[str] | Callable[[str], str],
+        logprob: float = -0.1,
+        name: str = "scripted",
+        *,
+        chats: bool = False,
     ) -> None:
         """Prepare the replies.
 
@@ -21,7 +26,9 @@ class ScriptedEngine:
             replies: Used up over all sessions, conversation by conversation; a function sees the whole text.
             logprob: What every token gets.
             name: For provenance.
+            chats: It is an instruction model: reads conversations, and has none of our tags in its vocabulary.
         """
+        self._chats = chats
         self._reply: Callable[[str], str] = replies if callable(replies) else _take(iter(replies), len(replies))
         self.logprob = logprob
         self.name = name
@@ -31,8 +38,14 @@ class ScriptedEngine:
         return ScriptedSession(self._reply, self.logprob, batch)
 
     def has_tokens(self, texts: Sequence[str]) -> bool:
-        """A script reads every text."""
-        return True
+        """A script reads every text; as an instruction model none of it as one token."""
+        return not self._chats
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """Each message with its role before it."""
+        if not self._chats:
+            return None
+        return "".join(f"[{role}]{text}" for role, text in messages) + ("[assistant]" if begin_reply else "")
 
     def close(self) -> None:
         """Nothing to free."""

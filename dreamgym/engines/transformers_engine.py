@@ -21,7 +21,7 @@ from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
 from dreamgym.engines.reply_writer import ReplyWriter, StopRule
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
-from dreamgym.interfaces import OnText, Reply
+from dreamgym.interfaces import Message, OnText, Reply
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -79,6 +79,15 @@ class TransformersEngine:
     def has_tokens(self, texts: Sequence[str]) -> bool:
         """Is each of these texts one token of the vocabulary?"""
         return all(len(ids) == 1 for ids in self.encode(texts, [False] * len(texts)))
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """Write a conversation as the model's chat template does; None where the model has no template."""
+        if not self.tokenizer.chat_template:
+            return None
+        listed = [{"role": role, "content": whole(text)} for role, text in messages]
+        with _explained("write a conversation in its chat template"):
+            text = self.tokenizer.apply_chat_template(listed, tokenize=False, add_generation_prompt=begin_reply)
+        return str(text)
 
     def close(self) -> None:
         """Unload the model; safe to call twice."""

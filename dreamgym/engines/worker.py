@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
-from dreamgym.interfaces import OnText, Reply
+from dreamgym.interfaces import Message, OnText, Reply
 
 _T = TypeVar("_T")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +84,11 @@ class WorkerEngine:
     def has_tokens(self, texts: Sequence[str]) -> bool:
         """Is each of these texts one token of the vocabulary? Waits for the model to be loaded."""
         return bool(self.run(lambda process: process.ask("has_tokens", list(texts))))
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """Write a conversation as the model's chat template does; waits for the model to be loaded."""
+        text = self.run(lambda process: process.ask("chat", list(messages), begin_reply))
+        return None if text is None else str(text)
 
     def run(self, request: "Callable[[_ModelProcess], _T]") -> _T:
         """Let `request` talk to the running process, after the requests before it.

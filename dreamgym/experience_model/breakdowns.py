@@ -20,6 +20,7 @@ def break_down(scored: Sequence[ScoredStep]) -> dict[str, Any]:
     exact_by_type = [figures["determined_exact"] for figures in by_type.values()]
     known = [value for value in exact_by_type if value is not None]
     by_depth = parts_of_depth([step.depth for step in determined])
+    sure = [(step.confidence, step) for step in determined if step.confidence is not None]
     return {
         "num_successes": sum(step.success for step in scored),
         "determined_exact_macro": sum(known) / len(known) if known else None,
@@ -34,9 +35,9 @@ def break_down(scored: Sequence[ScoredStep]) -> dict[str, Any]:
         "reasoning": reasoning(scored),
         "calibration": {
             "about": "determined steps: is the next state exact?",
-            **calibration([step.confidence for step in determined], [step.exact for step in determined]),
+            **calibration([confidence for confidence, _ in sure], [step.exact for _, step in sure]),
             "auroc_of_reply_probability": ranking_of(
-                [step.confidence**step.num_tokens for step in determined], [step.exact for step in determined]
+                [confidence**step.num_tokens for confidence, step in sure], [step.exact for _, step in sure]
             ),
         },
         "wrong_steps": wrong_steps(determined),

@@ -75,7 +75,8 @@ class ScoredStep:
     refused: bool = False
     """The environment rejected the action."""
     dreamed_refused: bool = False
-    confidence: float = 1.0
+    confidence: float | None = 1.0
+    """None where the engine gives none."""
     num_tokens: int = 0
     agreement: Agreement | None = None
     """None: there is no reasoning to compare."""

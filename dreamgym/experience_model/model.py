@@ -16,6 +16,7 @@ from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import prompts
+from dreamgym.experience_model.chat_prompts import PromptForm, prompt_form
 from dreamgym.interfaces import Engine, OnText, Reply
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Neighbour, Task, Transition
@@ -78,8 +79,8 @@ class Prediction:
     done: bool
     success: bool
     """Done with the full reward of 1."""
-    confidence: float
-    """exp(mean log-probability of the reply's tokens), in (0, 1]."""
+    confidence: float | None
+    """exp(mean log-probability of the reply's tokens), in (0, 1]; None where the engine gives none."""
     raw_reply: str
     num_tokens: int
     seconds: float
@@ -94,7 +95,7 @@ class MalformedPrediction:
 
     raw_reply: str
     reason: str
-    confidence: float
+    confidence: float | None
     num_tokens: int
     seconds: float
 
@@ -165,6 +166,7 @@ class DreamSession:
         self._session = engine.open(batch)
         self._heads = [""] * batch
         """What each row has read: all but the present question."""
+        self._form: PromptForm | None = None
         self.num_redrawn = 0
         """Steps whose first draw did not stand, since the session began."""
 
@@ -179,8 +181,9 @@ class DreamSession:
         switches = switches or Switches()
         start = time.perf_counter()
         try:
-            self._read([_head(query, switches) for query in queries])
-            self._session.extend([_question(query, switches) for query in queries])
+            form = self._form = self._form or prompt_form(self._engine)
+            self._read([_head(form, query, switches) for query in queries])
+            self._session.extend([_question(form, query, switches) for query in queries])
             answers = self._write(queries, switches, on_text, start)
         except BaseException:
             self._forget(range(len(queries)))
@@ -274,25 +277,26 @@ class DreamSession:
                 self._session.rewind(row)
 
 
-def _head(query: Query | None, switches: Switches) -> str:
+def _head(form: PromptForm, query: Query | None, switches: Switches) -> str:
     if query is None:
         return ""
-    return prompts.head_text(query.task, query.history, query.state, use_history=switches.history)
+    used = {"use_history": switches.history, "use_reasoning": switches.reasoning}
+    return form.head(query.task, query.history, query.state, **used)
 
 
-def _question(query: Query | None, switches: Switches) -> str:
+def _question(form: PromptForm, query: Query | None, switches: Switches) -> str:
     if query is None:
         return ""
+    used = {"use_history": switches.history, "use_reasoning": switches.reasoning}
     shown = query.demonstrations[: switches.k] if switches.retrieval else ()
-    recalled = prompts.recall(query.task, query.history, query.state, query.action, use_history=switches.history)
-    return prompts.question_text(query.action, shown, recalled, use_reasoning=switches.reasoning)
+    return form.question(query.task, query.history, query.state, query.action, shown, **used)
 
 
 def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | MalformedPrediction:
     """Turn generated text into a dreamed step, or into the reason why it is none."""
     raw = opening + whole(reply.text)
-    mean = sum(reply.logprobs) / max(len(reply.logprobs), 1)
-    confidence, num_tokens = math.exp(mean), len(reply.token_ids)
+    num_tokens = len(reply.token_ids)
+    confidence = math.exp(sum(reply.logprobs) / len(reply.logprobs)) if reply.logprobs else None
     parsed = prompts.parse(raw)
     if isinstance(parsed, str):
         reason = parsed if reply.finished else f"{parsed} after {num_tokens} tokens"

@@ -40,6 +40,13 @@ STOP = "</done>"
 THOUGHT_STOP = "</think>"
 VARIATION_TAGS = (VARIATION_OPENING, VARIATION_STOP) = ("<variation>", "</variation>")
 
+REGEX = {
+    STOP: r"([^<]{1,1200}</think>)?<state>[^<]{1,2400}</state><reward>(0|1|0\.\d{1,2}|1\.0)</reward><done>[01]</done>",
+    THOUGHT_STOP: r"[^<]{1,1200}</think>",
+    VARIATION_STOP: r"[^<\n]{1,300}</variation>",
+}
+"""Stop text to what every reply up to it looks like: structured output for engines that can hold a model to it."""
+
 LONGEST_REPLY = 50_000
 """Characters; a longer reply is no state of a text world, and everything that reads states may take its time."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT
 from dreamgym.engines.model_folder import experience_model_of, find_bundled
+from dreamgym.engines.registry import open_engine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
@@ -35,12 +36,11 @@ def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environmen
 
 def run_honesty(options: argparse.Namespace) -> None:
     """`dreamgym study honesty`."""
-    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
     from dreamgym.studies import honesty  # noqa: PLC0415
 
-    engine, *doubters = [TransformersEngine(find_bundled(name)) for name in (options.model, *options.doubters)]
+    engine, *doubters = [open_engine(name) for name in (options.model, *options.doubters)]
     model, retriever = ExperienceModel(engine, doubters=doubters), open_retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     switches = Switches(k=options.k, guard=options.guard, temperature=options.temperature)
@@ -58,7 +58,7 @@ def run_exploit(options: argparse.Namespace) -> None:
     if ("doubt" in options.remedies) != bool(options.doubters):
         raise ConfigError("the remedy doubt and --doubters belong together: name both or neither")
     names = (options.model, *options.doubters)
-    engine, *doubters = [TransformersEngine(find_bundled(name)) for name in names]
+    engine, *doubters = [open_engine(name) for name in names]
     model, retriever = ExperienceModel(engine, doubters=doubters), open_retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     told = honesty.measure(model, suite, retriever, exploit.switches(options.remedies))
@@ -118,7 +118,6 @@ def run_shared_model(options: argparse.Namespace) -> None:
 
 def run_ablations(options: argparse.Namespace) -> None:
     """`dreamgym study ablations`."""
-    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.experience_model.baselines import NearestTransition, PlainRules  # noqa: PLC0415
     from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
@@ -130,7 +129,7 @@ def run_ablations(options: argparse.Namespace) -> None:
     retriever = open_retriever(options.buffer, environment=world)
     stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train"))
     rules = PlainRules(environment_module(world).rule_guess(t for t in stored if t.task.environment == world))
-    model = ExperienceModel(TransformersEngine(find_bundled(options.model), num_threads=options.threads))
+    model = ExperienceModel(open_engine(options.model, num_threads=options.threads))
     trajectories = evaluation_set(world, "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
     publish({"split": "test", **figures}, typed_command(), options.output)
@@ -182,7 +181,7 @@ def run_signal(options: argparse.Namespace) -> None:
     policy = TransformersEngine(find_bundled(options.policy))
     model = retriever = None
     if options.world == "dream":
-        model = ExperienceModel(TransformersEngine(find_bundled(options.model)))
+        model = ExperienceModel(open_engine(options.model))
         retriever = open_retriever(options.buffer)
     settings = signal.Settings(
         num_tasks=options.tasks,
@@ -198,7 +197,6 @@ def run_signal(options: argparse.Namespace) -> None:
 def run_variations(options: argparse.Namespace) -> None:
     """`dreamgym study variations`."""
     from dreamgym.curriculum.variations import VariationSettings  # noqa: PLC0415
-    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
     from dreamgym.studies import variations  # noqa: PLC0415
 
     settings = VariationSettings(
@@ -208,7 +206,7 @@ def run_variations(options: argparse.Namespace) -> None:
         temperature=options.temperature,
         seed=options.seed,
     )
-    engine = TransformersEngine(find_bundled(options.model))
+    engine = open_engine(options.model)
     module = environment_module(options.environment)
     tasks, train = module.load_tasks("test", options.tasks), module.load_tasks("train", options.train_tasks)
     publish(variations.run(engine, tasks, train, settings), typed_command(), options.output)

@@ -31,7 +31,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.dataset import Segment
-from dreamgym.policy import warm_start_rows
+from dreamgym.policy import policy_form, warm_start_rows
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.loop import Loop
 from dreamgym.training.offline import encode, max_length, pad_token_id, run, trainer_arguments
@@ -137,12 +137,13 @@ def rows(chosen_and_rejected: Sequence[Pair], policy: TransformersEngine, max_st
     Raises:
         ConfigError: In no pair do both sides have a token of the policy's within the longest sequence.
     """
-    limit = max_length(policy)
+    limit, form = max_length(policy), policy_form(policy)
     table = []
     for pair in chosen_and_rejected:
         row: dict[str, Any] = {"prompt": "", "chosen": "", "rejected": ""}  # TRL reads texts; what it reads is not used
         for side, trajectory in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-            ids, mask = encode(list(own_turns(next(warm_start_rows([trajectory], max_steps)))), policy)
+            segments = next(warm_start_rows([trajectory], max_steps, form=form))
+            ids, mask = encode(list(own_turns(segments)), policy)
             row |= {f"{side}_tokens": ids[:limit], f"{side}_mask": [int(own) for own in mask[:limit]]}
         if any(row["chosen_mask"]) and any(row["rejected_mask"]):
             table.append(row)

@@ -38,7 +38,7 @@ import numpy as np
 import torch
 
 from dreamgym.errors import TrainingError, WorkspaceError
-from dreamgym.experience_model.prompts import neutral
+from dreamgym.policy import policy_form
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training import random_states
 from dreamgym.training.advantages import normalised
@@ -115,7 +115,7 @@ def episode_of(rollout: Rollout, rewards: tuple[float, ...], engine: TokenEngine
         raise ValueError(f"got {len(rewards)} rewards and {len(written)} replies for {len(steps)} transitions")
     read_ids, places = rollout.token_ids, tuple(first - 1 for first, _ in written)
     if not has_ended and not steps[-1].terminated:
-        (unread,) = engine.encode([f"<state>{neutral(steps[-1].next_state)}</state><think>"], [False])
+        (unread,) = engine.encode([policy_form(engine).turn(rollout.trajectory.task, steps[-1].next_state)], [False])
         read_ids = (*read_ids, *unread)
         places = (*places, len(read_ids) - 1)
     return Episode(rollout, rewards, written, read_ids, places)

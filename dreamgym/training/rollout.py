@@ -10,9 +10,8 @@ from typing import Protocol
 
 from dreamgym.characters import whole
 from dreamgym.errors import MalformedReplyError
-from dreamgym.experience_model.prompts import neutral, start_text
 from dreamgym.interfaces import Engine, EnvironmentBatch, Reply, Session
-from dreamgym.policy import MAX_REPLY_TOKENS, STOP, parse_action
+from dreamgym.policy import MAX_REPLY_TOKENS, STOP, PolicyForm, parse_action, policy_form
 from dreamgym.stopwatch import Stopwatch
 from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition, World
 
@@ -50,8 +49,9 @@ class Rollout:
 @dataclass(slots=True)
 class _Episode:
     task: Task
+    form: PolicyForm
     unread: str = ""
-    """What the world said since the policy's last reply."""
+    """What the policy reads before it goes on: what the world said since its last reply."""
     reply: str = ""
     """The policy's last one."""
     steps: list[Transition] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Episode:
         if isinstance(state, Failure):
             self.end(state)
         else:
-            self.unread = start_text(self.task, state)
+            self.unread = self.form.start(self.task, state)
 
     def read(self, token_ids: Sequence[int]) -> None:
         self.token_ids += token_ids
@@ -91,7 +91,7 @@ class _Episode:
         last = len(self.steps) + 1 == max_steps
         truncated = last and not answer.terminated
         self.steps.append(replace(answer, truncated=truncated, policy_reply=self.reply))
-        self.unread = f"<state>{neutral(answer.next_state)}</state>"
+        self.unread = self.form.turn(self.task, answer.next_state)
         self.done = last or answer.terminated
 
     def end(self, failure: Failure) -> None:
@@ -127,7 +127,8 @@ def roll_out(
         EngineError: A model could not run.
     """
     num_slots = min(num_slots or len(tasks), len(tasks))
-    episodes = [_Episode(task) for task in tasks]
+    form = policy_form(policy)
+    episodes = [_Episode(task, form) for task in tasks]
     waiting = iter(episodes)
     slots: list[_Episode | None] = [None] * num_slots
     watch = stopwatch or Stopwatch()
@@ -168,7 +169,7 @@ def _act(
     policy: TokenEngine, session: Session, slots: Sequence[_Episode | None], sampling: Sampling
 ) -> list[str | None]:
     """Let the policy read and write in every slot; None for one that is empty, or whose reply is no action."""
-    asked = ["" if episode is None else f"{episode.unread}<think>" for episode in slots]
+    asked = ["" if episode is None else episode.unread for episode in slots]
     begins = [episode is not None and not episode.token_ids for episode in slots]
     for episode, token_ids in zip(slots, policy.encode(asked, begins), strict=True):
         if episode is not None:

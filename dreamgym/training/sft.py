@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.train import SFT_ARGUMENTS, collator, to_dataset
-from dreamgym.policy import warm_start_rows
+from dreamgym.policy import policy_form, warm_start_rows
 from dreamgym.runs.config import TrainConfig
 from dreamgym.training.loop import Loop
 from dreamgym.training.offline import encode, max_length, pad_token_id, run, trainer_arguments
@@ -89,7 +89,7 @@ def rows(
             f"none of {len(trajectories)} stored trajectories solved its task, and only those are imitated; collect "
             "some that do: dreamgym collect --policy expert --episodes 100"
         )
-    segments = warm_start_rows(won, max_steps, every_action=everything)
+    segments = warm_start_rows(won, max_steps, every_action=everything, form=policy_form(policy))
     data = to_dataset((encode(row, policy) for row in segments), max_length(policy))
     if len(data) == 0:
         raise ConfigError(

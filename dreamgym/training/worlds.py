@@ -4,10 +4,11 @@ import logging
 from functools import cached_property
 from pathlib import Path
 
-from dreamgym.engines.model_folder import find_bundled, offline_transitions
-from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.engines.model_folder import offline_transitions
+from dreamgym.engines.registry import open_engine
 from dreamgym.environments import environment_module
 from dreamgym.environments.batch import DreamBatch, RealBatch
+from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.interfaces import Engine, Environment
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -94,7 +95,7 @@ class Worlds:
     def _load_model(self) -> ExperienceModel:
         if self._model is None:
             names = models(self._config)[1:]
-            engine, *doubters = [TransformersEngine(find_bundled(name)) for name in names]
+            engine, *doubters = [open_engine(name, regex=prompts.REGEX) for name in names]
             self._model = ExperienceModel(engine, self._config.experience_model.max_tokens, doubters)
             mine = self._folder / "run.sqlite"
             # Only what the guard has checked joins the buffer.

@@ -1,8 +1,10 @@
+import re
 from dataclasses import replace
 
 import pytest
 
 from dreamgym.environments.judgement import reward_text
+from dreamgym.experience_model import prompts
 from dreamgym.experience_model.prompts import (
     STOP,
     TAGS,
@@ -222,3 +224,19 @@ def test_rewards_have_as_many_decimals_as_they_need() -> None:
         "0.67",
         "0.75",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "fits"),
+    [
+        ("A thought.</think><state>You open it.</state><reward>0.0</reward><done>0</done>", True),
+        ("<state>two\nlines</state><reward>1.0</reward><done>1</done>", True),
+        ("<state>x</state><reward>0.25</reward><done>1</done>", True),
+        ("<state></state><reward>0.0</reward><done>0</done>", False),
+        ("<state>x</state><reward>1.5</reward><done>0</done>", False),
+    ],
+)
+def test_a_reply_held_to_the_form_can_be_read(reply: str, fits: bool) -> None:
+    assert (re.fullmatch(prompts.REGEX[prompts.STOP], reply) is not None) == fits
+    opening = "<think>" if "</think>" in reply else "<no_think>"
+    assert isinstance(prompts.parse(opening + reply), str) != fits

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from dreamgym.config import cache_folder
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.generator import (
     GENERATOR_VERSION,
@@ -154,8 +155,7 @@ def _generate(payload: Mapping[str, str | int]) -> Game:
 
 def _cache() -> Path:
     """One folder per version of what a game is made of, so that an update never plays yesterday's games."""
-    root = Path(os.environ.get("DREAMGYM_CACHE") or "~/.cache/dreamgym").expanduser()
-    return root / "games" / f"alfworld-{_package_version()}-generator-{GENERATOR_VERSION}"
+    return cache_folder("games") / f"alfworld-{_package_version()}-generator-{GENERATOR_VERSION}"
 
 
 @functools.cache

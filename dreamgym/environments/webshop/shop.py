@@ -25,6 +25,7 @@ from typing import Any
 
 import ijson
 
+from dreamgym.config import cache_folder
 from dreamgym.environments.webshop import generator
 from dreamgym.environments.webshop.goals import Goal, human_goals, synthetic_goals
 from dreamgym.environments.webshop.pages import PER_PAGE
@@ -256,4 +257,4 @@ def _digest(files: Iterable[Path | None]) -> str:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("DREAMGYM_CACHE") or "~/.cache/dreamgym").expanduser() / "webshop"
+    return cache_folder("webshop")

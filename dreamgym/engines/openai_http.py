@@ -1,0 +1,312 @@
+"""An engine behind an OpenAI-compatible endpoint: vLLM, llama.cpp, a hosted model.
+
+Such a server keeps nothing over turns, so each request sends its conversation whole; servers that cache prefixes (vLLM)
+read only what is new. Conversations of instruction models are sent as messages, all other text as it is.
+
+A reply goes on from an unfinished message of the assistant. vLLM is told so; of other servers some do that by
+themselves (llama.cpp), and where one writes the beginning again, it is taken off. vLLM also says which tokens it wrote
+and how many tokens a text has, and can hold replies to a regular expression; of other servers the token ids are
+checksums of the tokens' texts, and log-probabilities are missing where the server gives none.
+"""
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from dreamgym.characters import whole
+from dreamgym.engines.turns import drop_last
+from dreamgym.errors import EngineError
+from dreamgym.interfaces import Message, OnText, Reply
+
+API_KEY = "DREAMGYM_API_KEY"
+"""Environment variable of the key that is sent; keys stand in no config and no file."""
+MAX_PARALLEL = 64
+"""Requests at once; the server batches them."""
+_TRIES, _WAIT_SECONDS = 4, 1.0
+_MARKS = (_ROLE, _TEXT) = ("\x1d", "\x1f")
+"""Before a role, and before its text: how `chat` writes a conversation that is sent as messages again."""
+
+
+class HttpEngine:
+    """One model of an endpoint; safe to use from several threads."""
+
+    def __init__(self, url: str, model: str = "", timeout: float = 600.0, regex: Mapping[str, str] | None = None):
+        """Remember where to ask; nothing is sent yet.
+
+        Args:
+            url: Up to and including "/v1".
+            model: As the endpoint names it; empty takes its only one.
+            timeout: Seconds that one request may take.
+            regex: Stop text to the regular expression that replies up to it must match (structured output of vLLM).
+        """
+        key = os.environ.get(API_KEY, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=MAX_PARALLEL)
+        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=10.0), limits=limits)
+        self.url, self._model, self.regex = url.rstrip("/"), model, regex
+
+    @cached_property
+    def model(self) -> str:
+        """The model's name at the endpoint."""
+        if self._model:
+            return self._model
+        served = [str(each["id"]) for each in self.ask("GET", "/models")["data"]]
+        if len(served) != 1:
+            raise EngineError(f"{self.url} serves {', '.join(served) or 'no model'}; name one: {self.url}#MODEL")
+        return served[0]
+
+    @property
+    def name(self) -> str:
+        """Model and endpoint; what weights those are only the endpoint knows."""
+        return f"{self.model}@{httpx.URL(self.url).netloc.decode()}"
+
+    @cached_property
+    def is_vllm(self) -> bool:
+        """Does it take vLLM's further parameters?"""
+        try:
+            return "version" in self.ask("GET", "/version", root=True)
+        except EngineError:
+            return False
+
+    def open(self, batch: int) -> "HttpSession":
+        """Start `batch` empty conversations; sends nothing."""
+        return HttpSession(self, batch)
+
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """Is each of these texts one token of the vocabulary? Of a server that does not say: no."""
+        if not self.is_vllm:
+            return False
+        asked = ({"model": self.model, "prompt": text, "add_special_tokens": False} for text in texts)
+        return all(self.ask("POST", "/tokenize", body, root=True)["count"] == 1 for body in asked)
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """Write a conversation so that it can be sent as messages again; the endpoint has the template."""
+        text = "".join(f"{_ROLE}{role}{_TEXT}{_clean(text)}" for role, text in messages)
+        return text + (f"{_ROLE}assistant{_TEXT}" if begin_reply else "")
+
+    def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        self._client.close()
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, root: bool = False) -> Any:
+        """Send one request, again where the server is busy or away for a moment.
+
+        Raises:
+            EngineError: There is no answer, or it is an error; the text has the server's own words.
+        """
+        with self._sent(method, path, body, root=root) as response:
+            try:
+                return response.json()
+            except ValueError as error:
+                raise EngineError(
+                    f"{self.url}{path} answers with no JSON; is it an OpenAI-compatible server?"
+                ) from error
+
+    def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Send one request, and yield its events as they come."""
+        with self._sent("POST", path, body | {"stream": True}) as response:
+            try:
+                for line in response.iter_lines():
+                    if line.startswith("data: ") and line != "data: [DONE]":
+                        yield json.loads(line.removeprefix("data: "))
+            except (httpx.HTTPError, ValueError) as error:
+                raise EngineError(f"{self.url} broke off its answer ({error or type(error).__name__})") from error
+
+    def _sent(self, method: str, path: str, body: dict[str, Any] | None, *, root: bool = False) -> Any:
+        url = (self.url.removesuffix("/v1") if root else self.url) + path
+        problem = ""
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_WAIT_SECONDS * 2 ** (attempt - 1))
+            try:
+                request = self._client.build_request(method, url, json=body)
+                response = self._client.send(request, stream=bool(body and body.get("stream")))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise EngineError(
+                    f"nothing answers at {self.url} ({error}); start the server, or mend the URL"
+                ) from error
+            except httpx.TimeoutException as error:
+                raise EngineError(f"{self.url} took longer than it may to answer; ask for fewer tokens") from error
+            except httpx.HTTPError as error:
+                problem = str(error) or type(error).__name__
+                continue
+            if response.status_code < 400:
+                return _Closing(response)
+            problem = f"{response.status_code}: {_words(response)}"
+            if response.status_code != 429 and response.status_code < 500:
+                break
+        raise EngineError(f"{url} refuses the request ({problem})")
+
+
+class _Closing:
+    """A response that is closed at the end of a with block."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    def __enter__(self) -> httpx.Response:
+        return self._response
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+
+class HttpSession:
+    """Conversations as plain text; each request sends one whole."""
+
+    def __init__(self, engine: HttpEngine, batch: int) -> None:
+        self._engine = engine
+        self._turns: list[list[str]] = [[] for _ in range(batch)]
+        self._num_restarts = [0] * batch
+
+    def extend(self, texts: Sequence[str]) -> None:
+        """Append one text to each conversation."""
+        if len(texts) != len(self._turns):
+            raise EngineError(f"expected {len(self._turns)} texts, one per conversation, got {len(texts)}")
+        for turns, text in zip(self._turns, texts, strict=True):
+            turns.append(whole(text))
+
+    def generate(
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
+    ) -> list[Reply]:
+        """Let the model write until `stop` or `max_tokens`; the replies join the conversations.
+
+        Each request has a seed of its own: of `seed`, its row, and how often that was emptied. When one fails, the
+        conversations stay as they were.
+
+        Raises:
+            EngineError: Every conversation is empty, or a request failed.
+        """
+        conversations = ["".join(turns) for turns in self._turns]
+        if not any(conversations):
+            raise EngineError("every conversation is empty; extend one with a prompt first")
+        asked = [row for row, text in enumerate(conversations) if text and (rows is None or row in rows)]
+        bodies = []
+        for row in asked:
+            luck = zlib.crc32(f"{seed}/{row}/{self._num_restarts[row]}/{len(self._turns[row])}".encode())
+            bodies.append(self._body(conversations[row], stop, max_tokens, temperature, luck & 0x7FFFFFFF))
+        hear = [None if on_text is None else _to_row(on_text, row) for row in asked]
+        with ThreadPoolExecutor(max(1, min(MAX_PARALLEL, len(asked)))) as pool:
+            found = dict(zip(asked, pool.map(self._write, bodies, hear), strict=True))
+        replies = [found.get(row, Reply("", (), (), False)) for row in range(len(conversations))]
+        for turns, reply in zip(self._turns, replies, strict=True):
+            turns.append(reply.text)
+        return replies
+
+    def rewind(self, row: int, turns: int | None = None) -> None:
+        """Forget the last turns of one conversation, or all."""
+        drop_last(self._turns[row], turns)
+        self._num_restarts[row] += turns is None
+
+    def close(self) -> None:
+        """Nothing is kept at the endpoint."""
+
+    def _body(self, text: str, stop: str, max_tokens: int, temperature: float, seed: int) -> dict[str, Any]:
+        engine = self._engine
+        body: dict[str, Any] = {"model": engine.model, "max_tokens": max_tokens, "temperature": temperature}
+        body |= {"seed": seed, "stop": [stop]}
+        if engine.is_vllm:
+            body |= {"include_stop_str_in_output": True, "return_token_ids": True, "skip_special_tokens": False}
+            if engine.regex is not None and (regex := engine.regex.get(stop)):
+                body["structured_outputs"] = {"regex": regex}
+        if not text.startswith(_ROLE):
+            return body | {"prompt": text, "logprobs": 1}
+        messages = [dict(zip(("role", "content"), part.split(_TEXT, 1), strict=True)) for part in text.split(_ROLE)[1:]]
+        if messages[-1]["role"] == "assistant":
+            if not messages[-1]["content"]:
+                del messages[-1]
+            elif engine.is_vllm:
+                body |= {"add_generation_prompt": False, "continue_final_message": True}
+        return body | {"messages": messages, "logprobs": True}
+
+    def _write(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> Reply:
+        last = body["messages"][-1] if "messages" in body else {"role": ""}
+        opening = last["content"] if last["role"] == "assistant" else ""
+        path = "/chat/completions" if "messages" in body else "/completions"
+        written = _Written(opening, on_text)
+        if on_text is None:
+            written.take(self._engine.ask("POST", path, body))
+        else:
+            for event in self._engine.stream(path, body):
+                written.take(event)
+        return written.reply(body["stop"][0], adds_stop=not self._engine.is_vllm)
+
+
+class _Written:
+    """What has come of one reply so far."""
+
+    def __init__(self, opening: str, on_text: Callable[[str], None] | None) -> None:
+        self._opening, self._on_text = opening, on_text
+        self._text, self._num_told = "", 0
+        self._token_ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._finish: str | None = None
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Read one answer, or one event of a stream."""
+        for choice in answer.get("choices", ()):
+            message = choice.get("message") or choice.get("delta") or {}
+            self._text += choice.get("text") or message.get("content") or ""
+            tokens, logprobs = _tokens(choice)
+            self._logprobs += logprobs
+            self._token_ids += choice.get("token_ids") or [zlib.crc32(token.encode()) for token in tokens]
+            self._finish = choice.get("finish_reason") or self._finish
+        fresh = "" if self._opening.startswith(self._text) else self._own[self._num_told :]
+        if self._on_text is not None and fresh:
+            self._num_told += len(fresh)
+            self._on_text(fresh)
+
+    @property
+    def _own(self) -> str:
+        """Without a repeated beginning."""
+        return self._text.removeprefix(self._opening)
+
+    def reply(self, stop: str, *, adds_stop: bool) -> Reply:
+        """What was written up to the stop text."""
+        text = self._own
+        if adds_stop and self._finish == "stop" and stop not in text:
+            text += stop  # servers other than vLLM leave the stop text out, and do not say what stopped them
+        text, found, _ = text.partition(stop)
+        logprobs = tuple(self._logprobs) if len(self._logprobs) == len(self._token_ids) else ()
+        return Reply(text + found, tuple(self._token_ids), logprobs, bool(found))
+
+
+def _tokens(choice: dict[str, Any]) -> tuple[list[str], list[float]]:
+    """Texts and log-probabilities, of either kind of answer; nothing where the endpoint gives none."""
+    found = choice.get("logprobs") or {}
+    if "content" in found:  # chat
+        return [each["token"] for each in found["content"] or ()], [each["logprob"] for each in found["content"] or ()]
+    return list(found.get("tokens") or ()), [value or 0.0 for value in found.get("token_logprobs") or ()]
+
+
+def _clean(text: str) -> str:
+    return text.translate(dict.fromkeys(map(ord, _MARKS)))
+
+
+def _to_row(on_text: OnText, row: int) -> Callable[[str], None]:
+    return lambda text: on_text(row, text)
+
+
+def _words(response: httpx.Response) -> str:
+    """What the server says, in one line."""
+    try:
+        response.read()
+        said = response.json()
+        error = said.get("error", said) if isinstance(said, dict) else said
+        text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    except (ValueError, httpx.HTTPError):
+        text = response.reason_phrase
+    return " ".join(text.split())[:300]

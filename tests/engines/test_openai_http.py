@@ -1,0 +1,147 @@
+"""Endpoints: text as it is and conversations as messages, streaming, what servers leave out, and what goes wrong."""
+
+from typing import Any
+
+import pytest
+
+from dreamgym.engines import openai_http
+from dreamgym.engines.openai_http import HttpEngine
+from dreamgym.errors import EngineError
+from tests.engines.endpoint import Endpoint, serve
+
+TALK = [("system", "Play."), ("user", "look")]
+
+
+def echo(conversation: str) -> str:
+    return f"you said {len(conversation)}<end> and more"
+
+
+def test_each_request_sends_its_conversation_whole() -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        session = HttpEngine(endpoint.url).open(3)
+        session.extend(["one", "", "three"])
+        first = session.generate("<end>", 10, 0.7, seed=5)
+        assert [reply.text for reply in first] == ["you said 3<end>", "", "you said 5<end>"]
+        assert (first[0].token_ids, first[0].logprobs, first[0].finished) == ((100, 101, 102), (-0.5,) * 3, True)
+        session.extend([" more", "", ""])
+        session.generate("<end>", 10, rows={0})
+        prompts = [body["prompt"] for body in endpoint.asked]
+        assert sorted(prompts[:2]) == ["one", "three"] and prompts[2:] == ["oneyou said 3<end> more"]
+        sent = endpoint.asked[0]
+        assert (sent["model"], sent["temperature"], sent["max_tokens"], sent["stop"]) == ("small", 0.7, 10, ["<end>"])
+        assert endpoint.asked[0]["seed"] != endpoint.asked[1]["seed"], "neighbours have luck of their own"
+
+        session.rewind(0, 2)
+        session.rewind(2)
+        session.extend(["!", "", "again"])
+        session.generate("<end>", 10)
+        assert sorted(body["prompt"] for body in endpoint.asked[3:]) == ["again", "oneyou said 3<end>!"]
+
+
+def test_a_conversation_is_sent_as_messages_and_goes_on_in_the_middle_of_one() -> None:
+    with serve(Endpoint(lambda conversation: "it opens</think> so")) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        session = engine.open(1)
+        session.extend([(engine.chat(TALK, True) or "") + "<think>Maybe "])
+        (reply,) = session.generate("</think>", 10)
+        assert reply.text == "it opens</think>"
+        (body,) = endpoint.asked
+        assert body["messages"] == [
+            {"role": "system", "content": "Play."},
+            {"role": "user", "content": "look"},
+            {"role": "assistant", "content": "<think>Maybe "},
+        ]
+        assert body["continue_final_message"] and not body["add_generation_prompt"]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("answer", ["<think>Fine.</think>", "Fine.</think>"])
+def test_a_server_that_begins_again_is_read_from_where_it_should_have_gone_on(answer: str, streams: bool) -> None:
+    with serve(Endpoint(lambda _: answer, is_vllm=False, gives_logprobs=False)) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        session = engine.open(1)
+        session.extend([(engine.chat(TALK, True) or "") + "<think>"])
+        heard: list[tuple[int, str]] = []
+        (reply,) = session.generate("</think>", 10, on_text=(lambda *each: heard.append(each)) if streams else None)
+        assert (reply.text, reply.finished, reply.logprobs) == ("Fine.</think>", True, ())
+        assert "".join(text for _, text in heard) == ("Fine." if streams else "")
+        assert "include_stop_str_in_output" not in endpoint.asked[0] and "seed" in endpoint.asked[0]
+
+
+def test_a_cut_reply_is_not_finished() -> None:
+    with serve(Endpoint(lambda _: "one two three four", is_vllm=False)) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        session.extend(["x"])
+        (reply,) = session.generate("<end>", 2)
+        assert (reply.text, reply.finished, len(reply.token_ids)) == ("one two", False, 2)
+
+
+def test_text_comes_while_it_is_written() -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        session = HttpEngine(endpoint.url).open(2)
+        session.extend(["a", "bb"])
+        heard: list[tuple[int, str]] = []
+        replies = session.generate("<end>", 10, on_text=lambda row, text: heard.append((row, text)))
+        for row, reply in enumerate(replies):
+            parts = [text for number, text in heard if number == row]
+            assert "".join(parts) == reply.text and len(parts) == 3
+            assert len(reply.token_ids) == len(reply.logprobs) == 3
+
+
+def test_only_vllm_says_what_its_tokens_are() -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        assert HttpEngine(endpoint.url).has_tokens(["<think>", "</done>"])
+        assert not HttpEngine(endpoint.url).has_tokens(["<think>", "two words"])
+    with serve(Endpoint(echo, is_vllm=False)) as endpoint:
+        assert not HttpEngine(endpoint.url).has_tokens(["<think>"])
+
+
+def test_replies_can_be_held_to_a_regular_expression() -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        session = HttpEngine(endpoint.url, regex={"<end>": "[a-z]+<end>"}).open(1)
+        session.extend(["x"])
+        session.generate("<end>", 5)
+        session.generate("<other>", 5)
+        assert [body.get("structured_outputs") for body in endpoint.asked] == [{"regex": "[a-z]+<end>"}, None]
+
+
+def test_the_key_comes_from_the_environment_and_the_name_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(openai_http.API_KEY, "secret")
+    with serve(Endpoint(echo)) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        session = engine.open(1)
+        session.extend(["x"])
+        session.generate("<end>", 5)
+        assert endpoint.keys == ["Bearer secret"]
+        assert engine.name == "small@" + endpoint.url.removeprefix("http://").removesuffix("/v1")
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_http, "_WAIT_SECONDS", 0.0)
+    with serve(Endpoint(echo, errors=[503, 429])) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        session.extend(["x"])
+        assert session.generate("<end>", 5)[0].finished and len(endpoint.asked) == 3
+        endpoint.errors[:] = [400]
+        session.extend(["y"])
+        with pytest.raises(EngineError, match=r"400: too long: 4096 tokens"):
+            session.generate("<end>", 5)
+        assert session.generate("<end>", 5)[0].text == "you said 17<end>", "the conversation stayed as it was"
+
+
+def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_http, "_WAIT_SECONDS", 0.0)
+    with serve(Endpoint(echo, models=("a", "b"))) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        with pytest.raises(EngineError, match="every conversation is empty"):
+            session.generate("<end>", 5)
+        session.extend(["x"])
+        with pytest.raises(EngineError, match=r"serves a, b; name one: .*#MODEL"):
+            session.generate("<end>", 5)
+        with pytest.raises(EngineError, match="expected 1 texts"):
+            session.extend(["x", "y"])
+        url = endpoint.url
+    gone: Any = HttpEngine(url, "a").open(1)
+    gone.extend(["x"])
+    with pytest.raises(EngineError, match="nothing answers at"):
+        gone.generate("<end>", 5)

@@ -1,0 +1,152 @@
+"""A real vLLM server on this machine's CPU: the same tokens as transformers, structure, prefixes, LoRA, a crash.
+
+`make test-vllm` installs vLLM into an environment of its own and runs these.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgym.engines.openai_http import HttpEngine
+from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
+from dreamgym.experience_model import prompts
+from dreamgym.experience_model.model import ExperienceModel, Prediction, Query, Switches
+from tests.experience_model.kitchen import FIRST, make_task
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+TALK = [("system", "Play."), ("user", "look")]
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of a size that vLLM's attention knows, with a chat template."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<eos>"])
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=128,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=4096,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id("<eos>"),
+        initializer_range=0.2,
+    )
+    path = tmp_path_factory.mktemp("models") / "random-llama"
+    LlamaForCausalLM(config).save_pretrained(path)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter that changes what the model says."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model: Any = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(folder), LoraConfig(r=8, target_modules=["q_proj", "v_proj"])
+    )
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    path = tmp_path_factory.mktemp("adapters") / "other"
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    if problem := vllm_problem():
+        pytest.skip(problem)
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    settings = VllmSettings(
+        str(folder), max_length=4096, adapters=f"other={adapter}", arguments=("--dtype", "float32", "--enforce-eager")
+    )
+    found = VllmServer(settings, tmp_path_factory.mktemp("vllm") / "log.txt")
+    found.start()
+    try:
+        found.wait(600)
+        yield found
+    finally:
+        found.stop()
+
+
+def test_greedy_tokens_are_those_of_transformers(server: VllmServer, folder: Path) -> None:
+    here, there = TransformersEngine(folder, device="cpu"), HttpEngine(server.url, str(folder))
+    texts = ["go to fridge 1", "take the egg", "x"]
+    for engine in (here, there):
+        assert not engine.has_tokens(["<think>"]) and engine.has_tokens(["a", "<eos>"])
+    sessions = [engine.open(3) for engine in (here, there)]
+    for more in (texts, ["", "more", "and more"]):
+        for session in sessions:
+            session.extend(more)
+        ours, theirs = (session.generate("<nowhere>", 24) for session in sessions)
+        assert [reply.token_ids for reply in theirs] == [reply.token_ids for reply in ours]
+        for mine, other in zip(ours, theirs, strict=True):
+            assert other.logprobs == pytest.approx(mine.logprobs, abs=2e-3)
+
+
+def test_a_message_is_gone_on_with(server: VllmServer, folder: Path) -> None:
+    here, there = TransformersEngine(folder, device="cpu"), HttpEngine(server.url, str(folder))
+    replies = []
+    for engine in (here, there):
+        session = engine.open(1)
+        session.extend([(engine.chat(TALK, True) or "") + "<think>Maybe "])
+        replies.append(session.generate("<nowhere>", 16)[0])
+    assert replies[0].token_ids == replies[1].token_ids
+
+
+def test_structure_makes_every_reply_readable(server: VllmServer, folder: Path) -> None:
+    queries = [Query(make_task(), (), FIRST, action) for action in ("look", "open fridge 1", "go to desk 1")]
+    switches = Switches(reasoning=False, temperature=1.0)
+    free = ExperienceModel(HttpEngine(server.url, str(folder)), max_tokens=200).predict(queries, switches)
+    assert not any(isinstance(answer, Prediction) for answer in free), "random weights write no reply by themselves"
+    regex = {prompts.STOP: prompts.REGEX[prompts.STOP].replace("2400", "40").replace("1200", "40")}
+    held = ExperienceModel(HttpEngine(server.url, str(folder), regex=regex), max_tokens=200).predict(queries, switches)
+    assert all(isinstance(answer, Prediction) for answer in held)
+
+
+def test_an_adapter_is_asked_for_by_its_name(server: VllmServer, folder: Path) -> None:
+    replies = []
+    for name in (str(folder), "other"):
+        session = HttpEngine(server.url, name).open(1)
+        session.extend(["take the egg"])
+        replies.append(session.generate("<nowhere>", 24)[0].token_ids)
+    assert replies[0] != replies[1]
+
+
+def test_a_crash_costs_one_answer(server: VllmServer, folder: Path) -> None:
+    first = server.pid
+    assert first is not None
+    os.killpg(first, signal.SIGKILL)
+    end = time.monotonic() + 300
+    while server.pid in (None, first) or server.status != "ready":
+        assert time.monotonic() < end, server.status
+        time.sleep(0.5)
+    session = HttpEngine(server.url, str(folder)).open(1)
+    session.extend(["x"])
+    assert len(session.generate("<nowhere>", 4)[0].token_ids) == 4
