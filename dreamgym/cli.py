@@ -5,6 +5,7 @@ import json
 import logging
 import runpy
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_collect(commands)
     runs.add(commands)
     _add_refresh(commands)
+    _add_teach(commands)
     _add_evaluate(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
@@ -106,6 +108,24 @@ def _add_refresh(commands: "Commands") -> None:
     refresh.add_argument("--seed", type=int, default=0)
     refresh.add_argument("--output", type=Path, required=True, help="folder of the copy")
     refresh.set_defaults(run=_refresh)
+
+
+def _add_teach(commands: "Commands") -> None:
+    teach = commands.add_parser("teach", help="let an instruction model write the reasoning of stored real episodes")
+    teach.add_argument("--model", required=True, help="the teacher: see dreamgym/engines/registry.py")
+    teach.add_argument("--buffer", type=Path, required=True, help="experience.sqlite with real train episodes")
+    teach.add_argument("--output", type=Path, required=True, help="gets the episodes with reasoning; a new file")
+    teach.add_argument("--cache", type=Path, help="keeps replies; default: beside the output")
+    teach.add_argument("--episodes", type=int, help="only the first so many")
+    teach.add_argument(
+        "--no-hindsight", dest="hindsight", action="store_false", help="each step alone, without what comes later"
+    )
+    teach.add_argument("--tries", type=int, default=3, help="of a prompt whose replies cannot be read")
+    teach.add_argument(
+        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
+    )
+    teach.add_argument("--dry-run", action="store_true", help="only say what it would ask for")
+    teach.set_defaults(run=_teach)
 
 
 def _add_evaluate(commands: "Commands") -> None:
@@ -187,6 +207,43 @@ def _refresh(options: argparse.Namespace) -> None:
     )
 
 
+def _teach(options: argparse.Namespace) -> None:
+    from dreamgym.engines.registry import open_engine  # noqa: PLC0415
+    from dreamgym.experience_model import teacher as teachers  # noqa: PLC0415
+    from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
+
+    if not options.buffer.exists():
+        raise ConfigError(f"there is no buffer {options.buffer}; dreamgym collect makes one")
+    if options.output.exists():
+        raise ConfigError(f"{options.output} is there already and was left as it is: choose a new file")
+    episodes = real_train_episodes([options.buffer])[: options.episodes]
+    settings = teachers.TeacherSettings(hindsight=options.hindsight, tries=options.tries)
+    cache = options.cache or options.output.with_suffix(".replies.sqlite")
+    with teachers.ReplyCache(cache) as replies:
+        teacher = teachers.Teacher(open_engine(options.model), replies, settings)
+        asked = teacher.estimate(episodes)
+        tokens = (asked.prompt_tokens, asked.reply_tokens)
+        print(f"{asked.num_prompts} prompts for {len(episodes)} episodes, {asked.num_cached} of them answered before")
+        print(f"to be read about {tokens[0]:,} tokens, to be written about {tokens[1]:,}")
+        if options.price:
+            cost = sum(price * num / 1e6 for price, num in zip(options.price, tokens, strict=True))
+            print(f"cost about {cost:.2f}")
+        if options.dry_run:
+            return
+        start = time.perf_counter()
+
+        def tell(num_done: int) -> None:
+            left = (time.perf_counter() - start) / num_done * (asked.num_prompts - num_done)
+            print(f"{num_done} of {asked.num_prompts} prompts, about {left / 60:.0f} minutes left")
+
+        annotated = list(teacher.annotate(episodes, tell))
+        with ReplayBuffer(options.output, make_encoder(HASHED_NGRAMS)) as buffer:
+            for trajectory in annotated:
+                buffer.add(trajectory)
+        publish(teachers.summary(teacher, annotated, start), typed_command(), options.output.with_suffix(".json"))
+    print(f"{options.output} has them; {options.output.with_suffix('.json')} says what was left out, and why")
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
     from dreamgym.experience_model import prompts  # noqa: PLC0415
@@ -197,7 +254,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     switches = Switches(**{name: getattr(options, name) for name in names})
     retriever = open_retriever(options.buffer, options.encoder, options.environment)
     name = options.model or experience_model_of(options.environment)
-    regex = prompts.REGEX if options.structure else None
+    regex = prompts.reply_regex if options.structure else None
     model = ExperienceModel(open_engine(name, num_threads=options.threads, regex=regex))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)

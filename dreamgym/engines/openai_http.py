@@ -13,7 +13,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -34,17 +34,21 @@ _MARKS = (_ROLE, _TEXT) = ("\x1d", "\x1f")
 """Before a role, and before its text: how `chat` writes a conversation that is sent as messages again."""
 
 
+Regex = Callable[[str, str], str | None]
+"""(conversation, stop text) to a regular expression that the reply must match; None: it is free."""
+
+
 class HttpEngine:
     """One model of an endpoint; safe to use from several threads."""
 
-    def __init__(self, url: str, model: str = "", timeout: float = 600.0, regex: Mapping[str, str] | None = None):
+    def __init__(self, url: str, model: str = "", timeout: float = 600.0, regex: Regex | None = None):
         """Remember where to ask; nothing is sent yet.
 
         Args:
             url: Up to and including "/v1".
             model: As the endpoint names it; empty takes its only one.
             timeout: Seconds that one request may take.
-            regex: Stop text to the regular expression that replies up to it must match (structured output of vLLM).
+            regex: What replies must match, from conversation and stop text (structured output of vLLM).
         """
         key = os.environ.get(API_KEY, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -220,7 +224,7 @@ class HttpSession:
         body |= {"seed": seed, "stop": [stop]}
         if engine.is_vllm:
             body |= {"include_stop_str_in_output": True, "return_token_ids": True, "skip_special_tokens": False}
-            if engine.regex is not None and (regex := engine.regex.get(stop)):
+            if engine.regex is not None and (regex := engine.regex(text, stop)):
                 body["structured_outputs"] = {"regex": regex}
         if not text.startswith(_ROLE):
             return body | {"prompt": text, "logprobs": 1}

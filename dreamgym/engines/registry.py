@@ -9,12 +9,11 @@ vllm:MODEL                 a vLLM server of one of the first four, started here 
 """
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from dreamgym.engines import smol
 from dreamgym.engines.model_folder import find_bundled
-from dreamgym.engines.openai_http import HttpEngine
+from dreamgym.engines.openai_http import HttpEngine, Regex
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import Engine
@@ -27,7 +26,7 @@ def open_engine(
     name: str,
     *,
     num_threads: int | None = None,
-    regex: Mapping[str, str] | None = None,
+    regex: Regex | None = None,
     log_path: Path | None = None,
 ) -> Engine:
     """Load a model, or reach it.

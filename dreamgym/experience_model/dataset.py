@@ -18,7 +18,7 @@ from typing import NamedTuple
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
 from dreamgym.replay_buffer.retrieval import Demonstration, Query, Retriever
-from dreamgym.types import Trajectory, Transition
+from dreamgym.types import Task, Trajectory, Transition
 
 ALONE_REASONING = 0.8
 """Share of single steps that reason."""
@@ -100,7 +100,7 @@ def _episode(
         recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
         reasoning = None
         if index in reasoned:
-            reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng, recalled)
+            reasoning = _reasoning(trajectory, trajectory.task, steps[:index], step, rng, recalled)
         learned = determined[index] or rng.random() < settings.unknowable_share
         segments += _step(step, shown.get(index, []), recalled, reasoning, learned)
     return segments
@@ -131,10 +131,24 @@ def _single_steps(
         )
         reasoning = None
         if rng.random() < ALONE_REASONING:
-            reasoning = module.write_reasoning(task, (), step, rng, recalled)
+            reasoning = _reasoning(trajectory, task, (), step, rng, recalled)
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
         learned = follows or rng.random() < settings.unknowable_share
         yield [(head, False), *_step(step, shown.get(index, []), recalled, reasoning, learned)]
+
+
+def _reasoning(
+    trajectory: Trajectory,
+    task: Task,
+    history: Sequence[Transition],
+    step: Transition,
+    rng: random.Random,
+    recalled: str | None,
+) -> str | None:
+    """R*: a teacher's where one has annotated the episode (None where it failed to), else written by rules."""
+    if any(each.reasoning for each in trajectory.transitions):
+        return step.reasoning
+    return environment_module(task.environment).write_reasoning(task, history, step, rng, recalled)
 
 
 def _draw(weights: Sequence[float], num: int, rng: random.Random) -> list[int]:

@@ -40,13 +40,6 @@ STOP = "</done>"
 THOUGHT_STOP = "</think>"
 VARIATION_TAGS = (VARIATION_OPENING, VARIATION_STOP) = ("<variation>", "</variation>")
 
-REGEX = {
-    STOP: r"([^<]{1,1200}</think>)?<state>[^<]{1,2400}</state><reward>(0|1|0\.\d{1,2}|1\.0)</reward><done>[01]</done>",
-    THOUGHT_STOP: r"[^<]{1,1200}</think>",
-    VARIATION_STOP: r"[^<\n]{1,300}</variation>",
-}
-"""Stop text to what every reply up to it looks like: structured output for engines that can hold a model to it."""
-
 LONGEST_REPLY = 50_000
 """Characters; a longer reply is no state of a text world, and everything that reads states may take its time."""
 
@@ -174,6 +167,22 @@ def prompt_text(
     head = head_text(task, history, state, use_history=use_history)
     recalled = recall(task, history, state, action, use_history=use_history)
     return head + question_text(action, demonstrations, recalled, use_reasoning=use_reasoning)
+
+
+def reply_regex(conversation: str, stop: str) -> str | None:
+    """What every reply looks like that goes on from `conversation` up to `stop`: structured output for engines.
+
+    Returns:
+        A regular expression; None where a reply may have any form.
+    """
+    if stop == VARIATION_STOP:
+        return r"[^<\n]{1,300}</variation>"
+    if stop not in (STOP, THOUGHT_STOP):
+        return None
+    thought = r"[^<]{1,1200}</think>" if conversation.endswith("<think>") else ""
+    if stop == THOUGHT_STOP:
+        return thought or None
+    return thought + r"<state>[^<]{1,2400}</state><reward>(0|1|0\.\d{1,2}|1\.0)</reward><done>[01]</done>"
 
 
 def parse(raw: str) -> ParsedReply | str:

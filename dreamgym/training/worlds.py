@@ -95,7 +95,7 @@ class Worlds:
     def _load_model(self) -> ExperienceModel:
         if self._model is None:
             names = models(self._config)[1:]
-            engine, *doubters = [open_engine(name, regex=prompts.REGEX) for name in names]
+            engine, *doubters = [open_engine(name, regex=prompts.reply_regex) for name in names]
             self._model = ExperienceModel(engine, self._config.experience_model.max_tokens, doubters)
             mine = self._folder / "run.sqlite"
             # Only what the guard has checked joins the buffer.

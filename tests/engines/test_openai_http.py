@@ -98,7 +98,7 @@ def test_only_vllm_says_what_its_tokens_are() -> None:
 
 def test_replies_can_be_held_to_a_regular_expression() -> None:
     with serve(Endpoint(echo)) as endpoint:
-        session = HttpEngine(endpoint.url, regex={"<end>": "[a-z]+<end>"}).open(1)
+        session = HttpEngine(endpoint.url, regex=lambda _, stop: "[a-z]+<end>" if stop == "<end>" else None).open(1)
         session.extend(["x"])
         session.generate("<end>", 5)
         session.generate("<other>", 5)

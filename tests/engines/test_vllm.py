@@ -4,9 +4,12 @@
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +106,13 @@ def test_greedy_tokens_are_those_of_transformers(server: VllmServer, folder: Pat
     sessions = [engine.open(3) for engine in (here, there)]
     for more in (texts, ["", "more", "and more"]):
         for session in sessions:
-            session.extend(more)
+            session.extend(more)  # behind the first texts: random bytes that were written are no text to send again
         ours, theirs = (session.generate("<nowhere>", 24) for session in sessions)
         assert [reply.token_ids for reply in theirs] == [reply.token_ids for reply in ours]
         for mine, other in zip(ours, theirs, strict=True):
             assert other.logprobs == pytest.approx(mine.logprobs, abs=2e-3)
+        for session, row in product(sessions, range(3)):
+            session.rewind(row, 1)
 
 
 def test_a_message_is_gone_on_with(server: VllmServer, folder: Path) -> None:
@@ -125,9 +130,14 @@ def test_structure_makes_every_reply_readable(server: VllmServer, folder: Path) 
     switches = Switches(reasoning=False, temperature=1.0)
     free = ExperienceModel(HttpEngine(server.url, str(folder)), max_tokens=200).predict(queries, switches)
     assert not any(isinstance(answer, Prediction) for answer in free), "random weights write no reply by themselves"
-    regex = {prompts.STOP: prompts.REGEX[prompts.STOP].replace("2400", "40").replace("1200", "40")}
-    held = ExperienceModel(HttpEngine(server.url, str(folder), regex=regex), max_tokens=200).predict(queries, switches)
-    assert all(isinstance(answer, Prediction) for answer in held)
+
+    def short(conversation: str, stop: str) -> str:
+        return re.sub("1200|2400", "30", prompts.reply_regex(conversation, stop) or "")
+
+    model = ExperienceModel(HttpEngine(server.url, str(folder), regex=short), max_tokens=200)
+    for reasoning in (True, False):
+        held = model.predict(queries, replace(switches, reasoning=reasoning))
+        assert all(isinstance(answer, Prediction) for answer in held), held
 
 
 def test_an_adapter_is_asked_for_by_its_name(server: VllmServer, folder: Path) -> None:

@@ -195,3 +195,14 @@ def test_an_episode_under_another_goal_still_shows_nothing_of_its_own_task(
     own = Retriever([tmp_path / "experience.sqlite"], HashedNgrams())
     for row in rows(own, replace(ALL, relabel_share=1.0), [episode]):
         assert not any("<demo>" in text for text, _ in row)
+
+
+def test_what_a_teacher_wrote_is_the_reasoning(retriever: Retriever) -> None:
+    known = solved()
+    steps = [replace(step, reasoning=f"Because {n}." if n != 1 else None) for n, step in enumerate(known.transitions)]
+    settings = RowSettings(reasoning_shares=(1.0,), relabel_share=0.0, no_history_share=0.0)
+    (row,) = episode_rows([replace(known, transitions=tuple(steps))], retriever, settings)
+    text = "".join(part for part, _ in row)
+    told = [f"<think>Because {n}.</think>" in text for n, _ in enumerate(steps)]
+    assert told == [n != 1 for n, _ in enumerate(steps)]
+    assert text.count("<no_think>") == 1, "a step that the teacher left out has no reasoning, not ours"

@@ -237,6 +237,6 @@ def test_rewards_have_as_many_decimals_as_they_need() -> None:
     ],
 )
 def test_a_reply_held_to_the_form_can_be_read(reply: str, fits: bool) -> None:
-    assert (re.fullmatch(prompts.REGEX[prompts.STOP], reply) is not None) == fits
     opening = "<think>" if "</think>" in reply else "<no_think>"
+    assert (re.fullmatch(prompts.reply_regex(opening, prompts.STOP) or "", reply) is not None) == fits
     assert isinstance(prompts.parse(opening + reply), str) != fits

@@ -1,0 +1,307 @@
+"""A teacher writes the reasoning of offline transitions (R*), as in the paper's appendix C.
+
+With hindsight, as in the paper, the teacher reads a whole trajectory with its outcome and writes a sentence or two for
+each step: cheap, but what it knows of the future may leak into the reasoning, and the experience model then learns to
+plan from what it will not have. Without hindsight each step is a prompt of its own that ends with that step. How often
+a text names what nobody had seen by then is counted either way.
+
+Replies are kept by the content of their prompts: a stopped run goes on, and the same prompt is paid for once. A reply
+that cannot be read is asked for again, and then left out with the reason: such a step has no reasoning.
+
+Source: DreamGym, arXiv:2511.03773, section 4.1, Eq. 5, and appendix C.1 to C.3.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from sqlite_utils import Database
+
+from dreamgym.characters import whole
+from dreamgym.environments import environment_module
+from dreamgym.environments.judgement import reward_text
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.chat_prompts import Render, chat_template
+from dreamgym.experience_model.prompts import neutral
+from dreamgym.interfaces import Engine, Reply
+from dreamgym.types import Trajectory
+
+VERSION = "1"
+"""Of the prompts; another one is another cache."""
+OPENING, STOP = "<json>", "</json>"
+RULES = (
+    "You know this text world well, and explain its transitions to a simulator that is to learn them. For each step "
+    "say in one or two sentences why the action leads to the next state and reward, from the task and what had been "
+    "seen by then: whether the action is possible, what it changes, whether the task is complete. Do not mention what "
+    "only later steps show.\n"
+    'Answer with JSON between <json> and </json>: {"steps": [{"step": 1, "reasoning": "…"}, …]}, with each step that '
+    "is asked for exactly once."
+)
+CHARACTERS_PER_TOKEN = 4
+"""For the estimate alone."""
+TOKENS_PER_STEP = 60
+"""Of a reply; for the estimate and, with room, for the limit."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSettings:
+    """How it is asked."""
+
+    hindsight: bool = True
+    """It reads whole trajectories with their outcome; off: each step alone with what was before it."""
+    tries: int = 3
+    """Of a prompt whose replies cannot be read."""
+    temperature: float = 0.7
+    """From the second try on; the first is greedy."""
+    batch: int = 16
+    """Prompts at once."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.tries < 1 or self.batch < 1 or not 0 < self.temperature <= 2:
+            raise ConfigError("tries and batch go from 1, temperature from above 0 to 2")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question to the teacher."""
+
+    trajectory: Trajectory
+    steps: tuple[int, ...]
+    """Numbers of the steps that are asked for, from 1."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will ask for, before it starts."""
+
+    num_prompts: int
+    num_cached: int
+    prompt_tokens: int
+    reply_tokens: int
+    """Both of what is not cached; about four characters a token."""
+
+
+class ReplyCache:
+    """Replies by the content of what was asked, in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = Database(path)
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, teacher TEXT, text TEXT, num_tokens INTEGER)"
+        )
+
+    def get(self, key: str) -> str | None:
+        """The reply's text."""
+        row = self._database.execute("SELECT text FROM replies WHERE key = ?", [key]).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, teacher: str, reply: Reply) -> None:
+        """Keep one; it is on disk when this returns."""
+        row = {"key": key, "teacher": teacher, "text": whole(reply.text), "num_tokens": len(reply.token_ids)}
+        with self._database.atomic():
+            self._database.table("replies").insert(row, replace=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Teacher:
+    """Asks, reads, keeps."""
+
+    def __init__(self, engine: Engine, cache: ReplyCache, settings: TeacherSettings | None = None) -> None:
+        """Make a teacher of an instruction model; ConfigError for a model that has no chat template."""
+        render = chat_template(engine)
+        if render is None:
+            raise ConfigError(f"{engine.name} takes no instructions; a teacher is a model with a chat template")
+        self._engine, self._cache, self._render = engine, cache, render
+        self.settings = settings or TeacherSettings()
+        self.left_out: Counter[str] = Counter()
+        """Reason to the number of steps that have no reasoning for it."""
+        self.num_tokens = 0
+        """Written in this run."""
+
+    def estimate(self, trajectories: Sequence[Trajectory]) -> Estimate:
+        """Say what annotating these would ask for; sends nothing."""
+        asked = [prompt for one in trajectories for prompt in self._prompts(one)]
+        new = [prompt for prompt in asked if self._cache.get(self._key(prompt, 0)) is None]
+        return Estimate(
+            num_prompts=len(asked),
+            num_cached=len(asked) - len(new),
+            prompt_tokens=sum(len(prompt.text) for prompt in new) // CHARACTERS_PER_TOKEN,
+            reply_tokens=sum(TOKENS_PER_STEP * len(prompt.steps) for prompt in new),
+        )
+
+    def annotate(
+        self, trajectories: Sequence[Trajectory], on_done: Callable[[int], None] | None = None
+    ) -> Iterator[Trajectory]:
+        """Yield each trajectory with the reasoning that the teacher wrote, in order.
+
+        Args:
+            trajectories: Real ones.
+            on_done: Called with the number of prompts that have been answered.
+
+        Raises:
+            EngineError: The teacher cannot be reached; what was answered is kept.
+        """
+        size, num_done = self.settings.batch, 0
+        waiting: list[Trajectory] = []
+        prompts: list[Prompt] = []
+        for number, trajectory in enumerate(trajectories, 1):
+            waiting.append(trajectory)
+            prompts += self._prompts(trajectory)
+            if len(prompts) < size and number < len(trajectories):
+                continue
+            texts: dict[tuple[str, int], str] = {}
+            for start in range(0, len(prompts), size):
+                texts |= self._ask(prompts[start : start + size])
+                num_done += len(prompts[start : start + size])
+                if on_done is not None:
+                    on_done(num_done)
+            yield from (_with_reasoning(each, texts) for each in waiting)
+            waiting, prompts = [], []
+
+    def _prompts(self, trajectory: Trajectory) -> list[Prompt]:
+        num = len(trajectory.transitions)
+        if not num:
+            return []
+        if self.settings.hindsight:
+            return [Prompt(trajectory, tuple(range(1, num + 1)), _question(self._render, trajectory, num, None))]
+        return [Prompt(trajectory, (n,), _question(self._render, trajectory, n, n)) for n in range(1, num + 1)]
+
+    def _key(self, prompt: Prompt, attempt: int) -> str:
+        return hashlib.sha256(json.dumps([VERSION, self._engine.name, attempt, prompt.text]).encode()).hexdigest()
+
+    def _ask(self, prompts: Sequence[Prompt]) -> dict[tuple[str, int], str]:
+        """Reasoning by trajectory and step; what could not be read after all tries is counted."""
+        found: dict[tuple[str, int], str] = {}
+        open_prompts = list(prompts)
+        problems: dict[int, str] = {}
+        for attempt in range(self.settings.tries):
+            self._write([prompt for prompt in open_prompts if not self._cached(prompt, attempt)], attempt)
+            still = []
+            for prompt in open_prompts:
+                read = parse(self._cache.get(self._key(prompt, attempt)) or "", prompt.steps)
+                if isinstance(read, str):
+                    problems[id(prompt)] = read
+                    still.append(prompt)
+                else:
+                    found |= {(prompt.trajectory.trajectory_id, step): text for step, text in read.items()}
+            open_prompts = still
+        for prompt in open_prompts:
+            self.left_out[problems[id(prompt)]] += len(prompt.steps)
+        return found
+
+    def _cached(self, prompt: Prompt, attempt: int) -> bool:
+        return self._cache.get(self._key(prompt, attempt)) is not None
+
+    def _write(self, prompts: Sequence[Prompt], attempt: int) -> None:
+        if not prompts:
+            return
+        session = self._engine.open(len(prompts))
+        try:
+            session.extend([prompt.text for prompt in prompts])
+            limit = 100 + 2 * TOKENS_PER_STEP * max(len(prompt.steps) for prompt in prompts)
+            temperature = self.settings.temperature if attempt else 0.0
+            replies = session.generate(STOP, limit, temperature, attempt)
+        finally:
+            session.close()
+        for prompt, reply in zip(prompts, replies, strict=True):
+            self._cache.put(self._key(prompt, attempt), self._engine.name, reply)
+            self.num_tokens += len(reply.token_ids)
+
+
+def parse(raw: str, steps: Sequence[int]) -> dict[int, str] | str:
+    """Read a reply; a str is the reason why it cannot be read."""
+    text = raw.partition(STOP)[0].removeprefix(OPENING)
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[begin : end + 1]) if begin >= 0 else None
+    except (ValueError, RecursionError):
+        value = None
+    listed = value.get("steps") if isinstance(value, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        return "the reply is not the JSON that was asked for"
+    found: dict[int, str] = {}
+    for each in listed:
+        number, reasoning = each.get("step"), each.get("reasoning")
+        if type(number) is not int or number not in steps or number in found:
+            return "a step stands there twice, or was not asked for"
+        if not isinstance(reasoning, str) or not reasoning.strip():
+            return "a step has no reasoning"
+        found[number] = " ".join(reasoning.split())
+    return found if len(found) == len(steps) else "a step is missing"
+
+
+def foresight(trajectory: Trajectory) -> list[int]:
+    """Steps whose reasoning names what neither the task nor any state up to their own outcome has named.
+
+    Returns:
+        Their numbers, from 1.
+    """
+    names = re.compile(environment_module(trajectory.task.environment).NAMES)
+    seen = set(names.findall(trajectory.task.text))
+    found = []
+    for number, step in enumerate(trajectory.transitions, 1):
+        seen |= {name for text in (step.state, step.action, step.next_state) for name in names.findall(text)}
+        if step.reasoning is not None and set(names.findall(step.reasoning)) - seen:
+            found.append(number)
+    return found
+
+
+def summary(teacher: Teacher, annotated: Sequence[Trajectory], started: float) -> dict[str, Any]:
+    """What became of a run, for the file beside its output."""
+    steps = [step for one in annotated for step in one.transitions]
+    written = [step for step in steps if step.reasoning is not None]
+    return {
+        "teacher": teacher._engine.name,
+        "prompt_version": VERSION,
+        **asdict(teacher.settings),
+        "num_trajectories": len(annotated),
+        "num_steps": len(steps),
+        "num_written": len(written),
+        "left_out": dict(teacher.left_out.most_common()),
+        "num_naming_what_was_not_seen": sum(len(foresight(one)) for one in annotated),
+        "num_tokens_written": teacher.num_tokens,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _question(render: Render, trajectory: Trajectory, num_steps: int, only: int | None) -> str:
+    steps = trajectory.transitions[:num_steps]
+    lines = [f"Task: {neutral(trajectory.task.text)}"]
+    if only is None:
+        lines.append(f"Outcome of the whole episode: {'solved' if trajectory.success else 'not solved'}")
+    lines.append(f"First state:\n{neutral(steps[0].state)}")
+    for number, step in enumerate(steps, 1):
+        lines.append(
+            f"Step {number}. Action: {neutral(step.action)}\nNext state:\n{neutral(step.next_state)}\n"
+            f"Reward: {reward_text(step.reward)}, done: {int(step.terminated)}"
+        )
+    lines.append("Explain every step." if only is None else f"Explain step {only} alone.")
+    return render([("system", RULES), ("user", "\n\n".join(lines))], True) + OPENING
+
+
+def _with_reasoning(trajectory: Trajectory, texts: dict[tuple[str, int], str]) -> Trajectory:
+    known = trajectory.trajectory_id
+    steps = (replace(step, reasoning=texts.get((known, n))) for n, step in enumerate(trajectory.transitions, 1))
+    return replace(trajectory, transitions=tuple(steps))
