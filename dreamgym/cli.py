@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with a sentence on stderr when it could not be done."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("httpx", "datasets", "transformers"):
+    for noisy in ("faiss", "httpx", "datasets", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         options.run(options)

@@ -180,6 +180,9 @@ class DreamSession:
         """
         switches = switches or Switches()
         start = time.perf_counter()
+        if not any(queries):
+            self._forget(range(len(queries)))
+            return [None] * len(queries)
         try:
             form = self._form = self._form or prompt_form(self._engine)
             self._read([_head(form, query, switches) for query in queries])

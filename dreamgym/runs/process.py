@@ -224,7 +224,7 @@ def _configure_log() -> None:
     """Write the log to the standard error, with the time, and quiet what says too much."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of models that load and are saved
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)
-    for noisy in ("httpx", "datasets", "transformers"):
+    for noisy in ("faiss", "httpx", "datasets", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -127,3 +127,9 @@ def test_rows_without_a_query_have_no_answer() -> None:
     session = ExperienceModel(ScriptedEngine([REPLY, "hm"])).open(3)
     good, none, bad = session.predict([query(0, 0), None, replace(query(1, 0), demonstrations=())])
     assert isinstance(good, Prediction) and none is None and isinstance(bad, MalformedPrediction)
+
+
+def test_without_any_query_nothing_is_asked_and_all_is_forgotten() -> None:
+    session = ExperienceModel(ScriptedEngine([])).open(2)
+    assert session.predict([None, None]) == [None, None]
+    session.close()
