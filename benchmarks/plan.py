@@ -15,13 +15,13 @@ from typing import Any
 
 from dreamgym.config import ROOT
 from dreamgym.environments import environment_module
-from dreamgym.presets import PRESETS, load_preset, preset_path
+from dreamgym.presets import FILES, FOLDER, load_preset
 from dreamgym.results import publish
 from dreamgym.runs.config import override
 from dreamgym.runs.plan import plan
 from dreamgym.workspace import Workspace
 
-NANO = [name for name in PRESETS if name.startswith("nano")]
+NANO = list(FILES)
 """Presets of the bundled models."""
 SMALL = ("run.iterations=1", "run.threads=1", "evaluation.num_tasks=16", "curriculum.num_seed_tasks=16")
 """What is changed in every preset."""
@@ -36,7 +36,15 @@ def measure(preset: str) -> dict[str, Any]:
     for split, num in (("train", 16), (config.evaluation.split, 16)):
         module.load_tasks(split, num, size=config.run.size)
     said = plan(config)
-    command = [sys.executable, "-m", "dreamgym.cli", "train", "--foreground", "--config", str(preset_path(preset))]
+    command = [
+        sys.executable,
+        "-m",
+        "dreamgym.cli",
+        "train",
+        "--foreground",
+        "--config",
+        str(FOLDER / f"{preset}.toml"),
+    ]
     command += [word for change in changes for word in ("--set", change)]
     with tempfile.TemporaryDirectory() as folder:
         Workspace.ensure(Path(folder) / "workspace", ROOT / "assets/demo")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.presets import PRESETS, load_preset
 from dreamgym.runs import config, process
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo, RunManager
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add both commands to the parser of `dreamgym`."""
     train = commands.add_parser("train", help="train a policy, in a process of its own; it goes on when this one ends")
-    train.add_argument("--config", type=Path, help="a config.toml; what it leaves out keeps its default")
+    start = train.add_mutually_exclusive_group()
+    start.add_argument("--config", type=Path, help="a config.toml; what it leaves out keeps its default")
+    start.add_argument("--preset", choices=PRESETS, metavar="NAME", help="of the lab, e.g. nano-dream-grpo")
     train.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one setting; may be repeated"
     )
@@ -60,6 +63,8 @@ def _train(options: argparse.Namespace) -> None:
     if options.slots < 1:
         raise ConfigError(f"--slots must be at least 1, got {options.slots}")
     base = config.load(options.config) if options.config else TrainConfig()
+    if options.preset:
+        base = load_preset(options.preset)
     chosen = plan(config.override(base, options.set), options.name)
     _print_plan(chosen, options)
     if options.dry_run:
@@ -86,8 +91,9 @@ def _train_here(manager: RunManager, chosen: TrainConfig, name: str, slots: int)
 def _print_plan(chosen: Plan, options: argparse.Namespace) -> None:
     """Print the settings that a run gets, and what it costs."""
     command = chosen.command
-    if options.config is not None:
-        words = ["dreamgym", "train", "--config", str(options.config)]
+    if options.config is not None or options.preset:
+        start = ["--config", str(options.config)] if options.config else ["--preset", options.preset]
+        words = ["dreamgym", "train", *start]
         words += [word for change in options.set for word in ("--set", change)]
         command = shlex.join([*words, *(("--name", options.name) if options.name else ())])
     for section, values in asdict(chosen.config).items():

@@ -14,6 +14,7 @@ from dreamgym.engines.model_folder import find_bundled, model_data, offline_tran
 from dreamgym.errors import ConfigError
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes
+from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
@@ -65,6 +66,8 @@ class Plan:
     """Real ones that only measure, at most."""
     notes: tuple[str, ...]
     """Sentences about what the figures leave out."""
+    gpu: GpuPlan | None = None
+    """For models that are not the bundled ones, where their shapes are known."""
 
 
 def plan(config: TrainConfig, name: str = "") -> Plan:
@@ -75,6 +78,8 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
     """
     check(config, name)
     bundled = all(find_bundled(name) != name for name in models(config))
+    measured = _evaluation_episodes(config)
+    gpu = None if bundled else gpu_plan(config, models(config), *_episodes(config), measured)
     return Plan(
         config=config,
         command=command(config, name),
@@ -83,7 +88,8 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
         offline_transitions=offline_transitions(models(config)),
         real_transitions=_online_transitions(config),
         evaluation_transitions=_evaluation_transitions(config),
-        notes=tuple(_notes(config, bundled)),
+        notes=(*_notes(config, bundled), *(gpu.sentences() if gpu else ())),
+        gpu=gpu,
     )
 
 

@@ -28,7 +28,7 @@ from typing import Any
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.experience_model.fidelity import wilson
-from dreamgym.presets import load_preset
+from dreamgym.presets import WORLDS, load_preset
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.manager import RunInfo, RunManager
 from dreamgym.runs.plan import plan
@@ -37,14 +37,6 @@ from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.types import Trajectory
 from dreamgym.workspace import Workspace
 
-WORLDS: Mapping[str, tuple[str, ...]] = {
-    "alfworld": (),
-    "webshop": (
-        *("run.environment=webshop", "policy.model=nano-novice-webshop", "experience_model.model=nano-webshop"),
-        "policy.max_steps=15",
-    ),
-}
-"""Environment -> what differs from the presets, which are ALFWorld's."""
 CURRICULUM = ("curriculum.synthetic_share=0.25",)
 REAL_ITERATIONS = 16
 """Of `real`; s2r and real_small act for one iteration's worth: 6.25 % of its online transitions, as in the paper."""

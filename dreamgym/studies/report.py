@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.errors import ConfigError
-from dreamgym.studies.methods import METHODS, WORLDS
+from dreamgym.presets import WORLDS
+from dreamgym.studies.methods import METHODS
 
 COMPARISONS = tuple(f"{environment}-nano" for environment in WORLDS)
 """Files of the comparison of methods, and blocks of the README."""

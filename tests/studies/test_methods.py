@@ -8,11 +8,12 @@ import pytest
 
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError
+from dreamgym.presets import WORLDS
 from dreamgym.results import publish_run, stored_keys
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.studies import methods
-from dreamgym.studies.methods import METHODS, WORLDS, Row, rows, settings
+from dreamgym.studies.methods import METHODS, Row, rows, settings
 from dreamgym.types import Trajectory
 from tests.experience_model.kitchen import solved
 

@@ -59,7 +59,8 @@ def test_a_run_of_the_papers_preset_goes_through(family: str, role: str, tmp_pat
     model = save(family, tmp_path / family)
     others = {"policy": "nano-novice", "experience_model": "nano"} | {role: str(model)}
     config = override(
-        load_preset("paper-dream-grpo"), [*SMALL, *(f"{name}.model={value}" for name, value in others.items())]
+        load_preset("paper-alfworld-llama-3.2-3b-dream-grpo"),
+        [*SMALL, *(f"{name}.model={value}" for name, value in others.items())],
     )
     manager = RunManager(Workspace.create(tmp_path / "workspace").runs_path)
     done = manager.launch(config, family)

@@ -6,6 +6,7 @@ fits somewhere). It knows the verbs of the game, but no table of rooms or object
 as known only when the task says so or this very episode has shown it.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ class Command:
     """Receptacle, or the knife of `slice`."""
 
 
+@functools.lru_cache(4096)
 def parse_action(action: str) -> Command | None:
     """Text to Command; None when it is no command of the game."""
     found = _COMMAND.match(action)

@@ -9,6 +9,7 @@ The first line is the engine's feedback without the list of what is visible, bec
 Only the first state has a fifth line, `places: ...`. A closed place shows `here: not visible`.
 """
 
+import functools
 import re
 from dataclasses import dataclass, replace
 
@@ -52,6 +53,7 @@ class View:
         return replace(self, feedback=REJECTED, places=())
 
 
+@functools.lru_cache(16_384)
 def natural(name: str) -> tuple[str, int]:
     """Sort key: "cabinet 10" after "cabinet 2"."""
     kind, _, number = name.removesuffix(" (on)").rpartition(" ")
@@ -59,6 +61,7 @@ def natural(name: str) -> tuple[str, int]:
     return (kind, int(number)) if number.isdecimal() and len(number) < 10 else (name, 0)
 
 
+@functools.lru_cache(16_384)
 def kind(name: str) -> str:
     """Type of a thing: "potato" for "potato 2"."""
     return natural(name)[0]
@@ -91,6 +94,7 @@ def describe(view: View) -> str:
     return f"at: {view.place}{door}\nhere: {here}"
 
 
+@functools.lru_cache(4096)  # a history is read anew at each step, by recall and guard
 def parse(text: str) -> View | None:
     """State text to View; None when a line is missing, so that nobody reasons on a guess."""
     feedback, *rest = text.split("\n")

@@ -1,0 +1,73 @@
+"""What large models ask of GPUs: shapes, memory by its parts, the presets of the paper."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dreamgym.engines.model_folder import find_bundled
+from dreamgym.errors import ConfigError
+from dreamgym.presets import PRESETS, load_preset
+from dreamgym.runs.config import override
+from dreamgym.runs.gpu_plan import SHAPES, Shape, shape_of
+from dreamgym.runs.plan import NANO_PARAMETERS, plan
+
+PAPER = [name for name in PRESETS if name.startswith("paper-")]
+START = "paper-alfworld-llama-3.2-3b-dream-grpo"
+
+
+def test_the_papers_table_has_a_preset_for_each_of_its_cells() -> None:
+    assert len(PAPER) == 2 * 3 * 3 * 2
+    for name in PAPER:
+        _, world, *model, setting, algorithm = name.split("-")
+        config = load_preset(name)
+        assert (config.run.environment, config.run.world, config.run.method) == (world, setting, algorithm)
+        assert "-".join(model) in config.policy.model.lower() and config.policy.model in SHAPES
+        assert config.experience_model.model == "meta-llama/Llama-3.1-8B-Instruct"
+    with pytest.raises(ConfigError, match="no preset 'magic'"):
+        load_preset("magic")
+    real, s2r = (load_preset(f"paper-webshop-qwen2.5-7b-{each}-grpo") for each in ("real", "s2r"))
+    assert s2r.real.max_transitions <= 0.0625 * real.real.max_transitions
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_dry_run_says_what_it_asks_of_gpus(name: str) -> None:
+    found = plan(load_preset(name))
+    assert found.minutes is None and found.gpu is not None
+    assert found.gpu.training_gb > 20 and 1 < found.gpu.hours < 1000 and found.gpu.server_gb == 0
+    text = " ".join(found.notes)
+    assert "not measured" in text and "trl 1." in text
+
+
+def test_memory_by_its_parts() -> None:
+    base = plan(load_preset(START)).gpu
+    lora = plan(override(load_preset(START), ["policy.lora_rank=16"])).gpu
+    served = plan(override(load_preset(START), ["experience_model.model=vllm:meta-llama/Llama-3.1-8B-Instruct"])).gpu
+    ppo = plan(load_preset(START.replace("grpo", "ppo"))).gpu
+    assert base and lora and served and ppo
+    assert base.training_gb - lora.training_gb == pytest.approx((6 + 2) * 3.21, rel=0.05), (
+        "gradients, moments, reference"
+    )
+    assert served.server_gb == pytest.approx(base.training_gb - served.training_gb, abs=0.2)
+    assert served.server_gb > 16 and served.commands == (
+        "vllm serve meta-llama/Llama-3.1-8B-Instruct --enable-prefix-caching",
+    )
+    assert any("Starts by itself: vllm serve" in each for each in served.sentences())
+    assert ppo.training_gb - base.training_gb == pytest.approx(8 * 3.21, rel=0.05), "a value model of the same size"
+
+
+def test_shapes_are_read_from_folders_and_known_for_the_papers_models(tmp_path: Path) -> None:
+    nano = shape_of("nano")
+    assert nano is not None and nano.parameters == pytest.approx(NANO_PARAMETERS, rel=0.02)
+    (tmp_path / "config.json").write_text(
+        json.dumps(json.loads((Path(find_bundled("nano")) / "config.json").read_text()))
+    )
+    assert shape_of(str(tmp_path)) == nano
+    assert shape_of("owner/unknown") is None and plan(override(load_preset(START), ["policy.model=a/b"])).gpu is None
+    llama = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
+    llama |= {"intermediate_size": 14336, "vocab_size": 128256}
+    (tmp_path / "config.json").write_text(json.dumps(llama))
+    read = shape_of(str(tmp_path))
+    known: Shape = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
+    assert read is not None and read.parameters == pytest.approx(known.parameters, rel=0.01)
+    assert read.cache_bytes == known.cache_bytes == 131_072
