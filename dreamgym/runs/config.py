@@ -202,6 +202,8 @@ class CurriculumConfig:
     """Of similar tasks; in PPO the rollouts of a cluster form the group whose variance is the value."""
     synthetic_share: float = 0.0
     """Lambda: variations are at most this share of an iteration's tasks. 0: none are generated."""
+    generator: str = ""
+    """Model that writes variations; empty: the experience model, as in the paper."""
     num_varied: int = 2
     """Tasks of the highest value that are varied after each iteration."""
     num_candidates: int = 8

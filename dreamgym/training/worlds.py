@@ -34,6 +34,7 @@ class Worlds:
         self._config, self._folder = config, folder
         self._model: ExperienceModel | None = None
         self._retriever: Retriever | None = None
+        self._generator: Engine | None = None
         self._environments: list[Environment] = []
 
     def dream(self, num_slots: int, seed: int, stopwatch: Stopwatch | None = None) -> DreamBatch:
@@ -74,8 +75,11 @@ class Worlds:
         return self._load_model().name
 
     def variation_engine(self) -> Engine:
-        """The experience model's weights, which vary tasks too (Eq. 6)."""
-        return self._load_model().engine
+        """The experience model's weights, which vary tasks too (Eq. 6), or the generator's."""
+        name = self._config.curriculum.generator
+        if name and self._generator is None:
+            self._generator = open_engine(name, regex=prompts.reply_regex)
+        return self._generator or self._load_model().engine
 
     @cached_property
     def offline_transitions(self) -> int:

@@ -6,10 +6,12 @@ fits somewhere). It knows the verbs of the game, but no table of rooms or object
 as known only when the task says so or this very episode has shown it.
 """
 
+import copy
 import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dreamgym.environments.alfworld.goal import Goal, goal_parts, parse_goal
 from dreamgym.environments.alfworld.state_text import CONDITIONS, MIDDLE, REJECTED, View, describe, kind, natural, parse
@@ -22,6 +24,8 @@ IN_ROOM = "in this room: "
 REFUSED_BEFORE = "refused before: "
 """What is recalled of a kind of thing that would not go somewhere, or would not be changed."""
 _NAME = r"\S+ \S+"
+_DEPTH = 200
+"""Of a recursion."""
 _COMMAND = re.compile(
     rf"^(?:(?P<go>go) to (?P<r0>{_NAME})|(?P<door>open|close) (?P<r1>{_NAME})"
     rf"|(?P<take>take) (?P<o2>{_NAME}) from (?P<r2>{_NAME})|(?P<move>move) (?P<o3>{_NAME}) to (?P<r3>{_NAME})"
@@ -64,10 +68,17 @@ class Verdict:
     """The next view where it follows; None where it does not."""
 
 
+class _Start(NamedTuple):
+    """What an episode begins with."""
+
+    text: str
+    first_state: str
+
+
 class Knowledge:
     """Facts gathered along one episode; `see` adds a step."""
 
-    def __init__(self, task: Task, first_state: str | None = None) -> None:
+    def __init__(self, task: "Task | _Start", first_state: str | None = None) -> None:
         """Start from the task's first state, or from another one (then the room's places may be unknown)."""
         self.task_text = task.text
         self.goal: Goal | None = parse_goal(task.text)
@@ -92,15 +103,22 @@ class Knowledge:
     @classmethod
     def of(cls, task: Task, history: Iterable[Transition], state: str) -> "Knowledge":
         """Gather a whole history; `state` is the present state."""
-        known = cls(task)
-        last = None
-        for step in history:
-            known.see(step.action, step.next_state)
-            last = step.next_state
-        if state not in (last, task.first_state):
+        start, steps = _Start(task.text, task.first_state), tuple((step.action, step.next_state) for step in history)
+        for number in range(0, len(steps), _DEPTH):
+            _gathered(start, steps[:number])
+        known = _gathered(start, steps).copy()
+        if state not in (steps[-1][1] if steps else None, task.first_state):
             known.view = parse(state)
             known._remember()
         return known
+
+    def copy(self) -> "Knowledge":
+        """One that can learn more without this one."""
+        other = copy.copy(self)
+        for name, value in vars(other).items():
+            if isinstance(value, dict):
+                setattr(other, name, dict(value))
+        return other
 
     def see(self, action: str, next_state: str) -> None:
         """Take in one step."""
@@ -373,3 +391,13 @@ def is_determined(task: Task, history: Sequence[Transition], state: str, action:
     known = Knowledge.of(task, history, state)
     view = known.verdict(action).view
     return view is not None and known.solved_by(action, view) is not None
+
+
+@functools.lru_cache(1024)
+def _gathered(start: _Start, steps: tuple[tuple[str, str], ...]) -> Knowledge:
+    """What is known after these (action, next state): what was known before the last one, and that. Never changed."""
+    if not steps:
+        return Knowledge(start)
+    known = _gathered(start, steps[:-1]).copy()
+    known.see(*steps[-1])
+    return known
