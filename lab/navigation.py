@@ -14,7 +14,7 @@ from dreamgym.runs.config import Method
 from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 
-TABS = ("home", "inspect", "dream", "compare", "curriculum", "train")
+TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "models")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")

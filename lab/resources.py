@@ -63,7 +63,7 @@ def _share(name: str, used: float, total: float) -> dict[str, Any]:
 
 
 def _gpus() -> list[dict[str, Any]]:
-    """Memory of each NVIDIA GPU, where nvidia-ml-py is installed and finds one."""
+    """Memory and load of each NVIDIA GPU, where nvidia-ml-py is installed and finds one."""
     nothing = [{"name": "GPU", "percent": None, "text": "none found"}]
     try:
         import pynvml  # noqa: PLC0415 - an optional package
@@ -72,9 +72,14 @@ def _gpus() -> list[dict[str, Any]]:
     try:
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        seen = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+        seen = [
+            (pynvml.nvmlDeviceGetMemoryInfo(handle), pynvml.nvmlDeviceGetUtilizationRates(handle)) for handle in handles
+        ]
     except pynvml.NVMLError:
         return nothing
-    return [
-        _share(f"GPU {i}" if len(seen) > 1 else "GPU", one.used, one.total) for i, one in enumerate(seen)
-    ] or nothing
+    found = []
+    for number, (memory, rates) in enumerate(seen):
+        name = f"GPU {number}" if len(seen) > 1 else "GPU"
+        found.append(_share(name, memory.used, memory.total))
+        found.append({"name": f"{name} load", "percent": int(rates.gpu), "text": f"{rates.gpu} %"})
+    return found or nothing

@@ -15,6 +15,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.workspace import Workspace
 from lab.live import LiveDreams
+from lab.model_servers import ModelServers
 from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -52,6 +53,8 @@ class Services:
     """Reads experience.sqlite and lab.sqlite together, and finds a trajectory of a run by its id."""
     environments: Mapping[str, EnvironmentServices] = field(default_factory=dict)
     """Key of `dreamgym.environments.ENVIRONMENTS` -> what is there for it."""
+    servers: ModelServers | None = None
+    """vLLM servers that are started here; None where nothing may be started."""
     live: LiveDreams = field(default_factory=LiveDreams)
     """Dreams that are played on some page."""
     read_only: bool = False
@@ -63,6 +66,8 @@ class Services:
 
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""
+        if self.servers is not None:
+            self.servers.close()
         for each in self.environments.values():
             for part in (each.engine, each.pool):
                 if part is not None:
@@ -90,7 +95,8 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     for name, each in environments.items():
         if each.engine is not None and name in played:  # another one starts when it is first asked
             each.engine.start()
-    return Services(workspace, reader, environments, read_only=read_only)
+    servers = None if read_only else ModelServers(workspace.path / "servers")
+    return Services(workspace, reader, environments, servers, read_only=read_only)
 
 
 def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:

@@ -67,5 +67,5 @@ dg.mount(element, props, watch, (root, v) => {
       el('details', { class: 'dg-files' },
         el('summary', {}, `Result files (${v.results.files.length}): what was measured, and the command that repeats it`),
         el('ul', {}, v.results.files.map(file)))),
-    el('p', { class: 'dg-meta' }, 'Keys 1 to 6 open the tabs, ', kbd('?'), ' lists all shortcuts.'));
+    el('p', { class: 'dg-meta' }, 'Keys 1 to 7 open the tabs, ', kbd('?'), ' lists all shortcuts.'));
 });

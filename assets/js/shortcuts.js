@@ -2,7 +2,7 @@
 // Elements that our components draw name their key with data-key; Gradio's own controls cannot carry that and are
 // listed with their element id. An entry without a tab works everywhere.
 dg.shortcuts = [
-  { keys: ['1', '2', '3', '4', '5', '6'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train' },
+  { keys: ['1', '2', '3', '4', '5', '6', '7'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train, Models' },
   { keys: ['y'], help: 'Copy the link to what is shown' },
   { keys: ['?'], help: 'Show this list' },
   { keys: ['Esc'], help: 'Leave a field, close this list' },
@@ -43,6 +43,7 @@ dg.shortcuts = [
   { tab: 'train', keys: ['[', ']'], help: 'Rollouts of the previous, next iteration' },
   { tab: 'train', keys: ['n'], help: 'New run: go to the presets', focus: 'dg-train-preset' },
   { tab: 'train', keys: ['l'], help: 'Launch the run whose command is shown' },
+  { tab: 'models', keys: ['n'], help: 'New vLLM server: name its model', focus: 'dg-server-model' },
 ];
 
 (() => {
@@ -74,7 +75,7 @@ dg.shortcuts = [
   };
 
   const act = (key) => {
-    if (/^[1-6]$/.test(key)) return openTab(Number(key)), true;
+    if (/^[1-7]$/.test(key)) return openTab(Number(key)), true;
     if (key === '?') return dg.help(), true;
     const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
     if (control) return control.click(), true;

@@ -30,7 +30,7 @@ def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
     except EngineError as error:
         connection.send(("error", str(error)))
         return
-    connection.send(("result", "ready"))
+    connection.send(("result", str(engine.device)))
     sessions: dict[int, TransformersSession] = {}
     while True:
         try:

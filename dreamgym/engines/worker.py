@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Container, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,19 @@ from dreamgym.interfaces import Message, OnText, Reply
 _T = TypeVar("_T")
 _ROOT = Path(__file__).resolve().parents[2]
 _END_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a model has done since it was first asked."""
+
+    num_replies: int = 0
+    num_tokens: int = 0
+    """Written."""
+    seconds: float = 0.0
+    """In which it wrote them."""
+    num_waiting: int = 0
+    """Requests in the queue, the one that is being answered not counted."""
 
 
 class WorkerEngine:
@@ -46,7 +61,27 @@ class WorkerEngine:
         self._name: str | None = None
         self._status = "not started"
         self._closed = False
+        self._device: str | None = None
+        self._usage = Usage()
+        self._asking = 0
+        self._counting = threading.Lock()
         atexit.register(self.close)
+
+    @property
+    def usage(self) -> Usage:
+        """What it has done so far; never waits."""
+        with self._counting:
+            return replace(self._usage, num_waiting=max(0, self._asking - self._lock.locked()))
+
+    def count(self, replies: Sequence[Reply], seconds: float) -> None:
+        """Take note of what a session's request brought."""
+        written = [reply for reply in replies if reply.token_ids]
+        with self._counting:
+            self._usage = Usage(
+                self._usage.num_replies + len(written),
+                self._usage.num_tokens + sum(len(reply.token_ids) for reply in written),
+                self._usage.seconds + seconds,
+            )
 
     @property
     def name(self) -> str:
@@ -64,6 +99,16 @@ class WorkerEngine:
         if self._status == "ready" and end and not self._closed:
             return f"failed: the model's process died ({end}); the next request starts a new one"
         return "closed" if self._closed else self._status
+
+    @property
+    def device(self) -> str | None:
+        """Where the model is, e.g. "cpu" or "cuda"; None until it was loaded."""
+        return self._device
+
+    @property
+    def num_threads(self) -> int:
+        """Of its process."""
+        return int(str(self._settings["num_threads"]))
 
     @property
     def pid(self) -> int | None:
@@ -96,7 +141,7 @@ class WorkerEngine:
         Raises:
             EngineError: The model cannot be loaded; or its process died, and a new one is being started.
         """
-        with self._lock:
+        with self._in_line(), self._lock:
             process = self._running()
             try:
                 return request(process)
@@ -112,6 +157,16 @@ class WorkerEngine:
             except BaseException:
                 process.stop()  # an interrupt leaves half an answer on the line
                 raise
+
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
+        with self._counting:
+            self._asking += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._asking -= 1
 
     def close(self) -> None:
         """End the process, even in the middle of a reply; safe to call twice."""
@@ -133,7 +188,7 @@ class WorkerEngine:
         self._status = "starting"
         process = self._process = _ModelProcess(self._settings)
         try:
-            process.wait_until_ready()
+            self._device = process.wait_until_ready()
         except EngineError as error:
             process.stop()
             self._status = f"failed: {error}"
@@ -181,10 +236,15 @@ class WorkerSession:
         """Let the model write; as `TransformersSession.generate`."""
         asked = None if rows is None else [row for row in range(len(self._turns)) if row in rows]
         arguments = (stop, max_tokens, temperature, seed, on_text is not None, asked)
+
+        def write(process: _ModelProcess) -> list[Reply]:
+            start = time.perf_counter()  # when it is this request's turn
+            written: list[Reply] = process.ask("generate", self._enter(process), *arguments, on_text=on_text)
+            self._engine.count(written, time.perf_counter() - start)
+            return written
+
         try:
-            replies: list[Reply] = self._engine.run(
-                lambda process: process.ask("generate", self._enter(process), *arguments, on_text=on_text)
-            )
+            replies = self._engine.run(write)
         except BaseException:
             self._leave()  # the reply may be whole over there, but nobody has it
             raise
@@ -255,10 +315,10 @@ class _ModelProcess:
 
         self.pid = self._process.pid
 
-    def wait_until_ready(self) -> None:
-        """Wait for the model to be loaded; EngineError with the reason when it cannot."""
+    def wait_until_ready(self) -> str:
+        """Wait for the model to be loaded, and say on which device; EngineError with the reason when it cannot."""
         try:
-            self._receive(None)
+            return str(self._receive(None))
         except _DiedError as died:
             raise EngineError(f"the model's process died ({self.end()}) while it loaded the model") from died
 

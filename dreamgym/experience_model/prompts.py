@@ -179,7 +179,7 @@ def reply_regex(conversation: str, stop: str) -> str | None:
         return r"[^<\n]{1,300}</variation>"
     if stop not in (STOP, THOUGHT_STOP):
         return None
-    thought = r"[^<]{1,1200}</think>" if conversation.endswith("<think>") else ""
+    thought = r"[^<]{1,400}</think>" if conversation.endswith("<think>") else ""
     if stop == THOUGHT_STOP:
         return thought or None
     return thought + r"<state>[^<]{1,2400}</state><reward>(0|1|0\.\d{1,2}|1\.0)</reward><done>[01]</done>"

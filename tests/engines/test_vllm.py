@@ -132,7 +132,7 @@ def test_structure_makes_every_reply_readable(server: VllmServer, folder: Path) 
     assert not any(isinstance(answer, Prediction) for answer in free), "random weights write no reply by themselves"
 
     def short(conversation: str, stop: str) -> str:
-        return re.sub("1200|2400", "30", prompts.reply_regex(conversation, stop) or "")
+        return re.sub("400|2400", "30", prompts.reply_regex(conversation, stop) or "")
 
     model = ExperienceModel(HttpEngine(server.url, str(folder), regex=short), max_tokens=200)
     for reasoning in (True, False):

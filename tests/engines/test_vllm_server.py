@@ -15,6 +15,7 @@ from dreamgym.engines import registry, vllm_server
 from dreamgym.engines.openai_http import API_KEY, HttpEngine
 from dreamgym.engines.vllm_server import PYTHON, VllmServer, VllmSettings, vllm_problem
 from dreamgym.errors import ConfigError, EngineError
+from tests.engines.vllm_stand_in import make_python
 
 Make = Callable[..., VllmServer]
 
@@ -22,10 +23,7 @@ Make = Callable[..., VllmServer]
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Servers that are stopped at the end."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).parent / "fake_vllm.py"}" "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setenv(PYTHON, str(python))
+    monkeypatch.setenv(PYTHON, str(make_python(tmp_path)))
     monkeypatch.setattr(vllm_server, "_POLL_SECONDS", 0.05)
     made: list[VllmServer] = []
 

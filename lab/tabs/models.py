@@ -1,0 +1,102 @@
+"""Models: what is loaded and how busy it is; start and stop vLLM servers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from dreamgym.engines.vllm_server import VllmSettings
+from dreamgym.errors import DreamGymError
+from lab.components.models import model_list
+from lab.context import Context, TabHandles
+from lab.model_servers import ModelServers
+from lab.navigation import Selection
+from lab.resources import Resources
+from lab.viewmodels.models import READ_ONLY, models_value
+
+
+def build(context: Context) -> TabHandles:
+    """A list that is asked for anew every two seconds, and the form of a new server."""
+    services = context.services
+    resources = Resources(services.workspace.path)
+
+    def look() -> dict[str, Any]:
+        return models_value(services, resources)
+
+    shown = model_list(look)
+    with gr.Column(elem_classes="dg-new-server", min_width=0, visible=not services.read_only):
+        gr.HTML(
+            '<div class="dg-root dg-head"><h3>New vLLM server</h3><span class="dg-meta">on this machine, for this lab '
+            "and its runs; it ends with the lab</span></div>",
+            apply_default_css=False,
+        )
+        with gr.Row(elem_classes="dg-new-server-row"):
+            model = gr.Textbox(
+                label="Model",
+                placeholder="smol, a folder or a Hugging Face id",
+                elem_id="dg-server-model",
+                scale=4,
+                min_width=200,
+            )
+            devices = gr.Textbox(label="GPUs", placeholder="all", elem_id="dg-server-devices", scale=1, min_width=90)
+            parallel = gr.Number(
+                1, label="GPUs that share it", precision=0, minimum=1, elem_id="dg-server-parallel", min_width=110
+            )
+            length = gr.Number(
+                0, label="Tokens (0: all)", precision=0, minimum=0, elem_id="dg-server-length", min_width=110
+            )
+            share = gr.Number(
+                0.0,
+                label="Memory share",
+                minimum=0,
+                maximum=1,
+                step=0.05,
+                elem_id="dg-server-share",
+                min_width=110,
+            )
+        adapters = gr.Textbox(
+            label="LoRA adapters", placeholder="NAME=FOLDER, comma separated; optional", elem_id="dg-server-adapters"
+        )
+        button = gr.Button("Start server", elem_id="dg-server-start", variant="primary")
+    fields = [model, devices, parallel, length, share, adapters]
+
+    def servers() -> ModelServers:
+        if services.read_only or services.servers is None:
+            raise DreamGymError(READ_ONLY)
+        return services.servers
+
+    def start(*values: Any) -> Any:
+        try:
+            servers().start(_settings(values))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return gr.skip()
+        return look()
+
+    def halt(event: gr.EventData) -> Any:
+        try:
+            servers().stop(str(event.server))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+        return look()
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    button.click(start, fields, shown, **quiet)
+    shown.halt(halt, None, shown, **quiet)
+
+    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        return selection, [look()]
+
+    return TabHandles(render, [shown])
+
+
+def _settings(values: Sequence[Any]) -> VllmSettings:
+    model, devices, parallel, length, share, adapters = values
+    return VllmSettings(
+        model=str(model or "").strip(),
+        devices=str(devices or "").strip(),
+        tensor_parallel=int(parallel or 1),
+        max_length=int(length or 0),
+        memory_share=float(share or 0),
+        adapters=str(adapters or "").strip(),
+    )

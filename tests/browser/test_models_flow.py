@@ -1,0 +1,76 @@
+"""Models: start a server, see it come and fail, stop it, by mouse and by keyboard; a read-only lab has no form."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgym.engines import vllm_server
+from dreamgym.engines.vllm_server import PYTHON
+from lab.model_servers import ModelServers
+from lab.services import Services
+from tests.browser.conftest import open_services
+from tests.engines.vllm_stand_in import make_python
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[Services], str]) -> Any:
+    monkeypatch.setenv(PYTHON, str(make_python(tmp_path)))
+    monkeypatch.setattr(vllm_server, "_POLL_SECONDS", 0.05)
+    base = open_services(tmp_path / "demo")
+    services = Services(base.workspace, base.reader, base.environments, ModelServers(tmp_path / "servers"))
+    yield serve(services)
+    services.close()
+
+
+def test_a_server_is_started_watched_stopped_and_removed(lab: str, page: Any) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{lab}?tab=home")
+    expect(page.locator("#dg-home h1")).to_be_visible()
+    page.keyboard.press("7")
+    shown = page.locator("#dg-models")
+    expect(shown.get_by_text("No server runs")).to_be_visible()
+    expect(shown.get_by_role("heading", name="alfworld")).to_be_visible()
+    page.keyboard.press("n")
+    page.keyboard.type("tiny")
+    page.keyboard.press("Tab")
+    page.locator("#dg-server-start").click()
+    expect(shown.locator(".dg-chip.ok", has_text="ready").first).to_be_visible()
+    server = shown.locator(".dg-model", has_text="tiny")
+    expect(server.locator(".dg-chip")).to_have_text("ready")
+    expect(server.locator("pre").first).to_contain_text("dreamgym train --set")
+    server.locator("summary").click()
+    expect(server.locator("details pre")).to_contain_text("serve tiny")
+    page.wait_for_timeout(2500)
+    expect(server.locator("details pre")).to_be_visible()  # a look of the page does not fold it
+
+    server.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop the server").click()
+    expect(server.locator(".dg-chip")).to_have_text("stopped")
+    server.get_by_role("button", name="Remove").click()
+    expect(shown.get_by_text("No server runs")).to_be_visible()
+
+
+def test_a_server_that_fails_opens_its_log_and_a_missing_name_is_said(lab: str, page: Any) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{lab}?tab=models")
+    page.locator("#dg-server-start").click()
+    expect(page.get_by_test_id("toast-text").get_by_text("Name a model")).to_be_visible()
+    page.locator("#dg-server-model input, #dg-server-model textarea").first.fill("broken")
+    page.locator("#dg-server-start").click()
+    server = page.locator("#dg-models .dg-model", has_text="broken")
+    expect(server.locator(".dg-chip")).to_have_text("failed")
+    expect(server.locator("details pre")).to_contain_text("ValueError: no such model")
+
+
+def test_a_read_only_lab_shows_models_and_starts_nothing(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any
+) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{serve(open_services(tmp_path / 'demo', read_only=True))}?tab=models")
+    expect(page.locator("#dg-models").get_by_text("This lab is read-only")).to_be_visible()
+    expect(page.locator("#dg-server-start")).to_have_count(0)
