@@ -4,10 +4,11 @@ Rows arrive as token ids with labels, because the loss falls on several replies 
 says. Checkpoints are written while it runs; a second call with the same folder goes on from the last one.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,16 +140,90 @@ def fit(
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     seconds = time.perf_counter() - start
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    tail = losses[-max(1, len(losses) // 10) :]
     trainer.save_model(str(folder))
     return FitResult(
-        loss=sum(tail) / max(len(tail), 1),
+        loss=_last_loss(trainer),
         seconds=seconds,
         num_rows=len(dataset),
         num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
         num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
     )
+
+
+def fit_lora(
+    source: str,
+    tokenizer: "PreTrainedTokenizerFast",
+    dataset: "Dataset",
+    settings: FitSettings,
+    rank: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Train adapters beside a model's matrices by AdamW, and save the merged weights; nothing where that was done.
+
+    Args:
+        source: Folder or hub id of the model, which stays as it is.
+        tokenizer: Its tokenizer.
+        dataset: From `encode_rows`.
+        settings: Steps, learning rate and the rest; a GPU also trades time for memory (gradient checkpointing).
+        rank: Of the adapters.
+        folder: Gets merged weights, tokenizer and fit.json; `folder`/checkpoints while it runs.
+
+    Returns:
+        What fit.json says: settings, loss, time and amounts.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+    from transformers.trainer_utils import get_last_checkpoint
+    from trl import SFTConfig, SFTTrainer
+
+    done = folder / "fit.json"
+    if done.exists():
+        known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return known
+    if len(dataset) == 0:
+        raise ConfigError("no row to train on; collect episodes first: dreamgym collect --environment alfworld")
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    on_gpu = torch.cuda.is_available()
+    base: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    torch.manual_seed(settings.seed)
+    adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    model: Any = get_peft_model(base, adapters)
+    num_trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
+    told = arguments(settings, checkpoints) | {"gradient_checkpointing": on_gpu}
+    pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**told, **SFT_ARGUMENTS),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        data_collator=collator(int(pad_token_id)),
+    )
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    seconds = time.perf_counter() - start
+    model.merge_and_unload().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    figures = {
+        "settings": asdict(settings),
+        "rank": rank,
+        "loss": _last_loss(trainer),
+        "seconds": seconds,
+        "num_rows": len(dataset),
+        "num_tokens": sum(len(ids) for ids in dataset["input_ids"]),
+        "num_trained_parameters": num_trained,
+    }
+    done.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def _last_loss(trainer: Any) -> float:
+    """Mean over the last tenth of the steps."""
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    tail = losses[-max(1, len(losses) // 10) :]
+    return float(sum(tail) / max(len(tail), 1))
 
 
 SFT_ARGUMENTS: dict[str, Any] = {

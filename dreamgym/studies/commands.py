@@ -30,8 +30,8 @@ def add(commands: "Commands") -> None:
     study = commands.add_parser("study", help="studies of the models that take minutes; figures as JSON")
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
-        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_shared_model, _add_training),
-        *(_add_methods, _add_signal, _add_variations, _add_evaluation_set, _add_report),
+        *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_shared_model, _add_smol),
+        *(_add_training, _add_methods, _add_signal, _add_variations, _add_evaluation_set, _add_report),
     ):
         add_one(studies)
 
@@ -124,6 +124,14 @@ def _add_shared_model(studies: "Commands") -> None:
     shared = _parser(studies, "shared-model", handlers.run_shared_model, what)
     shared.add_argument("--tasks", type=int, default=24, help="of each world, whose test episodes are dreamed")
     shared.add_argument("--work", type=Path, default=Path("build"), help="gets and keeps what `make nano` makes")
+
+
+def _add_smol(studies: "Commands") -> None:
+    what = "a small instruction model learns to dream and to act, by LoRA, on a CPU"
+    smol = _parser(studies, "smol", handlers.run_smol, what)
+    smol.add_argument("--model", default="smol", help="with a chat template: smol, a folder or a Hugging Face id")
+    smol.add_argument("--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="real train episodes")
+    smol.add_argument("--work", type=Path, default=Path("build/smol"), help="models; a stopped study goes on there")
 
 
 def _add_training(studies: "Commands") -> None:

@@ -116,6 +116,18 @@ def run_shared_model(options: argparse.Namespace) -> None:
     publish(figures, typed_command(), options.output)
 
 
+def run_smol(options: argparse.Namespace) -> None:
+    """`dreamgym study smol`."""
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
+    from dreamgym.studies import smol  # noqa: PLC0415  loads torch
+
+    retriever = open_retriever(options.buffer)
+    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
+    trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
+    publish(smol.run(options.model, trajectories, retriever, options.work), typed_command(), options.output)
+
+
 def run_ablations(options: argparse.Namespace) -> None:
     """`dreamgym study ablations`."""
     from dreamgym.experience_model.baselines import NearestTransition, PlainRules  # noqa: PLC0415
