@@ -17,7 +17,7 @@ from dreamgym.studies import smol
 from dreamgym.studies.handlers import DEMO_EXPERIENCE
 from tests.training.test_chat_models import save
 
-FIT = FitSettings(steps=1, batch_size=1, learning_rate=1e-3, max_length=4096, threads=1)
+FIT = FitSettings(steps=3, batch_size=1, learning_rate=1e-3, max_length=4096, threads=1)
 SETTINGS = smol.SmolSettings(
     num_rows=2, num_episodes=1, rank=2, dreamer=FIT, policy=FIT, num_test_tasks=1, num_played=1, max_steps=1
 )
