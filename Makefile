@@ -2,7 +2,7 @@
 VENV := .venv/bin
 export PYTHON ?= python3
 
-.PHONY: help install lab test test-slow test-vllm coverage check nano demo training screenshots clean
+.PHONY: help install lab test test-slow test-vllm test-gpu coverage check nano demo training screenshots clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -29,6 +29,10 @@ test-slow:
 test-vllm: install
 	@bash scripts/setup.sh vllm
 	$(VENV)/python -m pytest -q -m vllm $(ARGS)
+
+#: make test-gpu     run the tests that need a GPU
+test-gpu: install
+	$(VENV)/python -m pytest -q -rs -m gpu $(ARGS)
 
 #: make coverage     run the tests and show the branches that they miss
 coverage:

@@ -30,8 +30,7 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def save_random_llama(path: Path) -> Path:
     """A random Llama of a size that vLLM's attention knows, with a chat template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -55,12 +54,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=tokenizer.token_to_id("<eos>"),
         initializer_range=0.2,
     )
-    path = tmp_path_factory.mktemp("models") / "random-llama"
     LlamaForCausalLM(config).save_pretrained(path)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
     fast.chat_template = TEMPLATE
     fast.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_llama(tmp_path_factory.mktemp("models") / "random-llama")
 
 
 @pytest.fixture(scope="module")
