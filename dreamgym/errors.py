@@ -33,6 +33,10 @@ class EngineError(DreamGymError):
     """Text generation failed: a model cannot be loaded, or its worker process died."""
 
 
+class RequestRefusedError(EngineError):
+    """An endpoint does not take this request, however often it is sent: the text has its own words."""
+
+
 class TrainingError(DreamGymError):
     """An update went wrong; nothing of it was saved, so the last checkpoint is good."""
 

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -42,7 +43,7 @@ class ModelServers:
             raise ConfigError("Name a model: a bundled one, smol, a folder or a Hugging Face id.")
         if problem := vllm_problem():
             raise ConfigError(f"{problem}.")
-        find_model(settings.model)
+        settings = replace(settings, model=find_model(settings.model), name=settings.model)
         with self._lock:
             live = [one for one in self._servers.values() if one.pid is not None]
             if len(live) >= MAX_SERVERS:

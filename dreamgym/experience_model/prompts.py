@@ -47,6 +47,10 @@ LONGEST_INSTRUCTION = 300
 """Characters; no environment here says a task at such length."""
 
 _TAG = re.compile(r"</?(?:task|state|action|demo|think|no_think|no_history|reward|done|recall|variation)>")
+_POSING = re.compile(
+    rf"{_TAG.pattern}|<\|[^<>\n]{{0,40}}\|>|</?s>|</?(?:start|end)_of_turn>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]"
+)
+"""Our tags, and what begins and ends messages in the templates of Llama, Qwen, SmolLM, Mistral and Gemma."""
 _HALF_TAG = re.compile(r"</?[a-z_]*$")
 _REPLY = re.compile(
     r"^(?:<think>(?P<reasoning>.*?)</think>|<no_think>)\s*<state>(?P<state>.*?)</state>\s*"
@@ -85,8 +89,9 @@ class PartialReply:
 
 
 def neutral(text: str) -> str:
-    """Text of a user, a task or a world without our tags, so that it cannot pose as part of the prompt."""
-    return _TAG.sub(lambda found: found.group().replace("<", "‹").replace(">", "›"), text)
+    """Text of a user, a task or a world without our tags or a chat template's, so that it cannot pose as a prompt."""
+    broken = str.maketrans("<>[]", "‹›⁅⁆")
+    return _POSING.sub(lambda found: found.group().translate(broken), text)
 
 
 def start_text(task: Task, first_state: str) -> str:

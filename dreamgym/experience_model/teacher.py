@@ -27,7 +27,7 @@ from sqlite_utils import Database
 from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.environments.judgement import reward_text
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, RequestRefusedError
 from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.experience_model.prompts import neutral
 from dreamgym.interfaces import Engine, Reply
@@ -128,12 +128,24 @@ class ReplyCache:
 class Teacher:
     """Asks, reads, keeps."""
 
-    def __init__(self, engine: Engine, cache: ReplyCache, settings: TeacherSettings | None = None) -> None:
-        """Make a teacher of an instruction model; ConfigError for a model that has no chat template."""
+    def __init__(
+        self, engine: Engine, cache: ReplyCache, settings: TeacherSettings | None = None, name: str = ""
+    ) -> None:
+        """Make a teacher of an instruction model; ConfigError for a model that has no chat template.
+
+        Args:
+            engine: The teacher.
+            cache: Of its replies.
+            settings: Default: as documented there.
+            name: What it is called in the cache, where its engine's name also says at which address it is.
+        """
         render = chat_template(engine)
         if render is None:
             raise ConfigError(f"{engine.name} takes no instructions; a teacher is a model with a chat template")
         self._engine, self._cache, self._render = engine, cache, render
+        self.name = name or engine.name
+        self._refused: dict[str, str] = {}
+        """Keys of prompts that the endpoint does not take, e.g. as too long, with the reason."""
         self.settings = settings or TeacherSettings()
         self.left_out: Counter[str] = Counter()
         """Reason to the number of steps that have no reasoning for it."""
@@ -189,7 +201,7 @@ class Teacher:
         return [Prompt(trajectory, (n,), _question(self._render, trajectory, n, n)) for n in range(1, num + 1)]
 
     def _key(self, prompt: Prompt, attempt: int) -> str:
-        return hashlib.sha256(json.dumps([VERSION, self._engine.name, attempt, prompt.text]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([VERSION, self.name, attempt, prompt.text]).encode()).hexdigest()
 
     def _ask(self, prompts: Sequence[Prompt]) -> dict[tuple[str, int], str]:
         """Reasoning by trajectory and step; what could not be read after all tries is counted."""
@@ -200,7 +212,8 @@ class Teacher:
             self._write([prompt for prompt in open_prompts if not self._cached(prompt, attempt)], attempt)
             still = []
             for prompt in open_prompts:
-                read = parse(self._cache.get(self._key(prompt, attempt)) or "", prompt.steps)
+                key = self._key(prompt, attempt)
+                read = self._refused.get(key) or parse(self._cache.get(key) or "", prompt.steps)
                 if isinstance(read, str):
                     problems[id(prompt)] = read
                     still.append(prompt)
@@ -215,18 +228,31 @@ class Teacher:
         return self._cache.get(self._key(prompt, attempt)) is not None
 
     def _write(self, prompts: Sequence[Prompt], attempt: int) -> None:
-        if not prompts:
-            return
+        by_limit: dict[int, list[Prompt]] = {}
+        for prompt in prompts:
+            by_limit.setdefault(500 + 500 * (TOKENS_PER_STEP * len(prompt.steps) // 400), []).append(prompt)
+        for limit, alike in by_limit.items():
+            self._write_alike(alike, limit, attempt)
+
+    def _write_alike(self, prompts: Sequence[Prompt], limit: int, attempt: int) -> None:
+        """One batch; where the endpoint refuses it, in halves, until it is known which prompt it does not take."""
         session = self._engine.open(len(prompts))
         try:
             session.extend([prompt.text for prompt in prompts])
-            limit = 100 + 2 * TOKENS_PER_STEP * max(len(prompt.steps) for prompt in prompts)
             temperature = self.settings.temperature if attempt else 0.0
             replies = session.generate(STOP, limit, temperature, attempt)
+        except RequestRefusedError as error:
+            if len(prompts) == 1:
+                self._refused[self._key(prompts[0], attempt)] = str(error)
+                return
+            half = len(prompts) // 2
+            for part in (prompts[:half], prompts[half:]):
+                self._write_alike(part, limit, attempt)
+            return
         finally:
             session.close()
         for prompt, reply in zip(prompts, replies, strict=True):
-            self._cache.put(self._key(prompt, attempt), self._engine.name, reply)
+            self._cache.put(self._key(prompt, attempt), self.name, reply)
             self.num_tokens += len(reply.token_ids)
 
 
@@ -273,7 +299,7 @@ def summary(teacher: Teacher, annotated: Sequence[Trajectory], started: float) -
     steps = [step for one in annotated for step in one.transitions]
     written = [step for step in steps if step.reasoning is not None]
     return {
-        "teacher": teacher._engine.name,
+        "teacher": teacher.name,
         "prompt_version": VERSION,
         **asdict(teacher.settings),
         "num_trajectories": len(annotated),

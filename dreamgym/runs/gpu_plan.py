@@ -77,6 +77,11 @@ class GpuPlan:
                 f"One H100 has {GPU_GB} GB: policy.lora_rank=16, a smaller run.num_tasks or group_size, or "
                 "experience_model.model=vllm:MODEL (a server, whose cache makes rows wait) ask for less."
             )
+        if self.server_gb:
+            found.append(
+                "The server takes nearly all of the GPU that it finds: give it one of its own "
+                "(DREAMGYM_VLLM_DEVICES=1) or a share (DREAMGYM_VLLM_MEMORY_SHARE=0.4)."
+            )
         found += [f"Starts by itself: {command}" for command in self.commands]
         return [*found, f"Here: {', '.join(self.installed)}."]
 

@@ -77,9 +77,10 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
         ConfigError: It cannot be launched so.
     """
     check(config, name)
-    bundled = all(find_bundled(name) != name for name in models(config))
+    names = (*models(config), *_generator(config))
+    bundled = all(find_bundled(name) != name for name in names)
     measured = _evaluation_episodes(config)
-    gpu = None if bundled else gpu_plan(config, models(config), *_episodes(config), measured)
+    gpu = None if bundled else gpu_plan(config, names, *_episodes(config), measured)
     return Plan(
         config=config,
         command=command(config, name),
@@ -117,6 +118,12 @@ def models(config: TrainConfig) -> tuple[str, ...]:
         return (config.policy.model,)
     doubters = (name.strip() for name in config.trust.doubters.split(","))
     return (config.policy.model, config.experience_model.model, *filter(None, doubters))
+
+
+def _generator(config: TrainConfig) -> tuple[str, ...]:
+    """A model of its own that writes variations, where there is one."""
+    name = config.curriculum.generator
+    return (name,) if name and _dreams(config) and config.curriculum.synthetic_share > 0 else ()
 
 
 def _dreams(config: TrainConfig) -> bool:

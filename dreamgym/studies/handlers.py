@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.config import ROOT
-from dreamgym.engines.model_folder import experience_model_of, find_bundled
-from dreamgym.engines.registry import open_engine
+from dreamgym.engines.model_folder import experience_model_of
+from dreamgym.engines.registry import find_model, open_engine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError
+from dreamgym.experience_model import prompts
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.results import publish, publish_run, stored_keys, typed_command
 from dreamgym.runs.manager import RunManager
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dreamgym.interfaces import Engine
     from dreamgym.replay_buffer.retrieval import Retriever
     from dreamgym.runs.config import TrainConfig
     from dreamgym.types import Trajectory
@@ -34,13 +36,18 @@ def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environmen
     return Retriever(files, make_encoder(encoder), ("train",), read_only=reads_only, environment=environment)
 
 
+def _dreamer(name: str, num_threads: int | None = None) -> "Engine":
+    """The engine of an experience model; of vLLM, replies are held to the form that can be read."""
+    return open_engine(name, num_threads=num_threads, regex=prompts.reply_regex)
+
+
 def run_honesty(options: argparse.Namespace) -> None:
     """`dreamgym study honesty`."""
     from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel, Switches  # noqa: PLC0415
     from dreamgym.studies import honesty  # noqa: PLC0415
 
-    engine, *doubters = [open_engine(name) for name in (options.model, *options.doubters)]
+    engine, *doubters = [_dreamer(name) for name in (options.model, *options.doubters)]
     model, retriever = ExperienceModel(engine, doubters=doubters), open_retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     switches = Switches(k=options.k, guard=options.guard, temperature=options.temperature)
@@ -58,11 +65,11 @@ def run_exploit(options: argparse.Namespace) -> None:
     if ("doubt" in options.remedies) != bool(options.doubters):
         raise ConfigError("the remedy doubt and --doubters belong together: name both or neither")
     names = (options.model, *options.doubters)
-    engine, *doubters = [open_engine(name) for name in names]
+    engine, *doubters = [_dreamer(name) for name in names]
     model, retriever = ExperienceModel(engine, doubters=doubters), open_retriever(options.buffer)
     suite = honesty.make_suite(evaluation_set("alfworld", "test", options.tasks), options.per_kind)
     told = honesty.measure(model, suite, retriever, exploit.switches(options.remedies))
-    policy = TransformersEngine(options.policy)
+    policy = TransformersEngine(find_model(options.policy))
     optimiser = replace(exploit.Optimiser(), iterations=options.iterations)
     figures = exploit.run(policy, model, retriever, options.remedies, options.seed, optimiser)
     same = {"lies_accepted": told["lies_accepted"], "false_success": told["false_success"]}
@@ -78,7 +85,7 @@ def run_harden(options: argparse.Namespace) -> None:
 
     old = list(ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train")))
     settings = replace(harden.Hardening(), rounds=options.rounds)
-    model, retriever = Path(find_bundled(options.model)), open_retriever(options.buffer)
+    model, retriever = Path(find_model(options.model)), open_retriever(options.buffer)
     figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
     publish(figures, typed_command(), options.output)
 
@@ -141,7 +148,7 @@ def run_ablations(options: argparse.Namespace) -> None:
     retriever = open_retriever(options.buffer, environment=world)
     stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train"))
     rules = PlainRules(environment_module(world).rule_guess(t for t in stored if t.task.environment == world))
-    model = ExperienceModel(open_engine(options.model, num_threads=options.threads))
+    model = ExperienceModel(_dreamer(options.model, options.threads))
     trajectories = evaluation_set(world, "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
     publish({"split": "test", **figures}, typed_command(), options.output)
@@ -190,10 +197,10 @@ def run_signal(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
     from dreamgym.studies import signal  # noqa: PLC0415
 
-    policy = TransformersEngine(find_bundled(options.policy))
+    policy = TransformersEngine(find_model(options.policy))
     model = retriever = None
     if options.world == "dream":
-        model = ExperienceModel(open_engine(options.model))
+        model = ExperienceModel(_dreamer(options.model))
         retriever = open_retriever(options.buffer)
     settings = signal.Settings(
         num_tasks=options.tasks,
@@ -218,7 +225,7 @@ def run_variations(options: argparse.Namespace) -> None:
         temperature=options.temperature,
         seed=options.seed,
     )
-    engine = open_engine(options.model)
+    engine = _dreamer(options.model)
     module = environment_module(options.environment)
     tasks, train = module.load_tasks("test", options.tasks), module.load_tasks("train", options.train_tasks)
     publish(variations.run(engine, tasks, train, settings), typed_command(), options.output)
@@ -231,7 +238,7 @@ def run_evaluation_set(options: argparse.Namespace) -> None:
 
     world = options.environment
     output = options.output or evaluation_set.recording(world, "test")
-    policy = TransformersEngine(find_bundled(options.policy), device="cpu")
+    policy = TransformersEngine(find_model(options.policy), device="cpu")
     evaluation_set.record(world, "test", policy, output, f"dreamgym study evaluation-set --environment {world}")
 
 

@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.registry import find_model
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.presets import WORLDS, load_preset
@@ -159,7 +159,7 @@ def run(
         if row.method == "warm_start":
             config = override(load_preset("nano-dream-grpo"), [*WORLDS[environment], *changes])
             offline = plan(override(config, ["run.world=real"])).offline_transitions
-            played = play(find_bundled(config.policy.model), config)
+            played = play(find_model(config.policy.model), config)
             yield _figures(row, played) | {**_NOTHING, "real_transitions_offline": offline}
             continue
         config = settings(row, environment, changes, prompted)

@@ -103,7 +103,7 @@ def honesty_table(stored: Mapping[str, Any]) -> str:
     """One line per set of remedies and seed: lies told to the dream, and what an optimiser found in it."""
     lines = [
         "| remedies | seed | lies accepted | dreamed successes | of them lies | success in the dream, last five | "
-        "for real, last five | for real on held-out tasks: start, end |",
+        "for real, last five | for real on held-out tasks, each time it was measured |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in stored["runs"]:
@@ -112,11 +112,11 @@ def honesty_table(stored: Mapping[str, Any]) -> str:
         last = rows[-LAST:]
         dream, real = (_mean_of_known(last, name) for name in ("dream_success", "real_success"))
         held_out = [value for row in rows if (value := row.get("held_out_success")) is not None]
-        ends = f"{held_out[0]:.3f}, {held_out[-1]:.3f}" if held_out else "not measured"
+        known = ", ".join(f"{value:.3f}" for value in held_out) or "not measured"
         lines.append(
             f"| {', '.join(run['remedies']) or 'none'} | {run['seed']} | {run['suite']['lies_accepted']:.4f} | "
             f"{sum(row['dreamed_successes'] for row in rows)} | {sum(row['lies'] for row in rows)} | {dream} | "
-            f"{real} | {ends} |"
+            f"{real} | {known} |"
         )
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.registry import find_model
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
@@ -113,7 +113,7 @@ def run(folders: Sequence[Path], num_tasks: int, temperature: float = 0.4) -> di
         tasks = environment_module(config.run.environment).load_tasks("test", num_tasks, size=config.run.size)
         key = (config.policy.model, config.run.environment, config.run.size, config.policy.max_steps, config.run.seed)
         if key not in warm_starts:
-            start = TransformersEngine(find_bundled(config.policy.model))
+            start = TransformersEngine(find_model(config.policy.model))
             warm_starts[key] = start.name, _play(start, tasks, config, temperature)
         name, before = warm_starts[key]
         trained = TransformersEngine(checkpoint / "policy")

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.registry import find_model
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.process import Control
@@ -28,7 +28,7 @@ def train(config: TrainConfig, folder: Path, control: Control) -> None:
         DreamGymError: The reason, and what to do.
     """
     threads = config.run.threads or len(os.sched_getaffinity(0))
-    policy = TransformersEngine(find_bundled(config.policy.model), num_threads=threads)
+    policy = TransformersEngine(find_model(config.policy.model), num_threads=threads)
     loop = Loop(config, folder, control, policy)
     log.info("%s from iteration %d, policy %s", config.run.method, max(loop.start, 0), policy.name)
     try:

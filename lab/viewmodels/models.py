@@ -65,12 +65,13 @@ def _model(environment: str, each: EnvironmentServices) -> dict[str, Any]:
 
 def _server(number: str, server: VllmServer) -> dict[str, Any]:
     settings = server.settings
-    name = f"{server.url}#{settings.model}"
+    model = settings.name or settings.model
+    name = f"{server.url}#{model}"
     said = [settings.devices and f"GPUs {settings.devices}", settings.adapters and f"adapters {settings.adapters}"]
     said.append(f"{settings.tensor_parallel} GPUs share it" if settings.tensor_parallel > 1 else "")
     return {
         "number": number,
-        "model": settings.model,
+        "model": model,
         "detail": ", ".join(filter(None, said)),
         "url": server.url,
         "pid": server.pid,

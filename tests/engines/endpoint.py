@@ -26,6 +26,8 @@ class Endpoint:
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     url: str = ""
+    answers_with_error: bool = False
+    """In the body of an answer whose status is 200."""
 
     def conversation(self, body: dict[str, Any]) -> str:
         if "prompt" in body:
@@ -87,6 +89,12 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
                 self.answer(endpoint.errors.pop(0), {"error": {"message": "too long:  4096\ntokens", "code": 1}})
                 return
             text, reason = endpoint.completion(body)
+            if endpoint.answers_with_error:
+                self.send_response(200)
+                self.end_headers()
+                error = json.dumps({"error": {"message": "out of memory"}})
+                self.wfile.write((f"data: {error}\n\n" if body.get("stream") else error).encode())
+                return
             if not body.get("stream"):
                 self.answer(200, {"choices": endpoint.choices(body, text, reason, "message")})
                 return

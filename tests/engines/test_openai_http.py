@@ -129,6 +129,52 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_told(monkeypatch: pytest.
         assert session.generate("<end>", 5)[0].text == "you said 17<end>", "the conversation stayed as it was"
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_error_in_the_middle_of_an_answer_is_no_reply(streams: bool) -> None:
+    with serve(Endpoint(echo, answers_with_error=True)) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        session.extend(["x"])
+        with pytest.raises(EngineError, match="answers with an error: out of memory"):
+            session.generate("<end>", 5, on_text=(lambda *_: None) if streams else None)
+
+
+def test_a_server_that_comes_back_is_waited_for() -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        back = endpoint.url
+    revived: list[int] = []
+    engine = HttpEngine(back, "small", revive=lambda: revived.append(1))
+    with pytest.raises(EngineError, match="nothing answers"):
+        engine.ask("GET", "/models")
+    assert len(revived) == openai_http._TRIES - 1
+
+
+@pytest.mark.parametrize("url", ["http://host:80a/v1", "ftp://host/v1"])
+def test_a_mistyped_address_is_said(url: str) -> None:
+    with pytest.raises(EngineError, match="is no address"):
+        HttpEngine(url, "x").ask("GET", "/models")
+
+
+@pytest.mark.parametrize(("key", "sent"), [("secret\n", "Bearer secret"), ("“secret”", None)])
+def test_a_key_is_never_told(key: str, sent: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(openai_http.API_KEY, key)
+    if sent is None:
+        with pytest.raises(EngineError, match="has signs that no key has") as caught:
+            HttpEngine("http://127.0.0.1:9/v1")
+        assert "secret" not in str(caught.value)
+        return
+    assert HttpEngine("http://127.0.0.1:9/v1")._client.headers["Authorization"] == sent
+
+
+def test_control_signs_of_a_reply_make_no_turn_of_a_conversation() -> None:
+    with serve(Endpoint(lambda _: "a\x1duser\x1fb<end>", is_vllm=False)) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        session = engine.open(1)
+        session.extend([engine.chat(TALK, True) or ""])
+        assert session.generate("<end>", 5)[0].text == "auserb<end>"
+        session.generate("<end>", 5)
+        assert [each["role"] for each in endpoint.asked[1]["messages"]] == ["system", "user", "assistant"]
+
+
 def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_http, "_WAIT_SECONDS", 0.0)
     with serve(Endpoint(echo, models=("a", "b"))) as endpoint:

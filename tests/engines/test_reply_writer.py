@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+import pytest
+
 from dreamgym.engines.reply_writer import ReplyWriter, StopRule, TextStream
 
 
@@ -82,3 +84,14 @@ def test_a_stop_token_is_recognised_without_decoding() -> None:
         writer.push(token_id, -0.1)
     assert (writer.done, calls) == (True, 0)
     assert (writer.reply().text, writer.reply().finished) == ("word1 word2 word9", True)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_models_own_end_is_no_text(streams: bool) -> None:
+    texts = {1: "a", 2: "b", 3: "<|end|>"}
+    writer = ReplyWriter(
+        lambda ids: "".join(texts[each] for each in ids), StopRule("</x>", None, frozenset({3})), 9, streams
+    )
+    heard = "".join(writer.push(token, -0.5) for token in (1, 2, 3))
+    assert writer.done and writer.reply().text == "ab" and not writer.reply().finished
+    assert writer.reply().token_ids == (1, 2, 3) and heard == "ab"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,12 @@ def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 def test_it_starts_answers_and_stops(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(API_KEY, "secret")
     server = make(
-        devices="1", adapters="a=/x,b=/y", max_length=128, memory_share=0.5, arguments=("--dtype", "bfloat16")
+        name="small",
+        devices="1",
+        adapters="a=/x,b=/y,",
+        max_length=128,
+        memory_share=0.5,
+        arguments=("--dtype", "bfloat16"),
     )
     assert (server.status, server.pid) == ("not started", None)
     server.start()
@@ -57,6 +63,7 @@ def test_it_starts_answers_and_stops(make: Make, monkeypatch: pytest.MonkeyPatch
     said = server.log_tail()[0]
     assert "secret" not in said and said.startswith("vLLM -m vllm.entrypoints.cli.main serve tiny --host 127.0.0.1")
     for words in (
+        "--served-model-name small --enable",
         "--enable-prefix-caching --tensor-parallel-size 1",
         "--max-model-len 128 --gpu-memory-utilization 0.5 --enable-lora --lora-modules a=/x b=/y --dtype bfloat16",
     ):
@@ -78,6 +85,34 @@ def test_one_that_crashes_is_started_again(make: Make) -> None:
     os.kill(first, signal.SIGKILL)
     until(lambda: server.status == "ready" and server.pid not in (None, first))
     assert httpx.get(server.url.replace("/v1", "/health")).status_code == 200
+
+
+def test_it_ends_when_its_owner_is_killed(tmp_path: Path, make: Make) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from dreamgym.engines.vllm_server import VllmServer, VllmSettings
+server = VllmServer(VllmSettings("tiny"), Path({str(tmp_path / "log.txt")!r}))
+server.start()
+server.wait(60)
+print(server.url, server.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout
+    url, pid = told.split()
+    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(url.replace("/v1", "/health"), timeout=2.0)
+
+
+def test_what_a_crashed_one_leaves_behind_is_ended(make: Make) -> None:
+    server = make()
+    server.start()
+    server.wait(60)
+    (child,) = psutil.Process(server.pid).children()
+    os.kill(server.pid or 0, signal.SIGKILL)  # the guard alone: the server itself would live on, and keep the port
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: server.status == "ready")
 
 
 def test_one_that_cannot_start_says_why_and_is_not_tried_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +149,17 @@ def test_a_name_with_vllm_starts_one_server_for_all_roles(make: Make, monkeypatc
     one, two = registry.open_engine("vllm:tiny"), registry.open_engine("vllm:tiny")
     assert isinstance(one, HttpEngine) and isinstance(two, HttpEngine) and one.url == two.url
     (server,) = registry._servers.values()
+    assert server.settings.name == "tiny"
+    monkeypatch.setenv(registry.DEVICES, "3")
+    monkeypatch.setenv(registry.MEMORY_SHARE, "0.4")
     server.stop()
     assert registry.open_engine("vllm:tiny").url != one.url, "a stopped one gives way to a new one"  # type: ignore[attr-defined]
-    registry._servers["tiny"].stop()
+    again = registry._servers["tiny"]
+    assert (again.settings.devices, again.settings.memory_share) == ("3", 0.4)
+    again.stop()
+    monkeypatch.setenv(registry.MEMORY_SHARE, "most")
+    with pytest.raises(ConfigError, match="is a number from 0 to 1; got 'most'"):
+        registry.open_engine("vllm:tiny")
 
 
 def test_names_of_models() -> None:

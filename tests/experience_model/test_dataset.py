@@ -206,3 +206,13 @@ def test_what_a_teacher_wrote_is_the_reasoning(retriever: Retriever) -> None:
     told = [f"<think>Because {n}.</think>" in text for n, _ in enumerate(steps)]
     assert told == [n != 1 for n, _ in enumerate(steps)]
     assert text.count("<no_think>") == 1, "a step that the teacher left out has no reasoning, not ours"
+
+
+def test_what_a_teacher_wrote_of_one_goal_is_not_learned_under_another(retriever: Retriever) -> None:
+    known = solved()
+    taught = replace(known, transitions=tuple(replace(step, reasoning="Because.") for step in known.transitions))
+    settings = RowSettings(relabel_share=1.0, no_history_share=0.0)
+    (row,) = episode_rows([taught], retriever, settings)
+    assert known.task.text in row[0][0]
+    alone = list(episode_rows([taught], retriever, RowSettings(relabel_share=0.0, no_history_share=1.0)))
+    assert alone and not any("Because." in text for row in alone for text, _ in row), "it speaks of a history"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
-from dreamgym.errors import ConfigError, EngineError
+from dreamgym.errors import ConfigError, EngineError, RequestRefusedError
 from dreamgym.experience_model.teacher import ReplyCache, Teacher, TeacherSettings, foresight, parse, summary
 from tests.experience_model.kitchen import solved
 
@@ -85,6 +85,24 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again(cache: ReplyCache) -> No
     assert all(step.reasoning for step in annotated.transitions) and not teacher.left_out
     (same,) = Teacher(ScriptedEngine([], chats=True), cache).annotate([EPISODE])
     assert same == annotated, "tries are kept too"
+
+
+def test_a_prompt_that_is_not_taken_is_left_out_and_the_others_are_not(cache: ReplyCache) -> None:
+    def reply(conversation: str) -> str:
+        if conversation.count("\nNext state:") > 3:
+            raise RequestRefusedError("too long")
+        return lines(conversation.count("\nNext state:"))
+
+    teacher = Teacher(ScriptedEngine(reply, chats=True), cache, replace(ALONE, tries=2))
+    (annotated,) = teacher.annotate([EPISODE])
+    assert [step.reasoning is not None for step in annotated.transitions] == [True] * 3 + [False] * (NUM - 3)
+    assert teacher.left_out == {"too long": NUM - 3}
+
+
+def test_the_cache_knows_a_teacher_by_its_name_not_by_its_address(cache: ReplyCache) -> None:
+    there = [ScriptedEngine([lines(*range(1, NUM + 1))], chats=True, name=f"m@127.0.0.1:{port}") for port in (1, 2)]
+    list(Teacher(there[0], cache, name="m").annotate([EPISODE]))
+    assert Teacher(there[1], cache, name="m").estimate([EPISODE]).num_cached == 1
 
 
 @pytest.mark.parametrize(

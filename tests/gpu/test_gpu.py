@@ -1,4 +1,4 @@
-"""What needs a GPU, with small weights made on the spot: `make test-gpu`. Skipped, with the reason, where there is none."""
+"""What needs a GPU, with small weights made here: `make test-gpu`; skipped, with a reason, where there is none."""
 
 import time
 from pathlib import Path

@@ -81,6 +81,15 @@ def test_servers_come_ready_are_listed_stopped_and_removed(tmp_path: Path, serve
         servers.stop(number)
 
 
+def test_a_model_is_found_by_its_name_and_asked_for_by_it(
+    servers: ModelServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_servers, "find_model", lambda name: f"/models/{name}")
+    number = servers.start(VllmSettings("smol"))
+    settings = servers.all()[number].settings
+    assert (settings.model, settings.name) == ("/models/smol", "smol")
+
+
 def test_a_server_that_fails_shows_its_reason_and_its_log(tmp_path: Path, servers: ModelServers) -> None:
     services = open_services(tmp_path / "demo")
     services = Services(services.workspace, services.reader, {}, servers)

@@ -56,6 +56,14 @@ def test_memory_by_its_parts() -> None:
     assert ppo.training_gb - base.training_gb == pytest.approx(8 * 3.21, rel=0.05), "a value model of the same size"
 
 
+def test_a_generator_of_its_own_is_part_of_the_plan() -> None:
+    changes = ["curriculum.synthetic_share=0.25", "curriculum.generator=vllm:meta-llama/Llama-3.1-8B-Instruct"]
+    found = plan(override(load_preset("nano-dream-grpo"), changes))
+    assert found.minutes is None and found.gpu is not None and found.gpu.server_gb > 16
+    assert any("DREAMGYM_VLLM_DEVICES" in note for note in found.notes)
+    assert plan(override(load_preset("nano-dream-grpo"), changes[1:])).gpu is None, "without variations it does nothing"
+
+
 def test_shapes_are_read_from_folders_and_known_for_the_papers_models(tmp_path: Path) -> None:
     nano = shape_of("nano")
     assert nano is not None and nano.parameters == pytest.approx(NANO_PARAMETERS, rel=0.02)
