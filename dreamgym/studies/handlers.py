@@ -178,7 +178,7 @@ def run_methods(options: argparse.Namespace) -> None:
     made = stored_keys(output, methods.KEYS)
     wanted = [row for row in methods.rows(chosen, options.seeds) if (row.method, row.algorithm, row.seed) not in made]
 
-    def test(folder: Path | str, config: TrainConfig) -> list[Trajectory]:
+    def test(folder: Path | str, config: "TrainConfig") -> "list[Trajectory]":
         run = config.run
         tasks = environment_module(run.environment).load_tasks("test", options.tasks, size=run.size)
         sampling = Sampling(options.temperature, run.seed, config.policy.max_steps)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.cli import main
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError
 from dreamgym.presets import WORLDS
@@ -134,3 +135,19 @@ def test_rows_that_are_stored_are_known(tmp_path: Path) -> None:
         publish_run({}, [row], methods.KEYS, "dreamgym study alfworld-nano", output)
     assert stored_keys(output, methods.KEYS) == {("dream", "ppo", 0), ("dream", "ppo", 1)}
     assert len(json.loads(output.read_text())["rows"]) == 2
+
+
+@pytest.mark.usefixtures("alfworld_games")
+def test_the_command_makes_rows_and_leaves_out_those_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "rows.json"
+    words = ["study", "alfworld-nano", "--methods", "warm_start", "--seeds", "0", "--tasks", "2", "--buffer", str(DEMO)]
+    words += ["--work", str(tmp_path / "work"), "--output", str(output), "--set", "policy.max_steps=2"]
+    assert main(words) == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    assert (row["method"], row["algorithm"], row["num_tasks"] + row["failed"]) == ("warm_start", "sft", 2)
+    before = output.read_bytes()
+    assert main(words) == 0 and output.read_bytes() == before
+    assert main([*words[:2], "--buffer", str(tmp_path / "nowhere.sqlite")]) == 1
+    assert "there is no buffer" in capsys.readouterr().err
