@@ -129,6 +129,7 @@ VIEWS = {
     ),
     "curriculum": View(lambda reader: link("curriculum", run=DEMO_RUN), ".dg-heat", open_an_undecided_cell),
     "train": View(lambda reader: link("train", run=DEMO_RUN), "#dg-plot-success .dg-plot[data-points]"),
+    "models": View(lambda reader: "?tab=models", "#dg-models h2"),
 }
 
 
