@@ -6,7 +6,7 @@ import time
 from collections.abc import Container, Sequence
 
 from dreamgym.engines.scripted import ScriptedEngine, ScriptedSession
-from dreamgym.interfaces import OnText, Reply
+from dreamgym.interfaces import Message, OnText, Reply
 
 WORDS_BEFORE_GATE = 8
 
@@ -59,6 +59,14 @@ class SlowEngine:
     def open(self, batch: int) -> "SlowSession":
         """Start conversations."""
         return SlowSession(self._engine.open(batch), self)
+
+    def has_tokens(self, texts: Sequence[str]) -> bool:
+        """As a script."""
+        return self._engine.has_tokens(texts)
+
+    def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
+        """As a script."""
+        return self._engine.chat(messages, begin_reply)
 
     def close(self) -> None:
         """Nothing to free."""
