@@ -13,7 +13,7 @@ const model = (m) => el('section', { class: 'dg-model' },
     figure('tokens a second', m.speed), figure('waiting', m.waiting)));
 
 const halt = async (s) => {
-  if (!s.ends || await dg.confirm(`Stop the server of ${s.model}?`, 'Runs and dreams that use it get an error.', 'Stop the server')) trigger('halt', { server: s.number });
+  if (!s.ends || await dg.confirm(`Stop the server of ${s.model}?`, 'Runs and dreams that use it get an error.', 'Stop the server')) trigger('end', { server: s.number });
 };
 const served = (s, readOnly) => el('section', { class: 'dg-model' },
   el('div', { class: 'dg-head' }, el('h3', {}, s.model), chip(s),

@@ -9,7 +9,7 @@ from lab.components.base import drawn
 
 
 def model_list(tick: Callable[[], dict[str, Any]]) -> gr.HTML:
-    """Models, servers, machine; asks `tick` every two seconds while the tab is seen. Event: halt (with `server`)."""
+    """Models, servers, machine; asks `tick` every two seconds while the tab is seen. Event: end (with `server`)."""
 
     # A function of its own: Gradio calls it by this name, and marks it.
     def answer(_: dict[str, Any]) -> dict[str, Any]:

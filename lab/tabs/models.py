@@ -73,7 +73,7 @@ def build(context: Context) -> TabHandles:
             return gr.skip()
         return look()
 
-    def halt(event: gr.EventData) -> Any:
+    def end(event: gr.EventData) -> Any:
         try:
             servers().stop(str(event.server))
         except DreamGymError as error:
@@ -82,7 +82,7 @@ def build(context: Context) -> TabHandles:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     button.click(start, fields, shown, **quiet)
-    shown.halt(halt, None, shown, **quiet)
+    shown.end(end, None, shown, **quiet)
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         return selection, [look()]

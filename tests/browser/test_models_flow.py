@@ -1,5 +1,6 @@
 """Models: start a server, see it come and fail, stop it, by mouse and by keyboard; a read-only lab has no form."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,36 @@ def test_a_read_only_lab_shows_models_and_starts_nothing(
     page.goto(f"{serve(open_services(tmp_path / 'demo', read_only=True))}?tab=models")
     expect(page.locator("#dg-models").get_by_text("This lab is read-only")).to_be_visible()
     expect(page.locator("#dg-server-start")).to_have_count(0)
+
+
+def test_a_read_only_lab_refuses_what_is_sent_by_hand(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any
+) -> None:
+    url = serve(open_services(tmp_path / "demo", read_only=True))
+    page.goto(f"{url}?tab=models")
+    config = page.request.get(f"{url}config").json()
+    fields = {part["id"] for part in config["components"] if part["props"].get("elem_id") == "dg-server-model"}
+    starts = [each["id"] for each in config["dependencies"] if fields & set(each["inputs"])]
+    ends = [each["id"] for each in config["dependencies"] if any(event == "end" for _, event in each["targets"])]
+    assert len(starts) == len(ends) == 1
+    for number, data in ((starts[0], ["tiny", "", 1, 0, 0, ""]), (ends[0], [])):
+        sent = {"data": data, "event_data": {"server": "1"}, "fn_index": number, "session_hash": "byhand"}
+        answer = page.request.post(
+            f"{url}gradio_api/queue/join?__theme=light",
+            data=json.dumps(sent),
+            headers={"content-type": "application/json"},
+        )
+        assert answer.ok, answer.text()
+    stream = page.evaluate("""async () => {
+        const response = await fetch('/gradio_api/queue/data?session_hash=byhand');
+        const reader = response.body.getReader();
+        let text = '';
+        while (text.split('process_completed').length <= 2) {
+            const { done, value } = await reader.read();
+            if (done) break;
+            text += new TextDecoder().decode(value);
+        }
+        await reader.cancel();
+        return text;
+    }""")
+    assert stream.count('"level":"warning"') == 2, stream
