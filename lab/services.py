@@ -20,7 +20,7 @@ from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO = ASSETS / "demo"
-POLICIES = (ASSETS / "models" / "nano-policy", ASSETS / "models" / "nano-novice")
+MODELS = ASSETS / "models"
 NUM_ENVIRONMENTS = 2
 """Real episodes of one environment that can be played on pages at the same time."""
 

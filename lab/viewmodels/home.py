@@ -9,7 +9,7 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from lab.navigation import link
-from lab.services import ASSETS, POLICIES, EnvironmentServices, Services
+from lab.services import ASSETS, MODELS, EnvironmentServices, Services
 from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.results import results_value
 from lab.viewmodels.text import counted, unit_figure
@@ -53,7 +53,8 @@ def home_value(services: Services) -> dict[str, Any]:
             "figures": _figures(counts),
         },
         "parts": [
-            _as_row(part) for part in (*model_parts(services), *map(policy_part, POLICIES), *environment_parts())
+            _as_row(part)
+            for part in (*model_parts(services), *map(policy_part, policies(MODELS)), *environment_parts())
         ],
         "next": next_steps(services.reader, {name for name, each in services.environments.items() if each.model}),
         "results": results_value(ASSETS / "results"),
@@ -99,11 +100,20 @@ def model_part(environment: str, here: EnvironmentServices) -> Part:
     return Part(name, what, "bad", "failed", status.removeprefix("failed").strip(": "))
 
 
+def policies(models: Path) -> list[Path]:
+    """Folders of the bundled policies: ALFWorld's, there or not, and those that are there of other worlds."""
+    others = [found for name in POLICY_DETAILS for found in sorted(models.glob(f"{name}-*"))]
+    return [*(models / name for name in POLICY_DETAILS), *others]
+
+
 def policy_part(folder: Path) -> Part:
-    """A bundled policy."""
+    """A bundled policy; behind the name of another world's than ALFWorld's stands that world."""
+    kind = next((name for name in POLICY_DETAILS if folder.name.startswith(name)), folder.name)
+    world = folder.name.removeprefix(kind).removeprefix("-")
+    what = f"policy of {world}" if world else "policy"
     if (folder / "config.json").exists():
-        return Part(folder.name, "policy", "ok", "bundled", POLICY_DETAILS.get(folder.name, ""))
-    return Part(folder.name, "policy", "bad", "not here", "It is not bundled: make nano trains it.")
+        return Part(folder.name, what, "ok", "bundled", POLICY_DETAILS.get(kind, ""))
+    return Part(folder.name, what, "bad", "not here", "It is not bundled: make nano trains it.")
 
 
 def environment_parts() -> list[Part]:

@@ -9,7 +9,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.workspace import Workspace
 from lab.navigation import parse
 from lab.services import EnvironmentServices, Services
-from lab.viewmodels.home import home_value, model_part, policy_part
+from lab.viewmodels.home import home_value, model_part, policies, policy_part
 from tests.lab.experience import NUM_WALKS, hostile, real_success, store
 
 
@@ -73,3 +73,12 @@ def test_a_policy_is_bundled_when_its_folder_holds_a_model(tmp_path: Path) -> No
     assert policy_part(tmp_path / "nano-policy").word == "not here"
     (tmp_path / "config.json").write_text("{}")
     assert policy_part(tmp_path).word == "bundled"
+
+
+def test_policies_of_other_worlds_are_listed_where_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "nano-novice-webshop").mkdir()
+    found = policies(tmp_path)
+    assert [folder.name for folder in found] == ["nano-policy", "nano-novice", "nano-novice-webshop"]
+    part = policy_part(found[-1])
+    assert (part.what, part.word) == ("policy of webshop", "not here")
+    assert policy_part(found[0]).what == "policy"
