@@ -157,7 +157,8 @@ def run(
         if row.method == "prompted" and not prompted:
             raise ConfigError("the method prompted needs --prompted MODEL, an instruction model that can play a world")
         if row.method == "warm_start":
-            config = override(load_preset("nano-dream-grpo"), [*WORLDS[environment], *changes])
+            own = [*WORLDS[environment], f"run.seed={row.seed}", *changes]
+            config = override(load_preset("nano-dream-grpo"), own)
             offline = plan(override(config, ["run.world=real"])).offline_transitions
             played = play(find_model(config.policy.model), config)
             yield _figures(row, played) | {**_NOTHING, "real_transitions_offline": offline}

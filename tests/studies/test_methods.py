@@ -151,3 +151,14 @@ def test_the_command_makes_rows_and_leaves_out_those_that_are_there(
     assert main(words) == 0 and output.read_bytes() == before
     assert main([*words[:2], "--buffer", str(tmp_path / "nowhere.sqlite")]) == 1
     assert "there is no buffer" in capsys.readouterr().err
+
+
+def test_the_warm_start_is_played_with_the_seed_of_its_row(tmp_path: Path) -> None:
+    seeds: list[int] = []
+
+    def note(folder: Path | str, config: TrainConfig) -> Sequence[Trajectory]:
+        seeds.append(config.run.seed)
+        return played(folder, config)
+
+    list(methods.run([Row("warm_start", "sft", seed) for seed in (0, 2)], "alfworld", DEMO, tmp_path, note))
+    assert seeds == [0, 2]
