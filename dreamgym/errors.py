@@ -36,6 +36,11 @@ class EngineError(DreamGymError):
 class RequestRefusedError(EngineError):
     """An endpoint does not take this request, however often it is sent: the text has its own words."""
 
+    def __init__(self, text: str, status: int) -> None:
+        """`status`: HTTP's, e.g. 400 for a prompt that is too long, 401 for a wrong key, 404 for an unknown model."""
+        super().__init__(text)
+        self.status = status
+
 
 class TrainingError(DreamGymError):
     """An update went wrong; nothing of it was saved, so the last checkpoint is good."""

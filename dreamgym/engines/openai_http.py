@@ -32,10 +32,16 @@ MAX_PARALLEL = 64
 _TRIES, _WAIT_SECONDS = 4, 1.0
 _MARKS = (_ROLE, _TEXT) = ("\x1d", "\x1f")
 """Before a role, and before its text: how `chat` writes a conversation that is sent as messages again."""
-
-
 Regex = Callable[[str, str], str | None]
 """(conversation, stop text) to a regular expression that the reply must match; None: it is free."""
+
+
+def api_key() -> str:
+    """The key of the environment, or ""; EngineError, without the key, where it cannot be one."""
+    key = os.environ.get(API_KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise EngineError(f"the key in {API_KEY} has signs that no key has; set it again")
+    return key
 
 
 class HttpEngine:
@@ -58,9 +64,7 @@ class HttpEngine:
             regex: What replies must match, from conversation and stop text (structured output of vLLM).
             revive: Called where nothing answers; returns when something should again, or raises.
         """
-        key = os.environ.get(API_KEY, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise EngineError(f"the key in {API_KEY} has signs that no key has; set it again")
+        key = api_key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=MAX_PARALLEL)
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=10.0), limits=limits)
@@ -86,7 +90,7 @@ class HttpEngine:
         """Does it take vLLM's further parameters?"""
         try:
             return "version" in self.ask("GET", "/version", root=True)
-        except EngineError:
+        except RequestRefusedError:  # anything else is no answer to the question, and must not be remembered as one
             return False
 
     def open(self, batch: int) -> "HttpSession":
@@ -119,9 +123,8 @@ class HttpEngine:
             try:
                 return response.json()
             except ValueError as error:
-                raise EngineError(
-                    f"{self.url}{path} answers with no JSON; is it an OpenAI-compatible server?"
-                ) from error
+                words = f"{self.url}{path} answers with no JSON; is it an OpenAI-compatible server?"
+                raise RequestRefusedError(words, response.status_code) from error
 
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Send one request, and yield its events as they come."""
@@ -162,7 +165,7 @@ class HttpEngine:
             problem = f"{response.status_code}: {_words(response)}"
             response.close()
             if response.status_code != 429 and response.status_code < 500:
-                raise RequestRefusedError(f"{url} refuses the request ({problem})")
+                raise RequestRefusedError(f"{url} refuses the request ({problem})", response.status_code)
         raise EngineError(f"{url} does not answer as it should ({problem})")
 
 
@@ -205,8 +208,8 @@ class HttpSession:
     ) -> list[Reply]:
         """Let the model write until `stop` or `max_tokens`; the replies join the conversations.
 
-        Each request has a seed of its own: of `seed`, its row, and how often that was emptied. When one fails, the
-        conversations stay as they were.
+        Each request has a seed of its own: of `seed`, its row, how often that was emptied, and its turns so far. When
+        one fails, the conversations stay as they were.
 
         Raises:
             EngineError: Every conversation is empty, or a request failed.

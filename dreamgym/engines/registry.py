@@ -9,6 +9,7 @@ vllm:MODEL                 a vLLM server of one of the first four, started here 
 """
 
 import os
+import re
 import tempfile
 import threading
 from pathlib import Path
@@ -67,14 +68,21 @@ def find_model(name: str) -> str:
     """Folder of a bundled model or of smol; anything else is a folder or a hub id already.
 
     Raises:
-        EngineError: It is a model that is not loaded from a folder.
+        EngineError: It is a model that is not loaded from a folder, or one of nano's that is not there.
     """
     if is_endpoint(name) or name.startswith("vllm:"):
         raise EngineError(f"{name} is a server; a model that is trained or loaded here is a folder or a hub id")
     if name == smol.NAME:
         return str(smol.folder())
     folder = Path(name).expanduser()
-    return str(folder) if folder.is_dir() else find_bundled(name)
+    if folder.is_dir():
+        return str(folder)
+    if (found := find_bundled(name)) == name and re.fullmatch(r"nano(-[a-z-]+)?", name):
+        raise EngineError(
+            f"{name} is not bundled; make nano trains the models of ALFWorld, make nano ARGS="
+            '"--environment webshop" those of WebShop'
+        )
+    return found
 
 
 def _serve(model: str, log_path: Path | None) -> VllmServer:

@@ -1,4 +1,4 @@
-"""Runs a command until it ends or its owner is gone: `python -m dreamgym.engines.vllm_guard OWNER_PID COMMAND…`.
+"""Runs a command until it ends or its owner is gone: `python vllm_guard.py OWNER_PID COMMAND…`.
 
 The command and all that it starts are in this process's group. When the owner is killed, nobody else would end a server
 that holds a GPU.

@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from dreamgym.config import ROOT
-from dreamgym.engines.openai_http import API_KEY
+from dreamgym.engines.openai_http import api_key
 from dreamgym.errors import ConfigError, EngineError
 
 PYTHON = "DREAMGYM_VLLM_PYTHON"
@@ -105,14 +105,8 @@ class VllmServer:
         """What is started."""
         settings = self.settings
         words = [vllm_python(), "-m", "vllm.entrypoints.cli.main", "serve", settings.model]
-        words += [
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--served-model-name",
-            settings.name or settings.model,
-        ]
+        words += ["--host", "127.0.0.1", "--port", str(self.port)]
+        words += ["--served-model-name", settings.name or settings.model]
         words += ["--enable-prefix-caching", "--tensor-parallel-size", str(settings.tensor_parallel)]
         if settings.max_length:
             words += ["--max-model-len", str(settings.max_length)]
@@ -186,7 +180,7 @@ class VllmServer:
     def _environment(self) -> Mapping[str, str]:
         """Keys reach the server by its environment alone, where no list of processes shows them."""
         changed = {"VLLM_DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
-        if key := os.environ.get(API_KEY):
+        if key := api_key():
             changed["VLLM_API_KEY"] = key
         if self.settings.devices:
             changed["CUDA_VISIBLE_DEVICES"] = self.settings.devices

@@ -46,6 +46,8 @@ RULES = (
 )
 CHARACTERS_PER_TOKEN = 4
 """For the estimate alone."""
+UNFIT = (400, 413, 422)
+"""HTTP's status where it is the prompt that an endpoint does not take."""
 TOKENS_PER_STEP = 60
 """Of a reply; for the estimate and, with room, for the limit."""
 
@@ -242,6 +244,8 @@ class Teacher:
             temperature = self.settings.temperature if attempt else 0.0
             replies = session.generate(STOP, limit, temperature, attempt)
         except RequestRefusedError as error:
+            if error.status not in UNFIT:
+                raise  # a wrong key or an unknown model is no fault of a prompt
             if len(prompts) == 1:
                 self._refused[self._key(prompts[0], attempt)] = str(error)
                 return

@@ -96,6 +96,16 @@ def test_only_vllm_says_what_its_tokens_are() -> None:
         assert not HttpEngine(endpoint.url).has_tokens(["<think>"])
 
 
+def test_a_server_that_is_away_is_not_remembered_as_one_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(Endpoint(echo)) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        monkeypatch.setattr(engine, "url", "http://127.0.0.1:9/v1")
+        with pytest.raises(EngineError, match="nothing answers"):
+            _ = engine.is_vllm
+        monkeypatch.setattr(engine, "url", endpoint.url)
+        assert engine.is_vllm
+
+
 def test_replies_can_be_held_to_a_regular_expression() -> None:
     with serve(Endpoint(echo)) as endpoint:
         session = HttpEngine(endpoint.url, regex=lambda _, stop: "[a-z]+<end>" if stop == "<end>" else None).open(1)

@@ -170,3 +170,5 @@ def test_names_of_models() -> None:
             registry.find_model(name)
     assert registry.find_model("nano").endswith("nano-experience-model")
     assert registry.find_model("owner/name") == "owner/name"
+    with pytest.raises(EngineError, match="nano-novice-mars is not bundled; make nano"):
+        registry.find_model("nano-novice-mars")

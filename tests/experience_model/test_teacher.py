@@ -90,13 +90,23 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again(cache: ReplyCache) -> No
 def test_a_prompt_that_is_not_taken_is_left_out_and_the_others_are_not(cache: ReplyCache) -> None:
     def reply(conversation: str) -> str:
         if conversation.count("\nNext state:") > 3:
-            raise RequestRefusedError("too long")
+            raise RequestRefusedError("too long", 400)
         return lines(conversation.count("\nNext state:"))
 
     teacher = Teacher(ScriptedEngine(reply, chats=True), cache, replace(ALONE, tries=2))
     (annotated,) = teacher.annotate([EPISODE])
     assert [step.reasoning is not None for step in annotated.transitions] == [True] * 3 + [False] * (NUM - 3)
     assert teacher.left_out == {"too long": NUM - 3}
+
+
+def test_a_wrong_key_ends_the_run_and_leaves_nothing_out(cache: ReplyCache) -> None:
+    def reply(_: str) -> str:
+        raise RequestRefusedError("401: who are you?", 401)
+
+    teacher = Teacher(ScriptedEngine(reply, chats=True), cache)
+    with pytest.raises(RequestRefusedError, match="who are you"):
+        list(teacher.annotate([EPISODE]))
+    assert not teacher.left_out
 
 
 def test_the_cache_knows_a_teacher_by_its_name_not_by_its_address(cache: ReplyCache) -> None:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from dreamgym.environments.alfworld import reasoning
+from dreamgym.environments.alfworld.command import parse_action
 from dreamgym.environments.alfworld.drills import drill
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.games import data_source, load_tasks
@@ -22,7 +23,7 @@ from dreamgym.environments.alfworld.judge import (
     is_refusal,
     weigh,
 )
-from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined, parse_action
+from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined
 from dreamgym.environments.alfworld.policies import POLICIES, decide, make_policy
 from dreamgym.environments.alfworld.progress import progress
 from dreamgym.environments.alfworld.state_text import facts

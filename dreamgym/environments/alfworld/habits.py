@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dreamgym.environments.alfworld.knowledge import APPLIANCES, Command, Knowledge, parse_action
+from dreamgym.environments.alfworld.command import Command, parse_action
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge
 from dreamgym.environments.alfworld.state_text import CONDITIONS, REJECTED, View, kind, natural, parse, render
 from dreamgym.environments.judgement import Expected
 from dreamgym.types import Task, Trajectory, Transition

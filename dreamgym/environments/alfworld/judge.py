@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dreamgym.environments.alfworld.command import Command, parse_action
 from dreamgym.environments.alfworld.generator import LAMP_STANDS, LAMPS
-from dreamgym.environments.alfworld.knowledge import Command, Knowledge, parse_action
+from dreamgym.environments.alfworld.knowledge import Knowledge
 from dreamgym.environments.alfworld.rooms import rules
 from dreamgym.environments.alfworld.state_text import REJECTED, View, kind, natural, parse, render
 from dreamgym.environments.judgement import Agreement, Contradiction, Expected, Plausibility

@@ -9,8 +9,9 @@ import random
 import re
 from collections.abc import Sequence
 
+from dreamgym.environments.alfworld.command import Command, parse_action
 from dreamgym.environments.alfworld.goal import Goal
-from dreamgym.environments.alfworld.knowledge import APPLIANCES, IN_ROOM, KNIVES, Command, Knowledge, parse_action
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, IN_ROOM, KNIVES, Knowledge
 from dreamgym.environments.alfworld.state_text import MIDDLE, REJECTED, View, kind, parse
 from dreamgym.types import Transition
 

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from dreamgym.environments.alfworld.command import parse_action
 from dreamgym.environments.alfworld.games import generated_world, read_game
 from dreamgym.environments.alfworld.generator import LAMPS, instruction
 from dreamgym.environments.alfworld.goal import Goal, parse_goal
 from dreamgym.environments.alfworld.judge import can_become, can_hold
-from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge, parse_action
+from dreamgym.environments.alfworld.knowledge import APPLIANCES, Knowledge
 from dreamgym.environments.alfworld.other_goals import goals_of
 from dreamgym.environments.alfworld.state_text import REJECTED, kind, parse
 from dreamgym.types import Task, Trajectory, Transition

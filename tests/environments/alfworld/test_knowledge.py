@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.environments.alfworld.command import Command, parse_action
 from dreamgym.environments.alfworld.engine import AlfworldEnvironment
 from dreamgym.environments.alfworld.generator import generate
-from dreamgym.environments.alfworld.knowledge import Command, Knowledge, is_determined, parse_action
+from dreamgym.environments.alfworld.knowledge import Knowledge, is_determined
 from dreamgym.environments.alfworld.state_text import REJECTED, kind, parse, render
 from dreamgym.types import Task, Transition
 from tests.environments.alfworld.conftest import Episode
