@@ -118,36 +118,13 @@ def fit(
     Raises:
         ConfigError: There is nothing to train on.
     """
-    import torch
-    from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTConfig, SFTTrainer
-
     from dreamgym.experience_model.optimizer import MuonWithAdamW  # noqa: PLC0415  loads torch
 
-    if len(dataset) == 0:
-        raise ConfigError("no row to train on; collect episodes first: dreamgym collect --environment alfworld")
-    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(**arguments(settings, checkpoints), **SFT_ARGUMENTS),
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        data_collator=collator(int(tokenizer.pad_token_id)),
-        optimizers=(MuonWithAdamW(model, settings.learning_rate), None),
-    )
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
-    seconds = time.perf_counter() - start
-    trainer.save_model(str(folder))
-    return FitResult(
-        loss=_last_loss(trainer),
-        seconds=seconds,
-        num_rows=len(dataset),
-        num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
-        num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
-    )
+    optimizer = MuonWithAdamW(model, settings.learning_rate)
+    result = _train(model, tokenizer, dataset, settings, folder, optimizer)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return result
 
 
 def fit_lora(
@@ -170,29 +147,53 @@ def fit_lora(
 
     Returns:
         What fit.json says: settings, loss, time and amounts.
+
+    Raises:
+        ConfigError: There is nothing to train on.
     """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
-    from transformers.trainer_utils import get_last_checkpoint
-    from trl import SFTConfig, SFTTrainer
 
     done = folder / "fit.json"
     if done.exists():
         known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
         return known
-    if len(dataset) == 0:
-        raise ConfigError("no row to train on; collect episodes first: dreamgym collect --environment alfworld")
-    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     on_gpu = torch.cuda.is_available()
     base: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16 if on_gpu else torch.float32)
     torch.manual_seed(settings.seed)
     adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(base, adapters)
     num_trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    told = arguments(settings, checkpoints) | {"gradient_checkpointing": on_gpu}
+    result = _train(model, tokenizer, dataset, settings, folder, gradient_checkpointing=on_gpu)
+    model.merge_and_unload().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    figures = {"settings": asdict(settings), "rank": rank, "num_trained_parameters": num_trained, **asdict(result)}
+    done.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def _train(
+    model: Any,
+    tokenizer: "PreTrainedTokenizerFast",
+    dataset: "Dataset",
+    settings: FitSettings,
+    folder: Path,
+    optimizer: Any = None,
+    *,
+    gradient_checkpointing: bool = False,
+) -> FitResult:
+    """TRL's loop over the rows, from the last checkpoint on; `optimizer`: None takes TRL's AdamW."""
+    import torch
+    from transformers.trainer_utils import get_last_checkpoint
+    from trl import SFTConfig, SFTTrainer
+
+    if len(dataset) == 0:
+        raise ConfigError("no row to train on; collect episodes first: dreamgym collect --environment alfworld")
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    told = arguments(settings, checkpoints) | {"gradient_checkpointing": gradient_checkpointing}
     pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     trainer = SFTTrainer(
         model=model,
@@ -200,23 +201,18 @@ def fit_lora(
         train_dataset=dataset,
         processing_class=tokenizer,
         data_collator=collator(int(pad_token_id)),
+        optimizers=(optimizer, None),
     )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     seconds = time.perf_counter() - start
-    model.merge_and_unload().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    figures = {
-        "settings": asdict(settings),
-        "rank": rank,
-        "loss": _last_loss(trainer),
-        "seconds": seconds,
-        "num_rows": len(dataset),
-        "num_tokens": sum(len(ids) for ids in dataset["input_ids"]),
-        "num_trained_parameters": num_trained,
-    }
-    done.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return figures
+    return FitResult(
+        loss=_last_loss(trainer),
+        seconds=seconds,
+        num_rows=len(dataset),
+        num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
+        num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
+    )
 
 
 def _last_loss(trainer: Any) -> float:

@@ -24,41 +24,7 @@ def build(context: Context) -> TabHandles:
         return models_value(services, resources)
 
     shown = model_list(look)
-    with gr.Column(elem_classes="dg-new-server", min_width=0, visible=not services.read_only):
-        gr.HTML(
-            '<div class="dg-root dg-head"><h3>New vLLM server</h3><span class="dg-meta">on this machine, for this lab '
-            "and its runs; it ends with the lab</span></div>",
-            apply_default_css=False,
-        )
-        with gr.Row(elem_classes="dg-new-server-row"):
-            model = gr.Textbox(
-                label="Model",
-                placeholder="smol, a folder or a Hugging Face id",
-                elem_id="dg-server-model",
-                scale=4,
-                min_width=200,
-            )
-            devices = gr.Textbox(label="GPUs", placeholder="all", elem_id="dg-server-devices", scale=1, min_width=90)
-            parallel = gr.Number(
-                1, label="GPUs that share it", precision=0, minimum=1, elem_id="dg-server-parallel", min_width=110
-            )
-            length = gr.Number(
-                0, label="Tokens (0: all)", precision=0, minimum=0, elem_id="dg-server-length", min_width=110
-            )
-            share = gr.Number(
-                0.0,
-                label="Memory share",
-                minimum=0,
-                maximum=1,
-                step=0.05,
-                elem_id="dg-server-share",
-                min_width=110,
-            )
-        adapters = gr.Textbox(
-            label="LoRA adapters", placeholder="NAME=FOLDER, comma separated; optional", elem_id="dg-server-adapters"
-        )
-        button = gr.Button("Start server", elem_id="dg-server-start", variant="primary")
-    fields = [model, devices, parallel, length, share, adapters]
+    fields, button = _new_server(visible=not services.read_only)
 
     def servers() -> ModelServers:
         if services.read_only or services.servers is None:
@@ -88,6 +54,33 @@ def build(context: Context) -> TabHandles:
         return selection, [look()]
 
     return TabHandles(render, [shown])
+
+
+def _new_server(*, visible: bool) -> tuple[list[Any], gr.Button]:
+    """Fields of `_settings`, in its order, and the button."""
+    short: dict[str, Any] = {"min_width": 110}
+    with gr.Column(elem_classes="dg-new-server", min_width=0, visible=visible):
+        gr.HTML(
+            '<div class="dg-root dg-head"><h3>New vLLM server</h3><span class="dg-meta">on this machine, for this lab '
+            "and its runs; it ends with the lab</span></div>",
+            apply_default_css=False,
+        )
+        with gr.Row(elem_classes="dg-new-server-row"):
+            wanted = "smol, a folder or a Hugging Face id"
+            model = gr.Textbox(label="Model", placeholder=wanted, elem_id="dg-server-model", scale=4, min_width=200)
+            devices = gr.Textbox(label="GPUs", placeholder="all", elem_id="dg-server-devices", scale=1, min_width=90)
+            parallel = gr.Number(
+                1, label="GPUs that share it", precision=0, minimum=1, elem_id="dg-server-parallel", **short
+            )
+            length = gr.Number(0, label="Tokens (0: all)", precision=0, minimum=0, elem_id="dg-server-length", **short)
+            share = gr.Number(
+                0.0, label="Memory share", minimum=0, maximum=1, step=0.05, elem_id="dg-server-share", **short
+            )
+        adapters = gr.Textbox(
+            label="LoRA adapters", placeholder="NAME=FOLDER, comma separated; optional", elem_id="dg-server-adapters"
+        )
+        button = gr.Button("Start server", elem_id="dg-server-start", variant="primary")
+    return [model, devices, parallel, length, share, adapters], button
 
 
 def _settings(values: Sequence[Any]) -> VllmSettings:

@@ -1,6 +1,5 @@
 """Models: start a server, see it come and fail, stop it, by mouse and by keyboard; a read-only lab has no form."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from dreamgym.engines import vllm_server
 from dreamgym.engines.vllm_server import PYTHON
 from lab.model_servers import ModelServers
 from lab.services import Services
+from tests.browser.by_hand import send_by_hand, told_by_hand
 from tests.browser.conftest import open_services
 from tests.engines.vllm_stand_in import make_python
 
@@ -88,23 +88,7 @@ def test_a_read_only_lab_refuses_what_is_sent_by_hand(
     ends = [each["id"] for each in config["dependencies"] if any(event == "end" for _, event in each["targets"])]
     assert len(starts) == len(ends) == 1
     for number, data in ((starts[0], ["tiny", "", 1, 0, 0, ""]), (ends[0], [])):
-        sent = {"data": data, "event_data": {"server": "1"}, "fn_index": number, "session_hash": "byhand"}
-        answer = page.request.post(
-            f"{url}gradio_api/queue/join?__theme=light",
-            data=json.dumps(sent),
-            headers={"content-type": "application/json"},
-        )
-        assert answer.ok, answer.text()
-    stream = page.evaluate("""async () => {
-        const response = await fetch('/gradio_api/queue/data?session_hash=byhand');
-        const reader = response.body.getReader();
-        let text = '';
-        while (text.split('process_completed').length <= 2) {
-            const { done, value } = await reader.read();
-            if (done) break;
-            text += new TextDecoder().decode(value);
-        }
-        await reader.cancel();
-        return text;
-    }""")
+        sent = {"data": data, "event_data": {"server": "1"}}
+        send_by_hand(page, url, number, sent)
+    stream = told_by_hand(page, 2)
     assert stream.count('"level":"warning"') == 2, stream

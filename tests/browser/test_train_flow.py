@@ -1,6 +1,5 @@
 """Train in a real browser: live curves, the log, alarms, rollouts, a launch, and what read-only leaves."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from dreamgym.runs.plan import command
 from dreamgym.runs.store import Alarm, Exploit, StoredRollout
 from lab.services import Services
 from lab.stored import WorkspaceReader
+from tests.browser.by_hand import send_by_hand, told_by_hand
 from tests.browser.conftest import open_services
 from tests.lab.experience import HOSTILE, dream_with_neighbours, hostile, real_success
 from tests.lab.runs import WrittenRun, figures
@@ -335,24 +335,8 @@ def test_read_only_offers_nothing_and_its_handlers_refuse(serve: Any, tmp_path: 
         num_inputs = len(next(d["inputs"] for d in config["dependencies"] if d["id"] == number))
         data = [None, "nano-dream-grpo", 0, "", ""][:num_inputs]
         sent = {"data": data, "event_data": asked | ({"run": "dream-grpo-01"} if event != "halt" else {})}
-        answer = page.request.post(
-            f"{url}gradio_api/queue/join?__theme=light",
-            data=json.dumps(sent | {"fn_index": number, "session_hash": "byhand"}),
-            headers={"content-type": "application/json"},
-        )
-        assert answer.ok, answer.text()
-    stream = page.evaluate("""async () => {
-        const response = await fetch('/gradio_api/queue/data?session_hash=byhand');
-        const reader = response.body.getReader();
-        let text = '';
-        while (text.split('process_completed').length <= 5) {
-            const { done, value } = await reader.read();
-            if (done) break;
-            text += new TextDecoder().decode(value);
-        }
-        await reader.cancel();
-        return text;
-    }""")
+        send_by_hand(page, url, number, sent)
+    stream = told_by_hand(page, len(targets))
     assert stream.count("was started read-only") == len(targets)
     left = sorted(path.name for path in services.workspace.runs_path.glob("*-*"))
     assert left == ["dream-grpo-01", "s2r-grpo-02"]

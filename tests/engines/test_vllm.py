@@ -20,50 +20,17 @@ from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
 from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Prediction, Query, Switches
+from tests.engines.chat_model import save
 from tests.experience_model.kitchen import FIRST, make_task
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 TALK = [("system", "Play."), ("user", "look")]
-TEMPLATE = (
-    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
-
-def save_random_llama(path: Path) -> Path:
-    """A random Llama of a size that vLLM's attention knows, with a chat template."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<eos>"])
-    config = LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=128,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=4096,
-        bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id("<eos>"),
-        initializer_range=0.2,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
-    fast.chat_template = TEMPLATE
-    fast.save_pretrained(path)
-    return path
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_random_llama(tmp_path_factory.mktemp("models") / "random-llama")
+    """Of a size that vLLM's attention knows."""
+    return save("llama", tmp_path_factory.mktemp("models") / "llama", width=128, layers=2, spread=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +72,7 @@ def test_greedy_tokens_are_those_of_transformers(server: VllmServer, folder: Pat
     here, there = TransformersEngine(folder, device="cpu"), HttpEngine(server.url, str(folder))
     texts = ["go to fridge 1", "take the egg", "x"]
     for engine in (here, there):
-        assert not engine.has_tokens(["<think>"]) and engine.has_tokens(["a", "<eos>"])
+        assert not engine.has_tokens(["<think>"]) and engine.has_tokens(["a", "<|im_end|>"])
     sessions = [engine.open(3) for engine in (here, there)]
     for more in (texts, ["", "more", "and more"]):
         for session in sessions:

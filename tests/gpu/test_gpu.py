@@ -15,7 +15,8 @@ from dreamgym.runs.config import override
 from dreamgym.runs.manager import RunManager
 from dreamgym.runs.store import RunReader
 from dreamgym.workspace import Workspace
-from tests.training.test_chat_models import SMALL, save
+from tests.engines.chat_model import save
+from tests.training.test_chat_models import SMALL
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(900)]
 
@@ -69,9 +70,7 @@ def test_a_step_of_training(algorithm: str, tmp_path: Path) -> None:
 def test_vllm_serves_on_the_gpu(tmp_path: Path) -> None:
     if problem := vllm_problem():
         pytest.skip(problem)
-    from tests.engines.test_vllm import save_random_llama
-
-    folder = save_random_llama(tmp_path / "random-llama")
+    folder = save("llama", tmp_path / "llama", width=128, layers=2)
     server = VllmServer(VllmSettings(str(folder), max_length=512, memory_share=0.2), tmp_path / "log.txt")
     server.start()
     try:

@@ -15,7 +15,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.studies import smol
 from dreamgym.studies.handlers import DEMO_EXPERIENCE
-from tests.training.test_chat_models import save
+from tests.engines.chat_model import save
 
 FIT = FitSettings(steps=3, batch_size=1, learning_rate=1e-3, max_length=4096, threads=1)
 SETTINGS = smol.SmolSettings(

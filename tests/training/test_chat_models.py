@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,46 +10,13 @@ from dreamgym.runs.config import override
 from dreamgym.runs.manager import RunManager
 from dreamgym.runs.store import RunReader
 from dreamgym.workspace import Workspace
+from tests.engines.chat_model import save
 
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 SMALL = (
     *("run.iterations=1", "run.num_tasks=2", "run.group_size=2", "run.threads=1", "run.size=small"),
     *("policy.max_steps=2", "optimiser.batch_size=2", "optimiser.micro_batch_size=1", "curriculum.num_seed_tasks=4"),
     *("evaluation.num_tasks=2", "evaluation.num_replayed=0", "experience_model.max_tokens=16", "experience_model.k=1"),
 )
-
-
-def save(family: str, folder: Path) -> Path:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
-
-    torch.manual_seed(0)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>", "<pad>"])
-    kinds: dict[str, Any] = {"llama": LlamaConfig, "qwen2": Qwen2Config}
-    config = kinds[family](
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=8192,
-        bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id("<|im_end|>"),
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<pad>")
-    fast.chat_template = TEMPLATE
-    fast.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.usefixtures("alfworld_games")
