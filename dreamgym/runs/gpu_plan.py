@@ -131,7 +131,8 @@ def gpu_plan(config: TrainConfig, names: tuple[str, ...], dreamed: int, real: in
     written_dream = dreamed * steps * DREAM_REPLY_TOKENS
     read_dream = dreamed * steps * (DREAM_PROMPT_TOKENS + POLICY_STEP_TOKENS)
     passes = (config.optimiser.epochs if is_rl else 1) * (3 + (config.run.method == "ppo") * 3 + (config.trust.kl > 0))
-    learned = (dreamed + real) * episode if is_rl else config.run.iterations * config.optimiser.steps * episode
+    offline = config.run.iterations * config.optimiser.steps * config.optimiser.batch_size
+    learned = (dreamed + real if is_rl else offline) * episode
     seconds = (
         2 * policy.parameters * (written_policy / WRITE_SHARE + (read_policy + passes * learned) / READ_SHARE) / PEAK
     )

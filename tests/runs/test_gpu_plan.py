@@ -64,6 +64,12 @@ def test_a_generator_of_its_own_is_part_of_the_plan() -> None:
     assert plan(override(load_preset("nano-dream-grpo"), changes[1:])).gpu is None, "without variations it does nothing"
 
 
+def test_sft_learns_from_whole_batches() -> None:
+    changes = ["run.method=sft", "evaluation.every=1000", "evaluation.num_tasks=1", "optimiser.steps=2000"]
+    found = [plan(override(load_preset(START), [*changes, f"optimiser.batch_size={size}"])).gpu for size in (8, 16)]
+    assert found[0] and found[1] and 1.8 < found[1].hours / found[0].hours <= 2.1
+
+
 def test_shapes_are_read_from_folders_and_known_for_the_papers_models(tmp_path: Path) -> None:
     nano = shape_of("nano")
     assert nano is not None and nano.parameters == pytest.approx(NANO_PARAMETERS, rel=0.02)
