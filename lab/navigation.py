@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from dreamgym.runs.config import Method
+from dreamgym.runs.sections import Method
 from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 

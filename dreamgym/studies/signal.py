@@ -31,7 +31,7 @@ from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.runs.config import OptimiserConfig, PolicyConfig
+from dreamgym.runs.sections import OptimiserConfig, PolicyConfig
 from dreamgym.training.advantages import group_advantages
 from dreamgym.training.gae import step_advantages, turns
 from dreamgym.training.logprobs import logprobs, padded

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dreamgym.runs.config import TrustConfig
+from dreamgym.runs.sections import TrustConfig
 from dreamgym.runs.store import Alarm
 
 Metrics = Mapping[str, float | None]

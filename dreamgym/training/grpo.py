@@ -19,7 +19,7 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,9 @@ from dreamgym.training.advantages import group_advantages, group_step_advantages
 from dreamgym.training.gae import turns
 from dreamgym.training.logprobs import logprobs, padded
 from dreamgym.training.loop import Iteration, Loop
-from dreamgym.training.offline import POLICY, TRAINER, save_policy
+from dreamgym.training.offline import CHECKPOINTING, POLICY, TRAINER, save_policy
 from dreamgym.training.rollout import Rollout
+from dreamgym.training.vllm_rollouts import VllmActor, vllm_settings
 from dreamgym.training.weights import lora
 
 LOGGED = {
@@ -52,20 +53,21 @@ NUM_MEASURED = 8
 """Rollouts whose distance to the warm start is measured where TRL does not."""
 
 
-def train(loop: Loop) -> None:
-    """Run the iterations that the loop has left."""
+def train(loop: Loop, url: str = "") -> None:
+    """Run the iterations that the loop has left.
+
+    Args:
+        loop: The rest of the run.
+        url: Of the vLLM server that writes the rollouts, where policy.vllm asks for one.
+    """
     config, checkpoint = loop.config, loop.checkpoint
-    left = loop.iterations()
-    first = next(left, None)
-    if first is None:
-        return
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the contract test watches it
     logging.getLogger(GRPOTrainer.__module__).addFilter(_is_no_failed_rollout)
-    session = _Session(loop, left, first)
+    session = _Session(loop)
     trainer = _Trainer(
         model=loop.policy.model,
         reward_funcs=[episode_return],
-        args=arguments(config, loop.work),
+        args=arguments(config, loop.work, vllm_settings(config, url, loop.policy.context_length)),
         train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(config.run.num_tasks)]}),
         processing_class=loop.policy.tokenizer,
         rollout_func=session.roll_out,
@@ -75,7 +77,10 @@ def train(loop: Loop) -> None:
     trainer.session = session
     trainer.remove_callback(PrinterCallback)  # the loop says what an iteration brought
     loop.policy.model = trainer.accelerator.unwrap_model(trainer.model)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))
+    if config.policy.vllm:
+        loop.actor = session.vllm = VllmActor(loop.policy, trainer.vllm_generation)
+    if session.begin():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint / TRAINER))
 
 
 def updates_per_iteration(config: TrainConfig) -> int:
@@ -83,8 +88,8 @@ def updates_per_iteration(config: TrainConfig) -> int:
     return config.optimiser.epochs * (config.run.num_tasks * config.run.group_size // config.optimiser.batch_size)
 
 
-def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
-    """The settings in TRL's words."""
+def arguments(config: TrainConfig, folder: Path, vllm: Mapping[str, Any] | None = None) -> GRPOConfig:
+    """The settings in TRL's words, those of vLLM as `vllm_settings` gives them."""
     run, optimiser = config.run, config.optimiser
     steps, at_once = updates_per_iteration(config), optimiser.read_at_once
     return GRPOConfig(
@@ -106,12 +111,14 @@ def arguments(config: TrainConfig, folder: Path) -> GRPOConfig:
         seed=run.seed,
         use_cpu=not torch.cuda.is_available(),
         bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        gradient_checkpointing=optimiser.gradient_checkpointing,
+        gradient_checkpointing_kwargs=CHECKPOINTING,
         logging_steps=steps,
         save_strategy="no",
         ignore_data_skip=True,
         report_to=[],
         disable_tqdm=True,
+        **(vllm or {}),
     )
 
 
@@ -168,8 +175,10 @@ class _Trainer(GRPOTrainer):
 class _Session:
     """One call of `train`: hands rollouts to TRL, and its figures to the loop."""
 
-    def __init__(self, loop: Loop, left: Iterator[int], first: int) -> None:
-        self._loop, self._left, self._next = loop, left, first
+    def __init__(self, loop: Loop) -> None:
+        self._loop, self._left, self._next = loop, loop.iterations(), 0
+        self.vllm: VllmActor | None = None
+        """Writes the rollouts; None: the policy itself does."""
         self.collected: Iteration | None = None
         """What TRL is learning from."""
         self.is_over = False
@@ -179,6 +188,13 @@ class _Session:
         # TRL says how far the policy is from the warm start only where that has a weight in the loss.
         measures = not loop.config.trust.kl
         self._warm_start = copy.deepcopy(loop.policy.model).requires_grad_(False) if measures else None
+
+    def begin(self) -> bool:
+        """Measure the warm start if the run begins; returns whether an iteration is left."""
+        with self._acting():
+            first = next(self._left, None)
+        self._next = first or 0
+        return first is not None
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
@@ -250,6 +266,8 @@ class _Session:
         metrics: dict[str, float | None] = {ours: logs.get(theirs) for theirs, ours in LOGGED.items()}
         metrics["num_updates"] = float(updates_per_iteration(self._loop.config))
         metrics["seconds_update"] = time.perf_counter() - self._began
+        if self.vllm is not None:
+            self.vllm.renew()
         with self._acting():
             if self._warm_start is not None:
                 metrics["kl"] = self._distance(batch.rollouts)

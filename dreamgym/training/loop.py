@@ -36,7 +36,7 @@ from dreamgym.training.exploits import first_lie, replay
 from dreamgym.training.practice import Practice, Practising
 from dreamgym.training.practice import figures as practised
 from dreamgym.training.rewards import rewards
-from dreamgym.training.rollout import Rollout, Sampling, roll_out
+from dreamgym.training.rollout import Rollout, Sampling, TokenEngine, roll_out
 from dreamgym.training.worlds import Worlds
 from dreamgym.types import Provenance, Task, Trajectory, World
 
@@ -80,6 +80,8 @@ class Loop:
             policy: Acts; the method trains its weights in place.
         """
         self.config, self.folder, self._control, self.policy = config, folder, control, policy
+        self.actor: TokenEngine = policy
+        """Writes the policy's replies: itself, or vLLM with its weights."""
         self.checkpoints = folder / "checkpoints"
         self.stopwatch = Stopwatch()
         self._worlds = Worlds(config, folder)
@@ -257,7 +259,7 @@ class Loop:
         name = f"{self.policy.name}+{iteration}(temperature={sampling.temperature:g})"
         provenance = Provenance(name, sampling.seed, version, model, self.folder.name)
         try:
-            rollouts = roll_out(self.policy, world, batch, tasks, sampling, provenance, num_slots, watch)
+            rollouts = roll_out(self.actor, world, batch, tasks, sampling, provenance, num_slots, watch)
             return rollouts, batch.num_redrawn if isinstance(batch, DreamBatch) else 0
         finally:
             self._worlds.done(batch)

@@ -23,6 +23,9 @@ from dreamgym.runs.config import TrainConfig
 from dreamgym.training.loop import Loop
 from dreamgym.training.rollout import TokenEngine
 
+CHECKPOINTING = {"use_reentrant": False}
+"""How layers are computed again (optimiser.gradient_checkpointing): so that adapters get gradients, too."""
+
 MAX_LENGTH = 2048
 """Tokens of a sequence; a longer episode is cut at its end. A policy with a shorter context cuts there."""
 
@@ -63,6 +66,8 @@ def trainer_arguments(config: TrainConfig, policy: TransformersEngine, work: Pat
     )
     return arguments(settings, work) | {
         "use_cpu": policy.device.type == "cpu",
+        "gradient_checkpointing": optimiser.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": CHECKPOINTING,
         "logging_steps": optimiser.steps,
         "save_strategy": "no",  # the callback says when
     }

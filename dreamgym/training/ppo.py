@@ -30,9 +30,10 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,8 +46,10 @@ from dreamgym.training.advantages import normalised
 from dreamgym.training.gae import explained_variance, step_advantages, turns
 from dreamgym.training.logprobs import distributions, logprobs, padded, picked
 from dreamgym.training.loop import Iteration, Loop
+from dreamgym.training.offline import CHECKPOINTING
 from dreamgym.training.rollout import Rollout, TokenEngine
 from dreamgym.training.value_model import ValueModel
+from dreamgym.training.vllm_rollouts import VllmActor, make_generation
 from dreamgym.training.weights import PolicyWeights, trainable
 
 if TYPE_CHECKING:
@@ -56,7 +59,9 @@ MAX_GRADIENT_NORM = 1.0
 _STATE = "trainer.pt"
 
 
-def train(policy: "TransformersEngine", config: TrainConfig, loop: Loop, resume: Path | None = None) -> None:
+def train(
+    policy: "TransformersEngine", config: TrainConfig, loop: Loop, resume: Path | None = None, url: str = ""
+) -> None:
     """Train a policy's weights in place until the loop ends.
 
     Args:
@@ -64,6 +69,7 @@ def train(policy: "TransformersEngine", config: TrainConfig, loop: Loop, resume:
         config: Sections policy, optimiser and trust are read, and run.seed.
         loop: The rest of the run.
         resume: A sealed checkpoint to go on from.
+        url: Of the vLLM server that writes the rollouts, where policy.vllm asks for one.
 
     Raises:
         TrainingError: The update diverged.
@@ -72,8 +78,15 @@ def train(policy: "TransformersEngine", config: TrainConfig, loop: Loop, resume:
     learner = Learner(policy, config)
     if resume is not None:
         learner.restore(resume)
+    vllm = None
+    if config.policy.vllm:
+        loop.actor = vllm = VllmActor(policy, make_generation(config, policy, learner.trained, url))
     for iteration in loop.iterations():
-        metrics = learner.update(loop.collect(iteration))
+        collected = loop.collect(iteration)
+        with learner.learning():
+            metrics = learner.update(collected)
+        if vllm is not None:
+            vllm.renew()
         loop.finish(iteration, metrics)
         if (folder := loop.checkpoint_due(iteration)) is not None:
             learner.save(folder)
@@ -141,6 +154,25 @@ class Learner:
         self._optimizer = _adamw(policy.model, config.optimiser.learning_rate)
         self._value_optimizer = _adamw(self.value_model, config.optimiser.critic_learning_rate)
         self._num_done = 0
+        self._checkpointed = [policy.model, self.value_model.decoder] if self._settings.gradient_checkpointing else []
+        for model in self._checkpointed:
+            model.gradient_checkpointing_enable(CHECKPOINTING)
+
+    @property
+    def trained(self) -> Any:
+        """The causal model in training, with its adapters if it has some."""
+        return self._weights.trained
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Models that compute layers again do so in training mode alone; else all stay as they act."""
+        for model in self._checkpointed:
+            model.train()
+        try:
+            yield
+        finally:
+            for model in self._checkpointed:
+                model.eval()
 
     def update(self, iteration: Iteration) -> dict[str, float | None]:
         """Learn from one iteration's rollouts.

@@ -1,7 +1,7 @@
 """What each step of a rollout is paid, from what was stored: the outcome alone (the paper's), or progress as well."""
 
 from dreamgym.environments import environment_module
-from dreamgym.runs.config import PolicyConfig
+from dreamgym.runs.sections import PolicyConfig
 from dreamgym.types import Trajectory
 
 

@@ -8,7 +8,7 @@ from dreamgym.engines.registry import find_model
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.process import Control
-from dreamgym.training import dpo, grpo, ppo, sft
+from dreamgym.training import dpo, grpo, ppo, sft, vllm_rollouts
 from dreamgym.training.loop import Loop
 from dreamgym.training.stored import stored_trajectories
 from dreamgym.types import Trajectory
@@ -32,15 +32,16 @@ def train(config: TrainConfig, folder: Path, control: Control) -> None:
     loop = Loop(config, folder, control, policy)
     log.info("%s from iteration %d, policy %s", config.run.method, max(loop.start, 0), policy.name)
     try:
-        match config.run.method:
-            case "grpo":
-                grpo.train(loop)
-            case "ppo":
-                ppo.train(policy, config, loop, loop.checkpoint)
-            case "sft":
-                sft.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
-            case "dpo":
-                dpo.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
+        with vllm_rollouts.Server(config, folder, str(policy.folder)) as url:
+            match config.run.method:
+                case "grpo":
+                    grpo.train(loop, url)
+                case "ppo":
+                    ppo.train(policy, config, loop, loop.checkpoint, url)
+                case "sft":
+                    sft.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
+                case "dpo":
+                    dpo.train(config, policy, _stored(config, folder), loop, loop.work, loop.checkpoint)
     finally:
         loop.close()
 

@@ -35,6 +35,11 @@ class PolicyWeights:
         """The causal model in training."""
         return self._engine.model
 
+    @property
+    def trained(self) -> Any:
+        """That model in its adapters, if it has some."""
+        return self._engine.model if self._adapter is None else self._adapter
+
     @contextmanager
     def warm_start(self) -> Iterator[Any]:
         """The causal model as it was, without gradients."""

@@ -8,7 +8,7 @@ import pytest
 from dreamgym.curriculum.edits import Edit
 from dreamgym.curriculum.sampler import Born, Clusters, Curriculum, Practised
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.runs.config import CurriculumConfig
+from dreamgym.runs.sections import CurriculumConfig
 from dreamgym.types import Task
 from tests.replay_buffer.stored_episodes import make_task
 

@@ -1,6 +1,7 @@
 """What needs a GPU, with small weights made here: `make test-gpu`; skipped, with a reason, where there is none."""
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,13 @@ def test_lora_is_trained_in_bfloat16(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("alfworld_games")
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_a_step_of_training(algorithm: str, tmp_path: Path) -> None:
-    model = save("qwen2", tmp_path / "qwen2")
+@pytest.mark.parametrize(("algorithm", "vllm"), [("grpo", ""), ("ppo", ""), ("grpo", "colocate"), ("ppo", "colocate")])
+def test_a_step_of_training(algorithm: str, vllm: str, tmp_path: Path) -> None:
+    if vllm and find_spec("vllm") is None:
+        pytest.skip("no vLLM in this environment: pip install 'dreamgym-lab[gpu]'")
+    model = save("qwen2", tmp_path / "qwen2", width=128)
     preset = load_preset(f"paper-alfworld-qwen2.5-7b-dream-{algorithm}")
-    config = override(preset, [*SMALL, f"policy.model={model}", "experience_model.model=nano"])
+    config = override(preset, [*SMALL, f"policy.model={model}", "experience_model.model=nano", f"policy.vllm={vllm}"])
     manager = RunManager(Workspace.create(tmp_path / "workspace").runs_path)
     done = manager.launch(config, algorithm)
     while done.is_live:

@@ -9,8 +9,9 @@ import pytest
 
 from dreamgym.cli import main
 from dreamgym.runs import manager, slots, status
-from dreamgym.runs.config import RunConfig, TrainConfig
+from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunManager
+from dreamgym.runs.sections import RunConfig
 from dreamgym.workspace import Workspace
 from tests.runs.test_manager import PROGRAM, ended, wait_for
 
@@ -26,7 +27,7 @@ def test_a_dry_run_says_settings_command_and_cost_and_leaves_nothing(
     place = ["--workspace", str(tmp_path / "work"), "--dry-run"]
     assert main(["train", "--set", "run.world=s2r", "--set", "optimiser.clip=0.1", *place]) == 0
     said = capsys.readouterr().out
-    assert "[optimiser] learning_rate=0.0002, batch_size=16, micro_batch_size=8, epochs=2, clip=0.1" in said
+    assert "[optimiser] learning_rate=0.0002, batch_size=16, micro_batch_size=8, gradient_checkpointing=False" in said
     assert "dreamgym train --set 'run.world=\"s2r\"' --set optimiser.clip=0.1\n" in said
     assert "offline, before       91,298" in said and "online, at most       5,000" in said
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,8 @@ import pytest
 
 from dreamgym.errors import ConfigError
 from dreamgym.runs import config
-from dreamgym.runs.config import OptimiserConfig, PolicyConfig, RunConfig, TrainConfig
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import OptimiserConfig, PolicyConfig, RunConfig
 
 
 def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:

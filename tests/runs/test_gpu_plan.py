@@ -56,6 +56,24 @@ def test_memory_by_its_parts() -> None:
     assert ppo.training_gb - base.training_gb == pytest.approx(8 * 3.21, rel=0.05), "a value model of the same size"
 
 
+def test_what_writes_the_rollouts_has_its_part_of_the_memory() -> None:
+    ways = {
+        name: plan(override(load_preset(START), changes)).gpu
+        for name, changes in {
+            "transformers": [],
+            "all layers kept": ["policy.vllm=server", "optimiser.gradient_checkpointing=false"],
+            "colocate": ["policy.vllm=colocate", "policy.vllm_memory_share=0.25"],
+            "server": ["policy.vllm=server"],
+        }.items()
+    }
+    found = {name: each.training_gb for name, each in ways.items() if each is not None}
+    assert found["colocate"] - found["server"] == pytest.approx(0.25 * 80, abs=0.2)
+    assert found["server"] < found["all layers kept"] and found["server"] < found["transformers"]
+    (command,) = ways["server"].commands if ways["server"] else ()
+    assert command.startswith("VLLM_SERVER_DEV_MODE=1 vllm serve meta-llama/Llama-3.2-3B-Instruct")
+    assert "nccl" in command
+
+
 def test_a_generator_of_its_own_is_part_of_the_plan() -> None:
     changes = ["curriculum.synthetic_share=0.25", "curriculum.generator=vllm:meta-llama/Llama-3.1-8B-Instruct"]
     found = plan(override(load_preset("nano-dream-grpo"), changes))

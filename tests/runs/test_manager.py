@@ -18,8 +18,9 @@ import pytest
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.runs import slots, status
-from dreamgym.runs.config import RunConfig, TrainConfig, override
+from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.manager import RunInfo, RunManager
+from dreamgym.runs.sections import RunConfig
 from dreamgym.runs.store import IterationRow, RunReader
 
 PROGRAM = (sys.executable, "-P", "-m", "tests.runs.second_trainer")

@@ -10,7 +10,8 @@ import pytest
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.runs.config import PolicyConfig, RunConfig, TrainConfig, save
+from dreamgym.runs.config import TrainConfig, save
+from dreamgym.runs.sections import PolicyConfig, RunConfig
 from dreamgym.runs.store import RunStore
 from dreamgym.studies import training
 from dreamgym.types import Failure, Trajectory

@@ -19,7 +19,7 @@ from dreamgym.errors import EpisodeOverError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.prompts import start_text
 from dreamgym.training.loop import Iteration
-from dreamgym.training.rollout import Rollout, Sampling, roll_out
+from dreamgym.training.rollout import Rollout, Sampling, TokenEngine, roll_out
 from dreamgym.types import Provenance, Task, Transition
 
 NUM_CELLS = 5
@@ -107,12 +107,12 @@ def wander(task: Task, rng: random.Random) -> list[tuple[str, bool]]:
     return pieces
 
 
-def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 250) -> None:
+def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 250, shape: nano.NanoShape = SHAPE) -> None:
     """Train a policy that writes well-formed actions, a little more often the better one, and save it."""
     rng = random.Random(seed)
     episodes = [wander(task, rng) for task in make_tasks(256)]
     tokenizer = nano.build_tokenizer(["".join(text for text, _ in each) for each in episodes], 1, 10**6)
-    model = nano.build_model(tokenizer, SHAPE, seed)
+    model = nano.build_model(tokenizer, shape, seed)
     with torch.no_grad():
         for matrix in (value for value in model.parameters() if value.dim() == 2):
             matrix.mul_(SPREAD)
@@ -133,7 +133,7 @@ def save_warm_start(folder: Path, seed: int = 0, num_steps: int = 250) -> None:
 
 
 def play(
-    policy: TransformersEngine, num: int, seed: int, temperature: float = 1.0, max_steps: int = MAX_STEPS
+    policy: TokenEngine, num: int, seed: int, temperature: float = 1.0, max_steps: int = MAX_STEPS
 ) -> list[Rollout]:
     """`num` episodes, half of them for each door."""
     corridors = RealBatch([Corridor() for _ in range(num)])
@@ -173,7 +173,8 @@ class CorridorLoop:
         checkpoint_every: int = 10**6,
         seed: int = 0,
     ) -> None:
-        self._policy, self._range, self._num_rollouts = policy, range(first, num_iterations), num_rollouts
+        self.actor: TokenEngine = policy
+        self._range, self._num_rollouts = range(first, num_iterations), num_rollouts
         self._folder, self._every, self._seed = folder, checkpoint_every, seed
         self.metrics: list[dict[str, float | None]] = []
         self.sealed: list[Path] = []
@@ -182,7 +183,7 @@ class CorridorLoop:
         yield from self._range
 
     def collect(self, iteration: int) -> Iteration:
-        rollouts = play(self._policy, self._num_rollouts, 1000 * self._seed + iteration)
+        rollouts = play(self.actor, self._num_rollouts, 1000 * self._seed + iteration)
         return Iteration(iteration, "real", rollouts, [rewards(rollout) for rollout in rollouts])
 
     def finish(self, iteration: int, metrics: dict[str, float | None]) -> None:

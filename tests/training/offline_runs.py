@@ -7,7 +7,8 @@ from pathlib import Path
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.experience_model import nano
 from dreamgym.policy import STOP, warm_start_rows
-from dreamgym.runs.config import OptimiserConfig, PolicyConfig, RunConfig, TrainConfig
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import OptimiserConfig, PolicyConfig, RunConfig
 from dreamgym.types import Trajectory
 from tests.experience_model.kitchen import kitchen_episodes, solved
 

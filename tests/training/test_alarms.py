@@ -2,7 +2,7 @@
 
 import pytest
 
-from dreamgym.runs.config import TrustConfig
+from dreamgym.runs.sections import TrustConfig
 from dreamgym.training.alarms import raise_alarms
 
 FINE = {

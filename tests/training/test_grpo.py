@@ -13,12 +13,13 @@ import torch
 
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments.batch import RealBatch
-from dreamgym.runs.config import OptimiserConfig, PolicyConfig, RunConfig, TrainConfig, TrustConfig
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import OptimiserConfig, PolicyConfig, RunConfig, TrustConfig
 from dreamgym.training import grpo
 from dreamgym.training.advantages import group_step_advantages
 from dreamgym.training.loop import Iteration
 from dreamgym.training.offline import POLICY
-from dreamgym.training.rollout import Rollout, Sampling, roll_out
+from dreamgym.training.rollout import Rollout, Sampling, TokenEngine, roll_out
 from dreamgym.types import Failure
 from tests.training.corridor import MAX_STEPS, PROVENANCE, Corridor, charged, make_tasks, play, success
 
@@ -37,6 +38,7 @@ class GroupsLoop:
         self, policy: TransformersEngine, folder: Path, config: TrainConfig = CONFIG, start: int = 0, last: int = 0
     ) -> None:
         self.policy, self.folder, self.config, self.start = policy, folder, config, start
+        self.actor: TokenEngine = policy
         self.last = last or config.run.iterations
         self.work = folder / "work"
         self.checkpoint = folder / f"step-{start}" if start else None
@@ -51,7 +53,7 @@ class GroupsLoop:
         run = self.config.run
         tasks = [task for task in make_tasks(run.num_tasks) for _ in range(run.group_size)]
         corridors = RealBatch([Corridor() for _ in tasks])
-        rollouts = roll_out(self.policy, "real", corridors, tasks, Sampling(1.0, iteration, MAX_STEPS), PROVENANCE)
+        rollouts = roll_out(self.actor, "real", corridors, tasks, Sampling(1.0, iteration, MAX_STEPS), PROVENANCE)
         self.batches.append(Iteration(iteration, "real", rollouts, [charged(rollout) for rollout in rollouts]))
         return self.batches[-1]
 
@@ -59,7 +61,7 @@ class GroupsLoop:
         self, iteration: int, metrics: Mapping[str, float | None], advantages: Sequence[float | None] = ()
     ) -> None:
         assert not self.policy.model.training, "the policy is measured as it acts"
-        play(self.policy, 2, 0)
+        play(self.actor, 2, 0)
         self.metrics.append(metrics)
         self.advantages.append(advantages)
 
@@ -85,7 +87,9 @@ class Trainer:
 
 
 def told(loop: GroupsLoop) -> dict[str, list[Any]]:
-    return grpo._Session(loop, iter(()), 1).roll_out(["0"] * 8, Trainer())  # type: ignore[arg-type]
+    session = grpo._Session(loop)  # type: ignore[arg-type]
+    assert session.begin()
+    return session.roll_out(["0"] * 8, Trainer())
 
 
 def test_trl_is_told_every_token_once_and_which_are_the_policys(corridor_policy: Path, tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_credit_of_steps_charges_the_tokens_of_a_reply_without_an_action(corrido
         (*first.mask, False, True, True),
         (*first.logprobs, 0.0, -1.0, -1.0),
     )
-    session = grpo._Session(loop, iter(()), 1)  # type: ignore[arg-type]
+    session = grpo._Session(loop)  # type: ignore[arg-type]
     paid = [(*[0.0] * steps, -1.0), *[(0.0,) * len(one.trajectory.transitions) for one in batch.rollouts[1:]]]
     session.collected = replace(batch, rollouts=[wordless, *batch.rollouts[1:]], rewards=paid)
     longest = max(len(one.token_ids) for one in session.collected.rollouts)
@@ -216,6 +220,18 @@ def test_an_update_pads_no_sequence_to_the_longest_of_the_iteration(
     learned = shapes[-8:]
     assert [rows for rows, _ in learned] == [2] * 8, "each of four batches in halves"
     assert sum(rows * width for rows, width in learned) < 2 * 8 * lengths[-1]
+
+
+def test_layers_that_are_computed_again_teach_the_same(corridor_policy: Path, tmp_path: Path) -> None:
+    learned = []
+    for again in (False, True):
+        optimiser = replace(CONFIG.optimiser, gradient_checkpointing=again)
+        config = replace(CONFIG, run=replace(CONFIG.run, iterations=2), optimiser=optimiser)
+        loop = GroupsLoop(engine(corridor_policy), tmp_path / str(again), config)
+        grpo.train(loop)  # type: ignore[arg-type]
+        assert loop.policy.model.is_gradient_checkpointing is again
+        learned.append(weights(loop.policy))
+    assert all(torch.allclose(value, learned[1][name], atol=1e-6) for name, value in learned[0].items())
 
 
 def _later(rewards: Sequence[float], gamma: float) -> list[float]:

@@ -16,7 +16,8 @@ from dreamgym.curriculum.reward_entropy import reward_entropy
 from dreamgym.environments import alfworld
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.runs.config import (
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import (
     CheckpointConfig,
     CurriculumConfig,
     EvaluationConfig,
@@ -24,7 +25,6 @@ from dreamgym.runs.config import (
     PolicyConfig,
     RealConfig,
     RunConfig,
-    TrainConfig,
     TrustConfig,
 )
 from dreamgym.runs.store import IterationRow, RunReader

@@ -14,7 +14,8 @@ from transformers import LlamaForCausalLM
 
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import TrainingError, WorkspaceError
-from dreamgym.runs.config import OptimiserConfig, PolicyConfig, RunConfig, TrainConfig, TrustConfig
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import OptimiserConfig, PolicyConfig, RunConfig, TrustConfig
 from dreamgym.training import ppo
 from dreamgym.training.loop import Iteration
 from dreamgym.training.ppo import Learner, Lesson, clipped_loss, episode_of
@@ -331,6 +332,18 @@ def test_lora_trains_adapters_alone_and_saves_a_policy_that_loads_without_them(
         start = engine_at(corridor_policy).model(ids).logits
     torch.testing.assert_close(mine, saved, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(start, saved, atol=1e-3)
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_layers_that_are_computed_again_teach_the_same(corridor_policy: Path, tmp_path: Path, lora_rank: int) -> None:
+    learned = []
+    for again in (False, True):
+        engine = engine_at(corridor_policy)
+        loop = CorridorLoop(engine, 2, 8, tmp_path)
+        ppo.train(engine, config(lora_rank, critic_warmup=0, gradient_checkpointing=again), loop)
+        assert engine.model.is_gradient_checkpointing is again and not engine.model.training
+        learned.append(weights(engine.model))
+    assert all(torch.allclose(value, learned[1][name], atol=1e-6) for name, value in learned[0].items())
 
 
 @pytest.mark.slow

@@ -90,6 +90,7 @@ def test_the_optimiser_section_reaches_the_trainer(tmp_path: Path) -> None:
     policy = tiny_policy(tmp_path)
     config = settings(iterations=6, steps=5, batch_size=3, learning_rate=2e-3)
     told = trainer_arguments(config, policy, tmp_path, config.optimiser.batch_size)
+    assert told["gradient_checkpointing"] is False
     expected = {"max_steps": 30, "per_device_train_batch_size": 3, "learning_rate": 2e-3, "seed": 3, "report_to": []}
     assert {name: told[name] for name in expected} == expected
 

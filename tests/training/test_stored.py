@@ -9,7 +9,8 @@ from dreamgym.engines.model_folder import model_name
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.runs.config import RunConfig, TrainConfig
+from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.sections import RunConfig
 from dreamgym.runs.store import RunStore, StoredRollout
 from dreamgym.training.stored import real_transitions, stored_trajectories
 from dreamgym.types import Trajectory
