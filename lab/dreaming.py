@@ -40,11 +40,7 @@ class Dreamer:
 
     def query(self, task: Task, history: tuple[Transition, ...], state: str, action: str, switches: Switches) -> Query:
         """Retrieve for a step; transitions of the same task stay out, because they would tell the outcome."""
-        demonstrations: list[Demonstration] = []
-        if switches.retrieval and switches.k and self._retriever is not None:
-            self._retriever.refresh()
-            demonstrations = self._retriever.top_k(state, action, switches.k, exclude_task=task.task_id)
-        return Query(task, history, state, action, tuple(demonstrations))
+        return Query(task, history, state, action, retrieve(self._retriever, task, state, action, switches))
 
     def dream(self, query: Query, switches: Switches, on_text: OnText | None = None) -> Dreamt:
         """Dream one step; EngineError when the model cannot run."""
@@ -66,6 +62,16 @@ class Dreamer:
         executor.shutdown(wait=False)
         yield from _written(step, pieces)
         yield step.result()
+
+
+def retrieve(
+    retriever: Retriever | None, task: Task, state: str, action: str, switches: Switches
+) -> tuple[Demonstration, ...]:
+    """Demonstrations for a step; transitions of the same task stay out, because they would tell the outcome."""
+    if not (switches.retrieval and switches.k) or retriever is None:
+        return ()
+    retriever.refresh()
+    return tuple(retriever.top_k(state, action, switches.k, exclude_task=task.task_id))
 
 
 def _written(step: "Future[Dreamt]", pieces: "queue.SimpleQueue[str]") -> Iterator[PartialReply]:

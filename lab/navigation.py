@@ -20,6 +20,7 @@ OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
+LOOKS = ("again", "out", "luck")
 GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
 RUN_STATES: tuple[str, ...] = get_args(State)
@@ -44,7 +45,11 @@ class Selection:
     mode: str = ""
     """How Compare makes the other world's side; empty takes what fits the trajectory."""
     switches: str = ""
-    """Dream settings of Compare that differ from the default, see `viewmodels.switches`."""
+    """Dream settings of Compare and the microscope that differ from the default, see `viewmodels.switches`."""
+    look: str = ""
+    """What the microscope shows of the chosen step: it dreamed again, without each demonstration, or many times."""
+    server: str = ""
+    """Number of the vLLM server that dreams for the microscope; empty: the environment's own model."""
     rows: str = "transitions"
     text: str = ""
     world: str = ""
@@ -145,6 +150,8 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "d": (("dream",), _pattern("dream", re.compile(r"tr-[0-9a-f]{12}"))),
     "mode": (("mode",), _choice("mode", MODES)),
     "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
+    "look": (("look",), _choice("look", LOOKS)),
+    "by-server": (("server",), _pattern("server", re.compile(r"[1-9][0-9]{0,3}"))),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
     "world": (("world",), _choice("world", ("real", "dream"))),
@@ -186,6 +193,9 @@ _SHOWN_BY = {
         "order": "order",
         "p": "page",
         "show": "view",
+        "look": "look",
+        "set": "switches",
+        "by-server": "server",
     },
     "dream": {"task": "task", "d": "dream"},
     "compare": {"mode": "mode", "set": "switches"},
@@ -211,6 +221,8 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     changes: dict[str, Any] = {"pick": ""}
     if query.get("tab") == "dream" and ("t" in query or "task" in query):
         changes["dream"] = ""  # a link that names a start leaves the dream that was played
+    if "t" in query:
+        changes["look"] = ""  # at the step that was looked at
     if "run" in query:
         changes |= {"iteration": -1, "group": "", "window_end": 0}  # of the run that was looked at before
     for name, value in query.items():

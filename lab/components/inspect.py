@@ -1,4 +1,4 @@
-"""The three parts of Inspect that are drawn from `lab.viewmodels.inspect`."""
+"""The parts of Inspect that are drawn from `lab.viewmodels.inspect` and `lab.viewmodels.microscope`."""
 
 import gradio as gr
 
@@ -15,6 +15,21 @@ def transition() -> gr.HTML:
     return drawn("transition.js", elem_id="dg-transition")
 
 
+def again() -> gr.HTML:
+    """The step dreamed again, beside what is stored of it."""
+    return drawn("again.js", elem_id="dg-again")
+
+
+def microscope() -> gr.HTML:
+    """What can be dreamed of the step, and what came of it; event: look (with `look`)."""
+    return drawn("microscope.js", elem_id="dg-microscope")
+
+
+def provenance() -> gr.HTML:
+    """Where the step comes from."""
+    return drawn("provenance.js", elem_id="dg-provenance")
+
+
 def neighbours() -> gr.HTML:
-    """What the step was grounded in, and where it comes from."""
+    """What the step was grounded in."""
     return drawn("neighbours.js", elem_id="dg-neighbours")

@@ -10,12 +10,13 @@ from dreamgym.experience_model.model import Switches
 from lab.viewmodels.switches import PARTS
 
 
-def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
+def dream_settings(prefix: str, note: str, title: str = "Dream settings") -> tuple[gr.Column, list[Any]]:
     """Lay out the settings.
 
     Args:
         prefix: Start of the element ids.
         note: What the settings apply to.
+        title: Above them.
 
     Returns:
         The column, to hide where nothing is dreamed; the controls, whose values go to `read_settings` in this order.
@@ -23,7 +24,7 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
     default = Switches()
     with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0) as column:
         gr.HTML(
-            f'<div class="dg-root dg-head"><h3>Dream settings</h3><span class="dg-meta">{note}</span></div>',
+            f'<div class="dg-root dg-head"><h3>{title}</h3><span class="dg-meta">{note}</span></div>',
             apply_default_css=False,
         )
         with gr.Row(elem_classes="dg-switches"):
@@ -53,8 +54,8 @@ def dream_settings(prefix: str, note: str) -> tuple[gr.Column, list[Any]]:
             )
         )
         gr.HTML(
-            '<p class="dg-root dg-meta">0: the likeliest answer, so new places look mostly empty. '
-            "1: drawn by chance, as often as the model expects it.</p>",
+            '<div class="dg-root"><p class="dg-meta">0: the likeliest answer, so new places look mostly empty. '
+            "1: drawn by chance, as often as the model expects it.</p></div>",
             apply_default_css=False,
         )
     return column, parts

@@ -7,9 +7,10 @@ from typing import Any
 import gradio as gr
 
 from dreamgym.replay_buffer.retrieval import Retriever
-from lab.components.inspect import neighbours, row_list, transition
+from lab.components.inspect import again, neighbours, provenance, row_list, transition
 from lab.context import Context, TabHandles
 from lab.navigation import Selection, to_query
+from lab.tabs import inspect_microscope
 from lab.viewmodels.inspect import InspectView, view
 from lab.viewmodels.inspect_list import ORDER_WORDS
 
@@ -32,16 +33,20 @@ def build(context: Context) -> TabHandles:
             table = row_list()
         with gr.Column(scale=45, min_width=0, elem_classes="dg-main"):
             step = transition()
+            second = again()
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
             beside = neighbours()
-    shown = [table, step, beside]
+            parts = inspect_microscope.side(second)
+            source = provenance()
+    shown = [table, step, beside, source, *parts.all]
+    looking = inspect_microscope.Looking(context, parts, beside)
 
     def retriever_of(environment: str) -> Retriever | None:
         return context.services.of(environment).retriever
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         seen = view(context.services.reader, retriever_of, selection)
-        return seen.selection, [*_form(seen), *_content(seen)]
+        return seen.selection, [*_form(seen), *content(seen)]
 
     def narrow(selection: Selection, kind: str, *values: str) -> list[Any]:
         wanted: dict[str, Any] = {name: value or "" for name, value in zip(FILTERS, values, strict=True)}
@@ -55,7 +60,14 @@ def build(context: Context) -> TabHandles:
 
     def moved(selection: Selection) -> list[Any]:
         seen = view(context.services.reader, retriever_of, selection)
-        return [seen.selection, to_query(seen.selection), *_content(seen)]
+        return [seen.selection, to_query(seen.selection), *content(seen)]
+
+    def content(seen: InspectView) -> list[Any]:
+        below, microscope = looking.render(seen.selection, seen.context)
+        return [seen.rows, seen.step, below, seen.context, *microscope]
+
+    def neighbours_of(selection: Selection) -> dict[str, Any]:
+        return view(context.services.reader, retriever_of, selection).context
 
     quiet: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
     place = [context.selection, context.address]
@@ -64,6 +76,7 @@ def build(context: Context) -> TabHandles:
     # A Textbox has its `input` from key presses alone: not from pasting, nor from Backspace. Its `change` has all, and
     # the lab's own writing too, which looks for what is selected already.
     search.change(look_for, [context.selection, search], [*place, *shown], **quiet)
+    looking.wire(neighbours_of)
     return TabHandles(render, [rows, search, *filters, *shown])
 
 
@@ -107,7 +120,3 @@ def _filters() -> tuple[gr.Radio, gr.Textbox, list[gr.Dropdown]]:
 def _form(seen: InspectView) -> list[Any]:
     boxes = [gr.Dropdown(seen.choices[name], value=getattr(seen.selection, name)) for name in FILTERS]
     return [seen.selection.rows, seen.selection.text, *boxes]
-
-
-def _content(seen: InspectView) -> list[Any]:
-    return [seen.rows, seen.step, seen.context]

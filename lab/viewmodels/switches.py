@@ -14,9 +14,9 @@ PARTS = ("history", "reasoning", "retrieval", "guard")
 _NUMBER = re.compile(r"([kts])(\d{1,6}(?:\.\d{1,3})?)")
 
 
-def write_switches(switches: Switches) -> str:
-    """Settings to text; "" when all are at their default."""
-    default = Switches()
+def write_switches(switches: Switches, default: Switches | None = None) -> str:
+    """Settings to text; "" when all are as in `default`."""
+    default = default or Switches()
     changed = [name for name in PARTS if getattr(switches, name) != getattr(default, name)]
     words = [name if getattr(switches, name) else f"no-{name}" for name in changed]
     words += [f"k{switches.k}"] if switches.k != default.k else []
@@ -25,9 +25,9 @@ def write_switches(switches: Switches) -> str:
     return ",".join(words)
 
 
-def read_switches(text: str) -> Switches:
-    """Text to settings; a word that is unknown or out of range is left out."""
-    switches = Switches()
+def read_switches(text: str, default: Switches | None = None) -> Switches:
+    """Text to settings, the others as in `default`; a word that is unknown or out of range is left out."""
+    switches = default or Switches()
     for word in text.split(","):
         switches = _apply(switches, word)
     return switches

@@ -259,3 +259,54 @@ def test_a_phone_shows_one_column_without_sideways_scrolling(url: str, phone: An
     lists, step = phone.locator("#dg-list").bounding_box(), phone.locator("#dg-transition").bounding_box()
     assert step["y"] >= lists["y"] + lists["height"] - 1
     assert lists["height"] <= 300
+
+
+def test_the_microscope_dreams_a_step_again(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(REAL.trajectory_id, 2)}")
+    expect(page.locator("#dg-transition")).to_contain_text("step 2 of 6")
+    page.keyboard.press("m")
+    second = page.locator("#dg-again")
+    expect(second.locator("h3")).to_have_text(["Real step", "Second dream"])
+    expect(second.locator(".dg-chip")).to_have_text("± differs")
+    expect(second.locator("del").first).to_contain_text("You pick up")
+    expect(second.locator("ins").first).to_contain_text("Nothing happens.")
+    address_has(page, "look=again")
+    page.locator("#dg-scope-history input").click()
+    address_has(page, "set=no-history")
+    expect(second.locator(".dg-head")).to_contain_text("no history")
+    expect(second.locator("h3").first).to_be_visible()
+    page.reload()
+    expect(second.locator("h3").first).to_be_visible()
+    expect(page.locator("#dg-scope-history input")).not_to_be_checked()
+    second.get_by_role("link", name="Close").click()
+    expect(second.locator("h2")).to_have_count(0)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#dg-transition")).to_contain_text("step 3 of 6")
+
+
+def test_the_microscope_finds_causes_and_counts_luck(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 1)}&set=k1")
+    expect(page.locator("#dg-neighbours h3")).to_have_text("Retrieved neighbours")
+    page.keyboard.press("e")
+    expect(page.locator("#dg-neighbours h3")).to_have_text("Left out one by one")
+    expect(page.locator("#dg-neighbours .dg-nb")).to_contain_text("no change")
+    expect(page.locator("#dg-microscope [role=status]")).to_contain_text("0 of 1 demonstration")
+    page.keyboard.press("l")
+    luck = page.locator("#dg-microscope .dg-outcome")
+    expect(luck).to_have_count(1)
+    expect(luck.locator("b")).to_have_text("20")
+    luck.locator("summary").click()
+    expect(luck.locator("pre")).to_contain_text("You arrive at diningtable 1.")
+    expect(page.locator("#dg-neighbours h3")).to_have_text("Retrieved neighbours")
+
+
+def test_hostile_text_stays_text_under_the_microscope(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(hostile().trajectory_id, 1)}&look=again")
+    expect(page.locator("#dg-again pre").first).to_contain_text(HOSTILE)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_the_microscope_on_a_phone(url: str, phone: Any) -> None:
+    phone.goto(f"{url}?tab=inspect&t={transition_id(REAL.trajectory_id, 2)}&look=again")
+    expect(phone.locator("#dg-again h3")).to_have_text(["Real step", "Second dream"])
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,155 @@
+"""What the microscope of Inspect does, without its widgets: find the step, dream it under other conditions, remember.
+
+What was seen of a step is kept under all that it depends on, so that a link, a reload and a second page show the same.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from dreamgym.engines.openai_http import HttpEngine
+from dreamgym.errors import DreamGymError, EngineError, WorkspaceError
+from dreamgym.experience_model.model import ExperienceModel, Query, Switches
+from dreamgym.microscope import dream_again, leave_one_out, luck
+from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.types import Neighbour
+from lab.dreaming import retrieve
+from lab.navigation import Selection
+from lab.services import Services
+from lab.viewmodels.microscope import Seen, Subject, subject_of
+from lab.viewmodels.switches import read_switches
+
+NUM_DRAWS = 20
+DRAWN_AT = 1.0
+"""Temperature of luck where the settings say greedy: things happen as often as the model expects them."""
+CAPACITY = 300
+"""Looks that are kept; one holds some kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """All that a look depends on."""
+
+    trajectory_id: str
+    step: int
+    look: str
+    model: str
+    switches: Switches
+
+
+class Microscope:
+    """The microscope's behaviour; any number of pages can share it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[Key, Seen] = OrderedDict()
+
+    def subject(self, selection: Selection) -> Subject | None:
+        """The step that is selected; None where there is none, or no action to dream."""
+        if not selection.trajectory or not selection.step:
+            return None
+        try:
+            trajectory = self._services.reader.trajectory(selection.trajectory)
+        except WorkspaceError:
+            return None
+        return subject_of(trajectory, selection.step)
+
+    def switches(self, selection: Selection, subject: Subject) -> Switches:
+        """Settings of the address; what it leaves out is as the step was dreamed. Luck needs a temperature."""
+        switches = read_switches(selection.switches, subject.base)
+        is_greedy = selection.look == "luck" and not switches.temperature
+        return replace(switches, temperature=DRAWN_AT) if is_greedy else switches
+
+    def models(self, subject: Subject) -> list[tuple[str, str]]:
+        """(label, number of the server) of what can dream the step; "" is the environment's own model."""
+        own = self._services.of(subject.task.environment).model
+        servers = self._services.servers.all() if self._services.servers else {}
+        ready = [(f"vLLM {number}: {one.settings.name}", number) for number, one in servers.items() if one.pid]
+        return [(own.name if own else "no model", ""), *ready]
+
+    def refusal(self, selection: Selection, subject: Subject) -> str | None:
+        """Why nothing can be dreamed here, with the next move; None when it can."""
+        here = self._services.of(subject.task.environment)
+        return here.model_reason if not selection.server and here.model is None else None
+
+    def known(self, selection: Selection) -> Seen | None:
+        """What was seen under this address before; None when nobody has looked, or nothing is asked."""
+        subject = self.subject(selection)
+        if subject is None or not selection.look:
+            return None
+        with self._lock:
+            return self._seen.get(self._key(selection, subject))
+
+    def look(self, selection: Selection) -> Seen:
+        """Dream what the address asks for; takes seconds. What cannot be dreamed has its reason in the answer."""
+        known, subject = self.known(selection), self.subject(selection)
+        if known is not None:
+            return known
+        if subject is None:
+            return Seen(error="This step has no action to dream.")
+        if refused := self.refusal(selection, subject):
+            return Seen(error=refused)
+        switches = self.switches(selection, subject)
+        try:
+            model = self._model(selection, subject)
+            query = self._query(subject, switches)
+            seen = _look(selection.look, model, query, switches)
+        except DreamGymError as error:
+            return Seen(error=str(error))
+        with self._lock:
+            self._seen[self._key(selection, subject)] = seen
+            while len(self._seen) > CAPACITY:
+                self._seen.popitem(last=False)
+        return seen
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _key(self, selection: Selection, subject: Subject) -> Key:
+        switches = self.switches(selection, subject)
+        labels = {number: label for label, number in self.models(subject)}
+        model = labels.get(selection.server, selection.server)
+        return Key(selection.trajectory, selection.step, selection.look, model, switches)
+
+    def _model(self, selection: Selection, subject: Subject) -> ExperienceModel:
+        if not selection.server:
+            model = self._services.of(subject.task.environment).model
+            assert model is not None  # else it was refused
+            return model
+        server = self._services.servers.all().get(selection.server) if self._services.servers else None
+        if server is None or server.status != "ready":
+            raise EngineError(f"vLLM server {selection.server} is not ready; see Models, or choose another model.")
+        return ExperienceModel(HttpEngine(server.url, server.settings.name))
+
+    def _query(self, subject: Subject, switches: Switches) -> Query:
+        """The step with its demonstrations: those that it was dreamed with, as far as they reach."""
+        shown: tuple[Demonstration, ...] = ()
+        if switches.retrieval and switches.k <= len(subject.neighbours):
+            stored = [self._stored(each) for each in subject.neighbours[: switches.k]]
+            shown = tuple(one for one in stored if one is not None)
+        if len(shown) < switches.k:
+            retriever = self._services.of(subject.task.environment).retriever
+            shown = retrieve(retriever, subject.task, subject.state, subject.action, switches)
+        return Query(subject.task, subject.history, subject.state, subject.action, shown)
+
+    def _stored(self, one: Neighbour) -> Demonstration | None:
+        try:
+            trajectory, step = self._services.reader.transition(one.transition_id)
+        except WorkspaceError:
+            return None
+        transition = trajectory.transitions[step - 1]
+        return Demonstration(one.transition_id, trajectory.world, trajectory.task.text, transition, one.similarity)
+
+
+def _look(look: str, model: ExperienceModel, query: Query, switches: Switches) -> Seen:
+    shown = query.demonstrations if switches.retrieval else ()
+    if look == "out":
+        if not shown:
+            raise EngineError(
+                "No demonstration stands in the prompt, so none can be left out: raise k, switch retrieval on."
+            )
+        base, influences = leave_one_out(model, query, switches)
+        return Seen(answer=base, influences=tuple(influences), demonstrations=shown)
+    if look == "luck":
+        return Seen(outcomes=tuple(luck(model, query, switches, NUM_DRAWS)))
+    return Seen(answer=dream_again(model, query, switches), demonstrations=shown)

@@ -1,0 +1,183 @@
+"""The microscope of Inspect: the step it dreams, with what, what it shows of that, and what it remembers."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamgym.errors import EngineError
+from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.microscope import Influence, Outcome
+from dreamgym.types import Failure, Neighbour, Transition, transition_id
+from lab.microscope_page import DRAWN_AT, NUM_DRAWS, Microscope
+from lab.navigation import Selection, parse, to_query
+from lab.services import EnvironmentServices, Services
+from lab.viewmodels.microscope import Seen, again_view, causes_view, scope_view, subject_of, verdict
+from tests.browser.conftest import open_services
+from tests.lab.dreamed_world import SlowEngine
+from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success
+
+REAL = real_success()
+DREAM = dream_with_neighbours(REAL)
+MALFORMED = dream_malformed()
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Services:
+    return open_services(tmp_path_factory.mktemp("lab") / "demo", model=ExperienceModel(SlowEngine(0.0)))
+
+
+@pytest.fixture
+def page(services: Services) -> Microscope:
+    return Microscope(services)
+
+
+def at(trajectory_id: str, step: int, look: str = "again", switches: str = "", **more: Any) -> Selection:
+    return Selection("inspect", trajectory_id, step, look=look, switches=switches, **more)
+
+
+def test_a_link_names_the_look_and_another_step_ends_it() -> None:
+    selection = parse(f"?tab=inspect&t={DREAM.trajectory_id}.4&look=luck&set=no-history&by-server=2")
+    assert (selection.look, selection.switches, selection.server) == ("luck", "no-history", "2")
+    assert parse(to_query(selection)) == selection
+    assert parse("?tab=inspect&look=magic&by-server=x") == Selection("inspect")
+    assert "look" not in to_query(replace(selection, tab="compare"))
+
+
+def test_a_step_is_dreamed_again_with_what_it_was_dreamed_with(page: Microscope) -> None:
+    subject = page.subject(at(DREAM.trajectory_id, 4))
+    assert subject is not None and subject.history == DREAM.transitions[:3]
+    assert page.switches(at(DREAM.trajectory_id, 4), subject) == Switches(k=2)
+    seen = page.look(at(DREAM.trajectory_id, 4, switches="k1"))
+    assert [one.transition_id for one in seen.demonstrations] == [transition_id(REAL.trajectory_id, 4)], (
+        "the stored neighbour, though it is of the same task"
+    )
+    fresh = page.look(at(DREAM.trajectory_id, 4)).demonstrations
+    assert fresh and all(not one.transition_id.startswith(REAL.trajectory_id) for one in fresh), (
+        "one of the stored ones is gone, so both are looked up anew"
+    )
+    assert not page.look(at(DREAM.trajectory_id, 4, switches="no-retrieval")).demonstrations
+
+
+def test_settings_that_a_record_tells() -> None:
+    step = DREAM.transitions[0]
+    told = {
+        "plain": (replace(step, neighbours=()), Switches(retrieval=False)),
+        "one": (replace(step, neighbours=(Neighbour("tr-000000000000.1", 0.5),)), Switches(k=1)),
+        "silent": (replace(step, reasoning=None), Switches(reasoning=False)),
+        "refused": (replace(step, contradiction="no"), Switches(guard=True)),
+    }
+    for name, (first, switches) in told.items():
+        subject = subject_of(replace(DREAM, transitions=(first,)), 1)
+        assert subject is not None and subject.base == switches, name
+    real, failed = subject_of(REAL, 2), subject_of(MALFORMED, 3)
+    assert real is not None and real.base == Switches()
+    assert failed is not None and failed.base == Switches() and failed.action == "go to microwave 1"
+    assert failed.state == MALFORMED.transitions[-1].next_state
+    assert subject_of(replace(MALFORMED, failure=Failure(None, "no action")), 3) is None
+
+
+def test_what_was_seen_is_not_dreamed_again(services: Services, page: Microscope) -> None:
+    engine = services.of("alfworld").model.engine  # type: ignore[union-attr]
+    assert isinstance(engine, SlowEngine)
+    asked = at(REAL.trajectory_id, 1, switches="k0")
+    assert page.known(asked) is None
+    seen, num_steps = page.look(asked), engine.num_steps
+    assert page.look(asked) is page.known(asked) is seen and engine.num_steps == num_steps
+    assert page.known(replace(asked, look="")) is None and page.known(replace(asked, switches="k1")) is None
+
+
+def test_a_second_dream_stands_beside_the_first(page: Microscope) -> None:
+    asked = at(REAL.trajectory_id, 1)
+    subject, seen = page.subject(asked), page.look(asked)
+    value = again_view(subject, "again", seen, Switches(), "scripted")
+    assert value["phase"] == "done" and not value["agrees"] and value["first_world"] == "real"
+    assert value["verdict"] == "2 facts differ from the real step."
+    assert [text for op, text in value["first"]["segments"] if op == "delete"] == ["lettuce 1, potato 2"]
+    assert [text for op, text in value["second"]["segments"] if op == "insert"] == ["nothing"]
+    assert "reward 0" in value["second"]["figures"] and value["settings"] == "scripted, greedy, 2 neighbours"
+    assert again_view(subject, "again", None, Switches(), "scripted")["phase"] == "running"
+    assert again_view(subject, "luck", seen, Switches(), "scripted") == {"phase": "none"}
+    assert again_view(None, "again", None, None, "") == {"phase": "none"}
+
+
+def test_the_verdict_in_a_sentence() -> None:
+    subject = subject_of(DREAM, 4)
+    assert subject is not None
+    first = DREAM.transitions[3]
+    lost = Failure("x", "no end")
+    said = {
+        "Agrees with the first in all facts, reward and end.": (first, first),
+        "The reward is 1, not 0.": (first, replace(first, reward=1.0)),
+        "It ends the episode.": (first, replace(first, terminated=True)),
+        "2 facts differ from the first; the reward is 1, not 0.": (
+            first,
+            replace(first, reward=1.0, next_state=first.next_state.replace("nothing", "potato 2 (hot)", 1)),
+        ),
+        "It cannot be read, where the first could be.": (first, lost),
+        "It cannot be read, too.": (lost, lost),
+        "It can be read, where the first could not.": (lost, first),
+    }
+    assert [verdict(subject, *pair) for pair in said.values()] == list(said)
+
+
+def test_demonstrations_are_left_out_and_the_causes_flagged(page: Microscope) -> None:
+    asked = at(DREAM.trajectory_id, 1, look="out", switches="k1")
+    seen = page.look(asked)
+    assert len(seen.influences) == 1 and not seen.influences[0].matters
+    shown = causes_view({"neighbours": {}, "source": []}, seen)["neighbours"]
+    assert shown["rows"][0]["cause"] == {"text": "no change", "flag": False}
+    changed = Influence(seen.demonstrations[0].transition_id, DREAM.transitions[3], None, True)
+    (row,) = causes_view({}, replace(seen, influences=(changed,)))["neighbours"]["rows"]
+    assert row["cause"] == {"text": "cause, other outcome", "flag": True}
+    scope = scope_view(page.subject(asked), "out", seen, Switches(), None)
+    assert scope["verdict"].startswith("0 of 1 demonstration change ")
+    refused = page.look(at(DREAM.trajectory_id, 1, look="out", switches="k0"))
+    assert "raise k" in refused.error and causes_view({"a": 1}, refused) == {"a": 1}
+
+
+def test_luck_says_what_differs_and_how_often(page: Microscope) -> None:
+    asked = at(REAL.trajectory_id, 1, look="luck")
+    subject, seen = page.subject(asked), page.look(asked)
+    assert subject is not None and page.switches(asked, subject).temperature == DRAWN_AT
+    assert sum(one.count for one in seen.outcomes) == NUM_DRAWS
+    first = REAL.transitions[0]
+    empty = replace(first, next_state=first.next_state.replace("lettuce 1, potato 2", "nothing"), reward=1.0)
+    outcomes = (Outcome(first, 12), Outcome(empty, 7), Outcome(Failure("x", "no end"), 1))
+    value = scope_view(subject, "luck", Seen(outcomes=outcomes), Switches(temperature=0.7), None)["luck"]
+    assert value["note"] == "20 dreams at temperature 0.7"
+    assert [row["label"] for row in value["rows"]] == [
+        "here: lettuce 1, potato 2",
+        "here: nothing, reward 1",
+        "a reply that cannot be read",
+    ]
+    assert [row["is_first"] for row in value["rows"]] == [True, False, False]
+    assert [row["percent"] for row in value["rows"]] == [60, 35, 5]
+    assert value["rows"][0]["chips"] == [] and {kind for kind, _ in value["rows"][1]["chips"]} == {"lost"}
+
+
+def test_what_cannot_be_dreamed_says_why(services: Services, page: Microscope, tmp_path: Path) -> None:
+    assert page.look(at("tr-000000000000", 1)).error == "This step has no action to dream."
+    gone = page.look(at(DREAM.trajectory_id, 1, server="7"))
+    assert "vLLM server 7 is not ready" in gone.error
+    bare = Microscope(replace(services, environments={"alfworld": EnvironmentServices()}))
+    assert "make nano" in bare.look(at(DREAM.trajectory_id, 1)).error
+    subject = bare.subject(at(DREAM.trajectory_id, 1))
+    assert subject is not None and bare.models(subject) == [("no model", "")]
+    scope = scope_view(subject, "", None, Switches(), bare.refusal(at(DREAM.trajectory_id, 1), subject))
+    assert scope["phase"] == "idle" and "make nano" in scope["refused"]
+
+
+def test_a_model_that_dies_is_said_and_asked_again(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Microscope(services)
+    model = services.of("alfworld").model
+    assert model is not None
+
+    def dies(*_: object) -> None:
+        raise EngineError("the model's process ended")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExperienceModel, "predict", dies)
+        assert page.look(at(REAL.trajectory_id, 2, switches="k0")).error == "the model's process ended"
+    assert isinstance(page.look(at(REAL.trajectory_id, 2, switches="k0")).answer, Transition)
