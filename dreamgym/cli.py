@@ -16,13 +16,17 @@ from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.registry import find_model
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
 from dreamgym.runs import commands as runs
 from dreamgym.studies import commands as studies
 from dreamgym.studies.commands import BUNDLED_MODEL
 from dreamgym.studies.handlers import open_retriever
+from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_refresh(commands)
     _add_teach(commands)
     _add_evaluate(commands)
+    _add_export(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(
@@ -152,6 +157,20 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
     evaluate.add_argument("--threads", type=int, help="of torch; default: its own choice")
     evaluate.set_defaults(run=_evaluate)
+
+
+def _add_export(commands: "Commands") -> None:
+    told = commands.add_parser("export", help="write stored experience as JSON lines or Parquet, with a manifest")
+    told.add_argument("--rows", default="transitions", choices=exports.ROWS)
+    told.add_argument("--format", default="jsonl", choices=exports.FORMATS)
+    choices = {"world": ["real", "dream"], "split": SPLITS, "outcome": ["success", "failure", "failed"]}
+    for field, option in exports.OPTIONS.items():
+        kind = float if field == "max_confidence" else str
+        told.add_argument(option, dest=field, type=kind, choices=choices.get(field), help="keep only these")
+    told.add_argument("--workspace", type=Path, default=Path("workspace"))
+    told.add_argument("--runs", action="store_true", help="what the workspace's training runs have played as well")
+    told.add_argument("--output", type=Path, default=Path("export"), help="a folder; default: export")
+    told.set_defaults(run=_export)
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -274,6 +293,15 @@ def _evaluate(options: argparse.Namespace) -> None:
         exact = part["determined_exact"]
         shown = "-" if exact is None else f"{exact:.3f}"
         print(f"  {name:12} {part['num_steps']:6} steps, exact where determined {shown}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    workspace = Workspace.open(options.workspace, read_only=True)
+    runs = sorted(workspace.runs_path.glob("*/run.sqlite")) if options.runs else []
+    reader = ExperienceReader([workspace.experience_path, workspace.lab_path, *runs])
+    keep = Filter(**{name: getattr(options, name) for name in exports.OPTIONS})
+    done = exports.export(reader, keep, options.rows, options.format, options.output)
+    print(f"{done.num_rows:,} {options.rows} in {done.data}; {done.manifest} says what they are")
 
 
 def _nano(options: argparse.Namespace) -> None:

@@ -53,6 +53,15 @@ EPISODES = """
 """
 
 
+WHOLE_STEPS = """
+    SELECT x.*, j.trajectory_id, j.world, j.outcome, j.policy, j.seed, j.environment_version, j.model, j.run,
+        j.stored_at, t.task_id, t.environment, t.text AS task_text, t.task_type, t.room, t.split
+    FROM {file}.transitions x
+    JOIN {file}.trajectories j ON j.id = x.trajectory
+    JOIN {file}.tasks t ON t.task_id = j.task_id
+"""
+
+
 class Key(NamedTuple):
     """A row's place: the name its file is attached under, and its number there."""
 
@@ -218,6 +227,17 @@ def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -
         for record in files.query(f"{STEPS} WHERE x.id IN ({marks(numbers)})", numbers, file)
     }
     return [rows[key] for key in keys]
+
+
+def whole_steps(files: Files, keep: Filter, keys: Sequence[Key]) -> list[Record]:
+    """Return the rows of `WHOLE_STEPS` that pass, of these trajectories, in their order."""
+    rows: dict[Key, list[Record]] = defaultdict(list)
+    for file, numbers in by_file(keys).items():
+        chosen = Condition(f"x.trajectory IN ({marks(numbers)})", tuple(numbers))
+        where, values = _where([chosen, *_step_conditions(keep)])
+        for record in files.query(f"{WHOLE_STEPS} {where} ORDER BY x.trajectory, x.step", values, file):
+            rows[Key(file, record["trajectory"])].append(record)
+    return [record for key in keys for record in rows[key]]
 
 
 def episodes(files: Files, keys: Sequence[Key]) -> list[Record]:

@@ -13,8 +13,9 @@ from dreamgym.replay_buffer.queries import (
     open_files,
     steps_by_confidence,
     steps_by_trajectory,
+    whole_steps,
 )
-from dreamgym.replay_buffer.records import Record, read_task
+from dreamgym.replay_buffer.records import Record, read_task, step_row
 from dreamgym.replay_buffer.rows import Filter, Order, Page, TrajectoryRow, TransitionRow
 from dreamgym.types import Split, Task, Trajectory
 
@@ -134,6 +135,20 @@ class ExperienceReader:
             with open_files(paths) as files:
                 trajectories = load(files, keys[start : start + NUM_TRAJECTORIES_AT_ONCE])
             yield from trajectories
+
+    def iterate_steps(self, keep: Filter = EVERYTHING, *, whole: bool = False) -> Iterator[Record]:
+        """Yield the steps that pass as plain rows with the fields of `export`, oldest trajectory first.
+
+        `whole`: all steps of the trajectories that pass.
+        """
+        with open_files(self.paths) as files:
+            keys = [match.key for match in find(files, keep)]
+            paths = tuple(files.paths.values())
+        for start in range(0, len(keys), NUM_TRAJECTORIES_AT_ONCE):
+            with open_files(paths) as files:
+                chosen = keys[start : start + NUM_TRAJECTORIES_AT_ONCE]
+                records = whole_steps(files, EVERYTHING if whole else keep, chosen)
+            yield from map(step_row, records)
 
     def _names(self) -> str:
         return " or ".join(path.name for path in self.paths) or "no file"

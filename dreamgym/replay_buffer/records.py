@@ -153,3 +153,13 @@ def read_trajectory(
         ),
         failure=Failure(failed["action"], failed["failure"], failed["raw_reply"]) if failed else None,
     )
+
+
+def step_row(record: Mapping[str, Any]) -> Record:
+    """A row of `queries.WHOLE_STEPS` as it is exported: flags and neighbours unpacked, with an id of its own."""
+    flags = {name: bool(record[name]) for name in ("terminated", "truncated", "success")}
+    later = {name: record.get(name) for name in ("contradiction", "policy_reply")}  # an older file has none
+    neighbours = [{"transition_id": key, "similarity": value} for key, value in json.loads(record["neighbours"])]
+    named = {name: value for name, value in record.items() if name not in ("id", "trajectory")}
+    identity = {"transition_id": f"{record['trajectory_id']}.{record['step']}"}
+    return {**named, **identity, **flags, **later, "neighbours": neighbours}

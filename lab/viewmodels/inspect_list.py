@@ -84,6 +84,7 @@ def list_value(
     more = page.page < page.num_pages
     return {
         "kind": selection.rows,
+        "num_rows": page.num_rows,
         "rows": [_row(row, selection) for row in page.rows],
         "footer": f"{first:,}–{first + len(page.rows) - 1:,} of {page.num_rows:,}" if page.rows else "",
         "previous": link("inspect", p=str(page.page - 1)) if page.page > 1 else None,

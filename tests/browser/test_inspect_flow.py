@@ -2,6 +2,8 @@
 
 import json
 import re
+import zipfile
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
@@ -310,3 +312,16 @@ def test_the_microscope_on_a_phone(url: str, phone: Any) -> None:
     phone.goto(f"{url}?tab=inspect&t={transition_id(REAL.trajectory_id, 2)}&look=again")
     expect(phone.locator("#dg-again h3")).to_have_text(["Real step", "Second dream"])
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_is_filtered_is_exported(url: str, page: Any, tmp_path: Path) -> None:
+    page.goto(f"{url}?tab=inspect&world=dream&q=heat")
+    expect(page.locator("#dg-list .dg-foot")).to_contain_text("of 2")
+    for name, kind in (("JSON lines", "jsonl"), ("Parquet", "parquet")):
+        page.locator("#dg-list .dg-menu summary").click()
+        with page.expect_download() as download:
+            page.locator("#dg-list .dg-menu").get_by_role("button", name=name).click()
+        assert download.value.suggested_filename == f"dreamgym-transitions-2-{kind}.zip"
+        download.value.save_as(tmp_path / kind)
+        with zipfile.ZipFile(tmp_path / kind) as file:
+            assert file.namelist() == [f"transitions.{kind}", "manifest.json"]

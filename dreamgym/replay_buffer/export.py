@@ -1,0 +1,212 @@
+"""What a filter keeps, as files for other tools: JSON lines or Parquet, beside a manifest that says what they hold.
+
+A row is a step (a failed attempt is one, with its reason and without a reward) or a whole trajectory, oldest first.
+Both formats have the same fields.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dreamgym.errors import ConfigError, WorkspaceError
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
+from dreamgym.results import origin
+
+Rows = Literal["transitions", "trajectories"]
+Format = Literal["jsonl", "parquet"]
+ROWS: tuple[Rows, ...] = get_args(Rows)
+FORMATS: tuple[Format, ...] = get_args(Format)
+MANIFEST = "manifest.json"
+_ROWS_AT_ONCE = 2_000
+
+OPTIONS = {
+    "world": "--world",
+    "split": "--split",
+    "task_type": "--task-type",
+    "task_id": "--task",
+    "policy": "--policy",
+    "outcome": "--outcome",
+    "action_type": "--action-type",
+    "text": "--text",
+    "max_confidence": "--max-confidence",
+}
+"""Field of `Filter` -> option of `dreamgym export`."""
+
+STEP_FIELDS: Mapping[str, str] = {
+    "transition_id": "string",
+    "step": "int64",
+    "action_type": "string",
+    "state": "string",
+    "action": "string",
+    "next_state": "string",
+    "reward": "double",
+    "terminated": "bool",
+    "truncated": "bool",
+    "success": "bool",
+    "reasoning": "string",
+    "confidence": "double",
+    "seconds": "double",
+    "failure": "string",
+    "contradiction": "string",
+    "raw_reply": "string",
+    "policy_reply": "string",
+    "neighbours": "neighbours",
+}
+"""Of a step; next state and reward are null where the attempt failed."""
+EPISODE_FIELDS: Mapping[str, str] = {
+    "trajectory_id": "string",
+    "world": "string",
+    "outcome": "string",
+    "environment": "string",
+    "task_id": "string",
+    "task_text": "string",
+    "task_type": "string",
+    "room": "string",
+    "split": "string",
+    "policy": "string",
+    "seed": "int64",
+    "environment_version": "string",
+    "model": "string",
+    "run": "string",
+    "stored_at": "string",
+}
+"""Of the episode that a step belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files that were written."""
+
+    data: Path
+    manifest: Path
+    num_rows: int
+
+
+def export(
+    reader: ExperienceReader,
+    keep: Filter,
+    rows: Rows,
+    format: Format,
+    folder: Path,
+    max_rows: int | None = None,
+) -> Exported:
+    """Write what a filter keeps into `folder`, which is made.
+
+    Args:
+        reader: Of the files.
+        keep: Which steps, or which trajectories.
+        rows: One row a step, or one a trajectory with the list of all its steps.
+        format: Of the data.
+        folder: Gets `ROWS.FORMAT` and manifest.json, in place of those of an earlier export.
+        max_rows: More are refused.
+
+    Raises:
+        ConfigError: There are more rows than `max_rows`; the message has the command that has no such bound.
+        WorkspaceError: A file cannot be read, or `folder` not be written; nothing half written is left.
+    """
+    again = command(keep, rows, format)
+    if max_rows is not None and (num := _count(reader, keep, rows)) > max_rows:
+        raise ConfigError(f"{num:,} rows are more than the page writes ({max_rows:,}); in a shell: {again}")
+    found = _steps(reader, keep) if rows == "transitions" else _trajectories(reader, keep)
+    data, manifest = folder / f"{rows}.{format}", folder / MANIFEST
+    unfinished = data.with_name(data.name + ".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write: Callable[[Iterable[Mapping[str, Any]], Rows, Path], int] = _jsonl if format == "jsonl" else _parquet
+        num_rows = write(found, rows, unfinished)
+        unfinished.replace(data)
+        told = {
+            "rows": rows,
+            "num_rows": num_rows,
+            "order": "oldest first",
+            "filter": {name: value for name, value in asdict(keep).items() if value is not None},
+            "file": data.name,
+            "sha256": _checksum(data),
+            "sources": [path.name for path in reader.paths if path.exists()],
+            **origin(again),
+        }
+        manifest.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or error
+        raise WorkspaceError(f"cannot write {data}: {reason}; free some space, or name another folder") from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return Exported(data, manifest, num_rows)
+
+
+def command(keep: Filter, rows: Rows, format: Format) -> str:
+    """Write the shell command of an export; its workspace is left to the one who types it."""
+    words = ["dreamgym", "export", "--rows", rows, "--format", format]
+    for name, value in asdict(keep).items():
+        if value is not None:
+            words += [OPTIONS[name], str(value)]
+    return shlex.join(words)
+
+
+def _count(reader: ExperienceReader, keep: Filter, rows: Rows) -> int:
+    page = reader.transitions(keep, 1, 1) if rows == "transitions" else reader.trajectories(keep, 1, 1)
+    return page.num_rows
+
+
+def _steps(reader: ExperienceReader, keep: Filter) -> Iterator[dict[str, Any]]:
+    for step in reader.iterate_steps(keep):
+        yield {name: step[name] for name in (*EPISODE_FIELDS, *STEP_FIELDS)}
+
+
+def _trajectories(reader: ExperienceReader, keep: Filter) -> Iterator[dict[str, Any]]:
+    """Whole trajectories: all steps of one of which a step passes."""
+    steps = reader.iterate_steps(keep, whole=True)
+    current: dict[str, Any] = {}
+    for step in steps:
+        if step["trajectory_id"] != current.get("trajectory_id"):
+            if current:
+                yield current
+            current = {name: step[name] for name in EPISODE_FIELDS} | {"transitions": []}
+        current["transitions"].append({name: step[name] for name in STEP_FIELDS})
+    if current:
+        yield current
+
+
+def _jsonl(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
+    num_rows = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row in found:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            num_rows += 1
+    return num_rows
+
+
+def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
+    import pyarrow as pa  # noqa: PLC0415  slow to load
+    from pyarrow import parquet  # noqa: PLC0415
+
+    def field(name: str, kind: str) -> Any:
+        if kind == "neighbours":
+            one = pa.struct([pa.field("transition_id", pa.string()), pa.field("similarity", pa.float64())])
+            return pa.field(name, pa.list_(one))
+        return pa.field(name, getattr(pa, "bool_" if kind == "bool" else kind.replace("double", "float64"))())
+
+    steps = [field(*each) for each in STEP_FIELDS.items()]
+    episode = [field(*each) for each in EPISODE_FIELDS.items()]
+    own = [pa.field("transitions", pa.list_(pa.struct(steps)))] if rows == "trajectories" else steps
+    schema = pa.schema([*episode, *own])
+    num_rows = 0
+    with parquet.ParquetWriter(path, schema) as file:
+        left = iter(found)
+        while piece := list(islice(left, _ROWS_AT_ONCE)):
+            file.write_table(pa.Table.from_pylist(piece, schema=schema))
+            num_rows += len(piece)
+    return num_rows
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

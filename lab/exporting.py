@@ -1,0 +1,48 @@
+"""What a list shows, as one file to take away: the rows and their manifest in a zip."""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer import export as exports
+from dreamgym.replay_buffer.reader import ExperienceReader
+from lab.navigation import Selection
+from lab.viewmodels.inspect_list import filter_of
+
+MAX_ROWS = 200_000
+"""That a page writes; a shell has no such bound."""
+
+
+def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> Path:
+    """Write all rows that the selection's filters keep; the file's folder is to be given to `forget`.
+
+    Raises:
+        DreamGymError: The format is unknown, there are too many rows, or a file cannot be read or written.
+    """
+    chosen = next((one for one in exports.FORMATS if one == format), None)
+    if chosen is None:
+        raise WorkspaceError(f"the formats are {', '.join(exports.FORMATS)}; got {format!r}")
+    rows: exports.Rows = "trajectories" if selection.rows == "trajectories" else "transitions"
+    folder = Path(tempfile.mkdtemp(prefix="dreamgym-export-"))
+    try:
+        done = exports.export(reader, filter_of(selection), rows, chosen, folder, MAX_ROWS)
+        path = folder / f"dreamgym-{rows}-{done.num_rows}-{chosen}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for each in (done.data, done.manifest):
+                file.write(each, each.name)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise WorkspaceError(f"cannot write the export: {reason}; free some space") from error
+        raise
+    return path
+
+
+def forget(path: str) -> None:
+    """Remove what `export_zip` wrote, once it has been handed out."""
+    folder = Path(path).parent
+    if folder.name.startswith("dreamgym-export-") and folder.parent == Path(tempfile.gettempdir()):
+        shutil.rmtree(folder, ignore_errors=True)
