@@ -10,7 +10,7 @@ from pathlib import Path
 from dreamgym.errors import DreamGymError
 from lab.app import LAUNCH, build
 from lab.services import open_services
-from lab.serving import choose_port, page_url, read_auth, refuse_open_host
+from lab.serving import Logins, choose_port, page_url, read_auth, refuse_open_host
 
 DEFAULT_PORT = 7860
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         page.launch(
             server_name=options.host,
             server_port=port,
-            auth=auth or None,
+            auth=Logins(auth) if auth else None,
             prevent_thread_lock=True,
             inline=False,
             **LAUNCH,

@@ -1,13 +1,25 @@
 """Who may reach the page: hosts, ports and logins. Pages start processes, so the default is this machine alone."""
 
+import hmac
 import ipaddress
+import logging
 import socket
-from collections.abc import Sequence
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dreamgym.errors import ConfigError
 
 NUM_PORTS_TRIED = 100
+FREE_TRIES = 5
+"""Wrong passwords of a user before there is a wait."""
+MAX_WAIT_SECONDS = 300.0
+MAX_USERS = 1000
+"""Names with wrong tries that are remembered."""
+
+log = logging.getLogger(__name__)
 
 
 def is_loopback(host: str) -> bool:
@@ -69,6 +81,42 @@ def read_auth(values: Sequence[str]) -> list[tuple[str, str]]:
                 raise ConfigError(f"--auth expects USER:PASSWORD, got {user!r} without a password")
             logins.append((user, password))
     return logins
+
+
+class Logins:
+    """Checks logins, as Gradio asks for it; who guesses waits longer and longer.
+
+    After some wrong passwords for a user further tries are refused unseen, the right one too, until a time is over that
+    doubles with every wrong one that was looked at.
+    """
+
+    def __init__(self, logins: Sequence[tuple[str, str]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._passwords = dict(logins)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        """User -> wrong tries since the last right one, and until when others are refused."""
+
+    def __call__(self, user: str, password: str) -> bool:
+        """Is this a login, and may it be tried now?"""
+        with self._lock:
+            number, until = self._wrong.get(user, (0, 0.0))
+            now = self._clock()
+            if now < until:
+                return False
+            known = self._passwords.get(user, "")
+            if hmac.compare_digest(password.encode(), known.encode()) and known:
+                self._wrong.pop(user, None)
+                return True
+            number += 1
+            wait = min(2.0 ** (number - FREE_TRIES), MAX_WAIT_SECONDS) if number >= FREE_TRIES else 0.0
+            self._wrong[user] = (number, now + wait)
+            self._wrong.move_to_end(user)
+            while len(self._wrong) > MAX_USERS:
+                self._wrong.popitem(last=False)
+        if wait:
+            log.warning("%d wrong passwords for %r; the next try is looked at in %g seconds", number, user, wait)
+        return False
 
 
 def _lines(path: Path) -> list[str]:

@@ -29,8 +29,10 @@ from dreamgym.types import Trajectory
 
 MAX_FILES = 10
 """SQLite attaches no more to one connection."""
-TEXT_COLUMNS = ("action", "state", "next_state", "reasoning", "failure")
-"""What a text filter looks in."""
+TEXT_COLUMNS = ("state", "next_state", "action", "reasoning", "failure")
+"""What a text filter looks in, where most is found first."""
+SAMPLE, COMMON_SHARE = 200, 0.2
+"""Of steps at either end of a file: a text that more than this share of them hold is looked for without the index."""
 MAX_TRIGRAMS = 64
 """Of a long text, the first so many narrow the search; far below the 256 that FTS5 takes."""
 
@@ -171,7 +173,7 @@ def open_files(paths: Sequence[Path]) -> Iterator[Files]:
 
 def find(files: Files, keep: Filter) -> list[Match]:
     """Return the trajectories that pass, oldest first, and with how many steps."""
-    steps = _step_conditions(keep)
+    steps = _step_conditions(keep, with_index=_is_rare(files, keep.text))
     where, values = _where([*_episode_conditions(keep), *steps])
     if steps:
         sql = f"""
@@ -214,7 +216,8 @@ def steps_by_trajectory(
 
 def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> list[Record]:
     """Return `num_rows` rows of `STEPS` from place `start`, least confident first, steps without confidence last."""
-    where, values = _where([*_episode_conditions(keep), *_step_conditions(keep)])
+    steps = _step_conditions(keep, with_index=_is_rare(files, keep.text))
+    where, values = _where([*_episode_conditions(keep), *steps])
     sql = f"""
         SELECT '{{file}}' AS file, x.id AS number, x.confidence AS confidence
         FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory {where}
@@ -298,26 +301,55 @@ def _episode_conditions(keep: Filter) -> list[Condition]:
     return conditions
 
 
-def _step_conditions(keep: Filter) -> list[Condition]:
+def _step_conditions(keep: Filter, *, with_index: bool = False) -> list[Condition]:
+    """`with_index`: a text is looked up first; not worth it for a few rows, nor for a text that stands in most."""
     conditions = []
     if keep.action_type is not None:
         conditions.append(Condition("x.action_type = ?", (keep.action_type,)))
     if keep.max_confidence is not None:
         conditions.append(Condition("x.confidence <= ?", (keep.max_confidence,)))
     if keep.text:
-        conditions.extend(_text_conditions(keep.text))
+        if with_index:
+            conditions.extend(_trigram_conditions(keep.text))
+        conditions.append(_text_condition(keep.text))
     return conditions
 
 
-def _text_conditions(text: str) -> Iterator[Condition]:
-    """Keep the steps that hold `text`, whatever stands in it: every trigram must be there, and then the text itself."""
-    text = text.encode("utf-8", "replace").decode("utf-8")  # A lone surrogate stands in no file, and SQLite refuses it.
+def _is_rare(files: Files, text: str | None) -> bool:
+    """Does a text stand in few steps, so that its trigrams narrow the search? Asks the first and last steps stored."""
+    if not text:
+        return False
+    found = _text_condition(text)
+    ends = " UNION ".join(
+        f"SELECT * FROM (SELECT id FROM {{file}}.transitions ORDER BY id {way} LIMIT {SAMPLE})"
+        for way in ("ASC", "DESC")
+    )
+    sql = f"SELECT count(*) AS num, total({found.sql}) AS hits FROM {{file}}.transitions x WHERE x.id IN ({ends})"
+    asked = list(files.query(sql, found.values))
+    return bool(sum(row["hits"] for row in asked) <= COMMON_SHARE * sum(row["num"] for row in asked))
+
+
+def _plain(text: str) -> str:
+    """A lone surrogate stands in no file, and SQLite refuses it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _trigram_conditions(text: str) -> Iterator[Condition]:
+    """Keep the steps that hold every trigram of `text`, whatever stands in it."""
+    text = _plain(text)
     # Of overlapping trigrams every third says the same as all; a text shorter than three characters has none.
     pieces = dict.fromkeys(text[start : start + 3] for start in (*range(0, len(text) - 3, 3), len(text) - 3))
     trigrams = [piece for piece in pieces if len(piece) == 3 and "\0" not in piece]
     if trigrams:
         expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[:MAX_TRIGRAMS])
         yield Condition("{has_trigrams}", (expression,))
-    # Not LIKE, which has signs of its own and a longest pattern. lower() too changes ASCII letters alone.
-    sql = " OR ".join(f"instr(lower(x.{column}), lower(?))" for column in TEXT_COLUMNS)
-    yield Condition(f"({sql})", (text,) * len(TEXT_COLUMNS))
+
+
+def _text_condition(text: str) -> Condition:
+    """Keep the steps that hold `text`. Not LIKE, which has signs of its own and a longest pattern.
+
+    As it is written first, which spares copies of the texts; lower() changes ASCII letters alone.
+    """
+    written = " OR ".join(f"instr(x.{column}, ?)" for column in TEXT_COLUMNS)
+    lowered = " OR ".join(f"instr(lower(x.{column}), lower(?))" for column in TEXT_COLUMNS)
+    return Condition(f"({written} OR {lowered})", (_plain(text),) * 2 * len(TEXT_COLUMNS))

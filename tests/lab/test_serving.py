@@ -4,7 +4,17 @@ from pathlib import Path
 import pytest
 
 from dreamgym.errors import ConfigError
-from lab.serving import choose_port, is_loopback, page_url, read_auth, refuse_open_host
+from lab.serving import (
+    FREE_TRIES,
+    MAX_USERS,
+    MAX_WAIT_SECONDS,
+    Logins,
+    choose_port,
+    is_loopback,
+    page_url,
+    read_auth,
+    refuse_open_host,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +74,33 @@ def test_the_next_free_port_is_taken_and_a_named_one_must_be_free() -> None:
 )
 def test_the_address_can_be_opened_in_a_browser(host: str, url: str) -> None:
     assert page_url(host, 1) == url
+
+
+def test_guessing_a_password_takes_longer_and_longer() -> None:
+    now = 0.0
+    logins = Logins([("ada", "secret"), ("bob", "other")], clock=lambda: now)
+    assert logins("ada", "secret") and not logins("ada", "other") and not logins("", "") and not logins("eve", "")
+    for _ in range(FREE_TRIES - 1):
+        assert not logins("ada", "wrong")
+    assert not logins("ada", "secret"), "refused unseen"
+    assert logins("bob", "other"), "nobody else waits"
+    now = 1.5
+    assert not logins("ada", "wrong"), "this one was looked at: the wait doubles"
+    now = 3.0
+    assert not logins("ada", "secret")
+    now = 3.6
+    assert logins("ada", "secret")
+    assert not logins("ada", "wrong") and logins("ada", "secret"), "a right one starts anew"
+
+
+def test_waits_and_names_are_bounded() -> None:
+    now = 0.0
+    logins = Logins([("ada", "secret")], clock=lambda: now)
+    for _ in range(50):
+        now += MAX_WAIT_SECONDS + 1
+        assert not logins("ada", "wrong")
+    now += MAX_WAIT_SECONDS
+    assert logins("ada", "secret")
+    for number in range(2 * MAX_USERS):
+        assert not logins(f"user {number}", "x")
+    assert len(logins._wrong) == MAX_USERS
