@@ -54,7 +54,7 @@ const reasoning = (row) => {
 
 const step = (row) => el('div', { class: 'dg-cmp-row', role: 'row', id: `dg-compared-${row.step}`, 'data-step': row.step },
   el('div', { class: 'st', role: 'rowheader' }, String(row.step)),
-  el('div', { class: 'ac' }, el('code', { class: 'dg-b' }, row.action), el('span', { class: 'dg-fill' }),
+  el('div', { class: 'ac', role: 'cell' }, el('code', { class: 'dg-b' }, row.action), el('span', { class: 'dg-fill' }),
     el('span', { class: 'dg-meta' }, [row.rewards, ...row.notes].join(', '))),
   el('div', { class: 'side', role: 'cell' }, text(row.real, 'dg-reald')),
   el('div', { class: 'side', role: 'cell' }, text(row.dream, 'dg-dreamed'),
@@ -70,12 +70,12 @@ const fold = (row, again) => {
   return el('div', { class: 'dg-cmp-fold', role: 'rowgroup' },
     el('div', { class: 'dg-cmp-row one', role: 'row' },
       el('div', { class: 'st', role: 'rowheader' }, alone ? String(row.first) : ''),
-      el('div', { class: 'ac' }, alone && el('code', { class: 'dg-b' }, row.rows[0].action), el('span', { class: 'dg-meta' }, row.text), toggle,
+      el('div', { class: 'ac', role: 'cell' }, alone && el('code', { class: 'dg-b' }, row.rows[0].action), el('span', { class: 'dg-meta' }, row.text), toggle,
         el('span', { class: 'dg-fill' }), alone && el('span', { class: 'dg-meta' }, [row.rows[0].rewards, ...row.rows[0].notes].join(', ')))),
     open && row.rows.map(step));
 };
 
-const part = (row) => el('div', { class: 'dg-part-line', role: 'row' }, el('b', { class: 'dg-flag' }, 'The worlds part here'), el('span', {}, row.text));
+const part = (row) => el('div', { class: 'dg-part-line', role: 'row' }, el('b', { class: 'dg-flag', role: 'cell' }, 'The worlds part here'), el('span', { role: 'cell' }, row.text));
 const kinds = { step, fold, part, sides };
 
 const drawRows = (v) => {

@@ -113,6 +113,18 @@ window.dg = (() => {
     return nav;
   };
 
+  // One retrieved transition: similarity, link, action, what came of it; where it was left out, what that changed.
+  const neighbour = (n) => el('div', { class: 'dg-nb' },
+    el('div', {}, el('span', { class: 'sim' }, n.similarity), el('div', { class: 'dg-bar', style: `--v:${n.percent}` })),
+    n.missing
+      ? el('div', {}, el('span', { class: 'dg-mono12' }, n.id), el('span', { class: 'dg-meta dg-ell' }, 'not in this workspace'))
+      : el('div', {},
+        el('div', { class: 'dg-row dg-gap-1' }, worldGlyph(n.world), el('a', { class: 'dg-mono12', href: n.href }, n.id),
+          n.cause && [el('span', { class: 'dg-fill' }), el('span', { class: n.cause.flag ? 'dg-flag' : 'dg-meta' }, n.cause.text)]),
+        el('code', { class: 'dg-ell', title: n.action }, n.action),
+        el('span', { class: 'dg-meta dg-ell', title: n.next_state }, n.summary),
+        n.chips?.length > 0 && facts(n.chips, 'Facts without this neighbour')));
+
   const notice = (text) => el('div', { class: 'dg-alert', role: 'status' }, el('b', {}, 'Not found'), el('span', {}, text));
   // What a reply claimed, and why the guard did not let it happen.
   const guard = (g) => el('div', {},
@@ -137,5 +149,5 @@ window.dg = (() => {
     dialog.showModal();
   });
 
-  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, notice, guard, command };
+  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, neighbour, notice, guard, command };
 })();

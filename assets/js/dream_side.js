@@ -1,16 +1,9 @@
 // Right of the dream: what the step was grounded in, the way to the real engine, saving. Value: lab.viewmodels.dream.side_view.
-const { el, kbd, worldGlyph } = dg;
-
-const neighbour = (n) => el('div', { class: 'dg-nb' },
-  el('div', {}, el('span', { class: 'sim' }, n.similarity), el('div', { class: 'dg-bar', style: `--v:${n.percent}` })),
-  el('div', {},
-    el('div', { class: 'dg-row dg-gap-1' }, worldGlyph(n.world), el('a', { class: 'dg-mono12', href: n.href }, n.id)),
-    el('code', { class: 'dg-ell', title: n.action }, n.action),
-    el('span', { class: 'dg-meta dg-ell', title: n.next_state }, n.summary)));
+const { el, kbd } = dg;
 
 const retrieved = (r) => el('section', { class: 'dg-sec', 'aria-label': 'Retrieved for this step' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'Retrieved for this step'), el('span', { class: 'dg-meta' }, r.note)),
-  r.rows.length ? r.rows.map(neighbour) : el('p', { class: 'dg-meta' }, r.empty));
+  r.rows.length ? r.rows.map(dg.neighbour) : el('p', { class: 'dg-meta' }, r.empty));
 
 const engine = (e) => el('section', { class: 'dg-sec', 'aria-label': 'Real engine' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'Real engine'), e.chip && el('span', { class: 'dg-chip warn' }, e.chip)),

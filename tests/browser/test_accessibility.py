@@ -1,0 +1,63 @@
+"""Every tab before axe-core: no serious violation, in light and dark; and nothing is lost at 200 % zoom."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from dreamgym.types import transition_id
+from tests.browser.conftest import open_services, serving
+from tests.lab.curricula import FAMILIES, write_run
+from tests.lab.experience import dream_with_neighbours, real_success
+
+DREAM = transition_id(dream_with_neighbours(real_success()).trajectory_id, 4)
+REAL = real_success().trajectory_id
+RUN = "dream-grpo-01"
+PAGES = {
+    "home": ("?tab=home", "#dg-home h2"),
+    "inspect": (f"?tab=inspect&t={DREAM}&look=again", "#dg-again h3"),
+    "inspect, nothing found": ("?tab=inspect&q=zeppelin", "#dg-list .dg-empty"),
+    "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-outcome"),
+    "dream": (f"?tab=dream&t={DREAM}", "#dg-dream-stage .dg-part"),
+    "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
+    "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
+    "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
+    "models": ("?tab=models", "#dg-models h3"),
+}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a lab with experience and a run."""
+    path: Path = tmp_path_factory.mktemp("lab") / "demo"
+    services = open_services(path)
+    write_run(services.workspace.runs_path, state="stopped")
+    with serving(services) as address:
+        yield address
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_serious(full: str, new_page: Any, mode: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make install")
+    page = new_page(color_scheme=mode)
+    for name, (query, ready) in PAGES.items():
+        page.goto(full + query)
+        expect(page.locator(ready).first).to_be_visible()
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert not serious, (name, serious)
+
+
+def test_at_twice_the_size_nothing_is_cut_off(full: str, new_page: Any) -> None:
+    """A window of 1440 pixels at 200 % is 720 pixels wide."""
+    page = new_page(viewport={"width": 720, "height": 450}, device_scale_factor=2)
+    for name, (query, ready) in PAGES.items():
+        page.goto(full + query)
+        expect(page.locator(ready).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 720, name
