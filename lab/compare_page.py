@@ -5,10 +5,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
 from dreamgym.comparison import StepComparison
+from dreamgym.config import commit_id
 from dreamgym.counterparts import Mode, dream_beside, num_real_transitions, replay_beside
 from dreamgym.environments import environment_module
 from dreamgym.errors import EngineError, EnvironmentUnavailableError, WorkspaceError
@@ -21,6 +23,7 @@ from lab.navigation import Selection
 from lab.services import ASSETS, Services
 from lab.viewmodels.compare import Progress, comparison_view
 from lab.viewmodels.compare_controls import choices_of, heading, side_view
+from lab.viewmodels.compare_file import comparison_file
 from lab.viewmodels.switches import describe, read_switches
 
 NUM_CHOICES = 200
@@ -105,6 +108,25 @@ class ComparePage:
         )
         results = self._results(chosen.trajectory.task.environment)
         return [main, side_view(progress, results, chosen.selection, self._dreamed_by(chosen))]
+
+    def file(self, chosen: Chosen, address: str) -> tuple[str, str]:
+        """(name, HTML) of the comparison as a file of its own.
+
+        Raises:
+            WorkspaceError: There is nothing to compare, or it is not finished.
+        """
+        progress = self.begin(chosen)
+        if chosen.trajectory is None or not progress.done:
+            raise WorkspaceError(progress.error or "The comparison is not finished; wait until every step is there.")
+        main, side = self.view(chosen, progress)
+        source = [
+            ("DreamGym Lab", f"{address} on {date.today().isoformat()}, commit {commit_id()}"),
+            ("real", self._real_name(chosen.trajectory)),
+            ("dream", self._dream_name(chosen)),
+        ]
+        name = f"comparison-{chosen.trajectory.trajectory_id}-{chosen.mode}.html"
+        style = (ASSETS / "css" / "comparison_file.css").read_text(encoding="utf-8")
+        return name, comparison_file(main, side, source, style)
 
     def choices(self, chosen: Chosen) -> list[tuple[str, str]]:
         """(label, id) of the trajectories to choose from; the chosen one is always among them."""

@@ -32,6 +32,7 @@ dg.shortcuts = [
   { tab: 'compare', keys: ['j', 'k'], help: 'Next, previous trajectory' },
   { tab: 'compare', keys: ['→', '←'], help: 'Next, previous step' },
   { tab: 'compare', keys: ['i'], help: 'Open in Inspect' },
+  { tab: 'compare', keys: ['h'], help: 'Save the comparison as one HTML file' },
   { tab: 'compare', keys: ['d'], help: 'Dream on from here' },
   { tab: 'curriculum', keys: ['→', '←', '↑', '↓'], help: 'Move in the heatmap; Enter opens a cell' },
   { tab: 'curriculum', keys: ['[', ']'], help: 'Earlier, later iterations' },

@@ -11,5 +11,5 @@ def comparison() -> gr.HTML:
 
 
 def compare_side() -> gr.HTML:
-    """How close the dream is, and the model's test figures."""
+    """How close the dream is, and the model's test figures; event: save."""
     return drawn("compare_side.js", elem_id="dg-compare-side")

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from dreamgym.counterparts import Mode
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, DreamGymError
 from lab.compare_page import Chosen, ComparePage
+from lab.components.base import download
 from lab.components.compare import compare_side, comparison
 from lab.components.settings import dream_settings, read_settings
 from lab.context import Context, TabHandles
@@ -29,6 +30,7 @@ def build(context: Context) -> TabHandles:
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
+            file = download()
     job = gr.State(("", ""))
     shown = [main, side, job, column, trajectory, mode, *settings]
 
@@ -66,7 +68,16 @@ def build(context: Context) -> TabHandles:
         chosen, fresh = render(wanted)
         return [chosen, to_query(chosen), *fresh]
 
+    def save(selection: Selection) -> dict[str, Any] | None:
+        try:
+            name, text = page.file(page.choose(selection), to_query(selection))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return None
+        return {"name": name, "type": "text/html", "text": text, "number": next(jobs)}
+
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    side.save(save, context.selection, file, **quiet)
     job.change(follow, [context.selection, job], [main, side], trigger_mode="multiple", **quiet)
     temperature = settings[-1]
     changes = [trajectory.input, mode.input, temperature.release, *(control.input for control in settings[:-1])]

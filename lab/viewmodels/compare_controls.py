@@ -69,6 +69,7 @@ def side_view(
         "closeness": closeness(total(progress.steps)),
         "compared": f"{counted(total(progress.steps).num_compared, 'step')} compared",
         "test": measured_figures(results, model) if results else None,
+        "can_save": progress.done and selection is not None,
         "links": [
             {"label": "Open in Inspect", "key": "i", "href": link("inspect", t=step)},
             {"label": "Dream on from here", "key": "d", "href": link("dream", t=step)},

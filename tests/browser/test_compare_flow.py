@@ -197,3 +197,18 @@ def test_hostile_text_is_only_text(real_lab: str, page: Any) -> None:
     expect(page.get_by_role("option", name=re.compile("window.hacked")).first).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("window.hacked") is None and dialogs == []
+
+
+def test_a_comparison_is_saved_as_one_file(url: str, page: Any, new_page: Any, tmp_path: Path) -> None:
+    page.goto(f"{url}{OPEN}&mode=open")
+    finished(page)
+    with page.expect_download() as download:
+        page.keyboard.press("h")
+    assert download.value.suggested_filename == f"comparison-{REAL.trajectory_id}-open.html"
+    download.value.save_as(tmp_path / "comparison.html")
+    alone = new_page()
+    alone.set_content((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    expect(alone.locator("h1")).to_have_text(REAL.task.text)
+    expect(alone.locator("tr.states")).to_have_count(6)
+    expect(alone.locator("tr.parting")).to_have_count(1)
+    expect(alone.locator("del").first).to_be_visible()

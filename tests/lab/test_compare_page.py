@@ -1,13 +1,16 @@
 """What the Compare tab does, on a scripted experience model and a world played by hand."""
 
 import json
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
 
 from dreamgym.environments import alfworld
-from dreamgym.errors import EnvironmentUnavailableError
+from dreamgym.errors import EnvironmentUnavailableError, WorkspaceError
 from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
@@ -17,8 +20,9 @@ from lab.compare_page import ComparePage
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.episode import Dream, stepped, to_trajectory
+from tests.browser.conftest import open_services
 from tests.lab.dreamed_world import SlowEngine
-from tests.lab.experience import dream_with_neighbours, real_success, store
+from tests.lab.experience import HOSTILE, dream_with_neighbours, hostile, real_success, store
 
 REAL = real_success()
 DREAM = dream_with_neighbours(REAL)
@@ -179,3 +183,26 @@ def test_without_a_model_or_any_episode_the_page_says_what_to_do(stored: Workspa
     chosen, progress = compare(empty, Selection())
     main, side = empty.view(chosen, progress)
     assert "dreamgym collect" in main["command"] and side["links"] == [] and empty.choices(chosen) == []
+
+
+def test_a_comparison_is_saved_as_a_page_that_stands_alone(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.0)))
+    wicked = replace(REAL, task=replace(REAL.task, task_id="wicked", text=HOSTILE))
+    with ReplayBuffer(services.workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(wicked)
+    page = ComparePage(services)
+    chosen = page.choose(Selection("compare", wicked.trajectory_id))
+    page.begin(chosen)
+    with pytest.raises(WorkspaceError, match="not finished"):
+        page.file(replace(chosen, switches=Switches(k=7)), "?tab=compare")
+    list(page.follow("session", "1", chosen))
+    name, text = page.file(chosen, "?tab=compare&t=<x>")
+    assert name == f"comparison-{wicked.trajectory_id}-open.html"
+    assert HOSTILE not in text and text.count(escape(HOSTILE)) == 2, "in the title and above the table"
+    assert "?tab=compare&amp;t=&lt;x&gt;" in text and "Fact F1" in text
+    assert "default-src 'none'" in text and "<script" not in text and "url(" not in text and "//" not in text
+    assert text.count('<tr class="states">') == len(wicked.transitions) and text.count("The worlds part here") == 1
+    assert "<del>" in text and '<li class="lost">− ' in text and "<summary>Reasoning</summary>" in text
+    dreamed = page.choose(Selection("compare", hostile().trajectory_id))
+    with pytest.raises(WorkspaceError, match=r"without live engines|read-only|alfworld"):
+        page.file(dreamed, "")

@@ -1,0 +1,90 @@
+"""A comparison as one HTML file for a paper or an issue: no script, nothing fetched, every text escaped."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from lab.viewmodels.diff import Chip
+
+SIGNS = {"kept": "=", "lost": "−", "invented": "+"}
+_TAGS = {"delete": "del", "insert": "ins"}
+
+
+def comparison_file(
+    view: Mapping[str, Any], side: Mapping[str, Any], source: Iterable[tuple[str, str]], style: str
+) -> str:
+    """Write the page.
+
+    Args:
+        view: Of the main column, as `compare.comparison_view` with `compare_controls.heading` makes it.
+        side: Of the side column, for how close the dream is.
+        source: (name, text) of where it comes from: address, models, version, date.
+        style: CSS.
+    """
+    figures = [(f["label"], f["value"]) for f in view["figures"]]
+    figures += [(one["name"], one["value"]) for one in side["closeness"]]
+    rows = "".join(_row(row) for row in view["rows"])
+    sides = view["sides"]
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(view["title"])}: real and dreamed</title>
+<style>
+{style}</style>
+</head>
+<body>
+<h1>{escape(view["title"])}</h1>
+<p class="meta">{escape(" · ".join(view["meta"]))} · {escape(sides["how"])}</p>
+<dl>{"".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)}</dl>
+<table>
+<colgroup><col class="n"><col><col></colgroup>
+<thead><tr><th></th><th>■ Real <span class="meta">{escape(sides["real"])}</span></th>
+<th>⬚ Dream <span class="meta">{escape(sides["dream"])}</span></th></tr></thead>
+<tbody>{rows}</tbody>
+</table>
+<p class="meta">{"<br>".join(f"{escape(name)}: {escape(text)}" for name, text in source)}</p>
+</body>
+</html>
+"""
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    if row["kind"] == "part":
+        return f'<tr class="parting"><td colspan="3">⚑ The worlds part here. {escape(row["text"])}</td></tr>'
+    if row["kind"] == "fold":
+        return "".join(_row(each) for each in row["rows"])
+    notes = escape(", ".join([row["rewards"], *row["notes"]]))
+    head = f'<tr class="step"><th>{row["step"]}</th><td colspan="2"><code>{escape(row["action"])}</code> '
+    real, dream = _side(row["real"], "real"), _side(row["dream"], "dream") + _facts(row["facts"])
+    return (
+        f'{head}<span class="meta">{notes}</span></td></tr>'
+        f'<tr class="states"><td></td><td>{real}</td><td>{dream}{_reasoning(row["dream"])}</td></tr>'
+    )
+
+
+def _side(side: Mapping[str, Any], world: str) -> str:
+    if "segments" in side:
+        return f'<pre class="{world}">{"".join(_segment(*each) for each in side["segments"])}</pre>'
+    if "missing" in side:
+        return f'<p class="meta">{escape(side["missing"])}</p>'
+    raw = f'<pre class="{world}">{escape(side["raw"])}</pre>' if side["raw"] else ""
+    return f"<p>✕ {escape(side['failure'])}: {escape(side['reason'])}</p>{raw}"
+
+
+def _segment(kind: str, text: str) -> str:
+    tag = _TAGS.get(kind)
+    return f"<{tag}>{escape(text)}</{tag}>" if tag else escape(text)
+
+
+def _facts(chips: Iterable[Chip]) -> str:
+    items = "".join(f'<li class="{kind}">{SIGNS[kind]} {escape(text)}</li>' for kind, text in chips)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _reasoning(side: Mapping[str, Any]) -> str:
+    if not side.get("reasoning"):
+        return ""
+    return f"<details><summary>Reasoning</summary><pre>{escape(side['reasoning'])}</pre></details>"
