@@ -20,6 +20,7 @@ OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
+SUBJECTS = ("exploits",)
 LOOKS = ("again", "out", "luck")
 GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
@@ -50,6 +51,12 @@ class Selection:
     """What the microscope shows of the chosen step: it dreamed again, without each demonstration, or many times."""
     server: str = ""
     """Number of the vLLM server that dreams for the microscope; empty: the environment's own model."""
+    subject: str = ""
+    """What Compare is about: one episode in both worlds, or the dreamed successes that runs had replayed for real."""
+    found_by: str = ""
+    """Run whose exploits are listed; empty: all."""
+    kind: str = ""
+    """Kind of exploits that are listed; empty: all."""
     rows: str = "transitions"
     text: str = ""
     world: str = ""
@@ -152,6 +159,9 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
     "look": (("look",), _choice("look", LOOKS)),
     "by-server": (("server",), _pattern("server", re.compile(r"[1-9][0-9]{0,3}"))),
+    "of": (("subject",), _choice("subject", SUBJECTS)),
+    "by-run": (("found_by",), _pattern("found_by", _RUN)),
+    "kind": (("kind",), _text("kind", 80)),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
     "world": (("world",), _choice("world", ("real", "dream"))),
@@ -198,7 +208,7 @@ _SHOWN_BY = {
         "by-server": "server",
     },
     "dream": {"task": "task", "d": "dream"},
-    "compare": {"mode": "mode", "set": "switches"},
+    "compare": {"of": "subject", "by-run": "found_by", "kind": "kind", "mode": "mode", "set": "switches"},
     "curriculum": {"run": "run", "by": "by", "cell": "cell", "w": "window_end", "task": "task"},
     "train": {
         "run": "run",
@@ -222,7 +232,7 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     if query.get("tab") == "dream" and ("t" in query or "task" in query):
         changes["dream"] = ""  # a link that names a start leaves the dream that was played
     if "t" in query:
-        changes["look"] = ""  # at the step that was looked at
+        changes |= {"look": "", "subject": ""}  # of the step that was looked at; one episode is compared
     if "run" in query:
         changes |= {"iteration": -1, "group": "", "window_end": 0}  # of the run that was looked at before
     for name, value in query.items():

@@ -105,6 +105,8 @@ const mark = (v) => {
 const draw = () => {
   const v = props.value;
   if (!v) return;
+  root.hidden = Boolean(v.hidden);
+  if (v.hidden) return;
   if (v.empty) {
     head.replaceChildren(el('div', { class: 'dg-empty' }, el('h3', {}, 'Nothing to compare in this workspace'),
       el('p', {}, 'A comparison starts from a stored episode, or from a dream of yours.'), dg.command(v.command),

@@ -15,9 +15,9 @@ const test = (t) => el('section', { class: 'dg-sec', 'aria-label': t.title },
     el('span', { class: 'dg-num dg-b' }, r.value), el('span', { class: 'dg-num dg-meta' }, r.num.toLocaleString('en'))])),
   el('p', { class: 'dg-meta' }, 'By action: determined steps exact, and their number. ', el('span', { class: 'dg-mono12' }, t.model)));
 
-dg.mount(element, props, watch, (root, v) => root.replaceChildren(...[
+dg.mount(element, props, watch, (root, v) => root.replaceChildren(...(v.hidden ? [] : [
   close(v), v.test && test(v.test),
   v.links.length > 0 && el('section', { class: 'dg-sec', 'aria-label': 'Act on it' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Act on it')),
     el('div', { class: 'dg-row dg-wrap' }, v.links.map((l) => el('a', { class: 'dg-btn s', href: l.href, 'data-key': l.key }, l.label, ' ', kbd(l.key))),
     el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'h', disabled: !v.can_save, title: v.can_save ? null : 'when every step is compared', onclick: () => trigger('save') }, 'Save as HTML ', kbd('h')))),
-].filter(Boolean)));
+]).filter(Boolean)));

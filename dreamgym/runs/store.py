@@ -103,6 +103,7 @@ class ExploitRow:
     replay_id: str
     kind: str
     step: int
+    task_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +274,9 @@ class RunReader:
     def exploits(self) -> list[ExploitRow]:
         """All exploits, in order."""
         rows = self._query(
-            "SELECT e.iteration, d.trajectory_id, r.trajectory_id, e.kind, e.step FROM exploits e"
-            " JOIN trajectories d ON d.id = e.dream JOIN trajectories r ON r.id = e.replay ORDER BY e.iteration, d.id"
+            "SELECT e.iteration, d.trajectory_id, r.trajectory_id, e.kind, e.step, k.text FROM exploits e"
+            " JOIN trajectories d ON d.id = e.dream JOIN trajectories r ON r.id = e.replay"
+            " JOIN tasks k ON k.task_id = d.task_id ORDER BY e.iteration, d.id"
         )
         return [ExploitRow(*row) for row in rows]
 

@@ -13,3 +13,8 @@ def comparison() -> gr.HTML:
 def compare_side() -> gr.HTML:
     """How close the dream is, and the model's test figures; event: save."""
     return drawn("compare_side.js", elem_id="dg-compare-side")
+
+
+def exploits() -> gr.HTML:
+    """Dreamed successes that runs had replayed in the real engine, and the lies among them."""
+    return drawn("exploits.js", elem_id="dg-exploits")

@@ -11,9 +11,10 @@ from dreamgym.counterparts import Mode
 from dreamgym.errors import ConfigError, DreamGymError
 from lab.compare_page import Chosen, ComparePage
 from lab.components.base import download
-from lab.components.compare import compare_side, comparison
+from lab.components.compare import compare_side, comparison, exploits
 from lab.components.settings import dream_settings, read_settings
 from lab.context import Context, TabHandles
+from lab.exploits_page import HIDDEN, ExploitsPage
 from lab.navigation import Selection, to_query
 from lab.viewmodels.compare import MODE_LABELS
 from lab.viewmodels.switches import write_switches
@@ -21,30 +22,36 @@ from lab.viewmodels.switches import write_switches
 
 def build(context: Context) -> TabHandles:
     """Lay out two columns and join them to the page's behaviour."""
-    page = ComparePage(context.services)
+    page, found = ComparePage(context.services), ExploitsPage(context.services)
     jobs = count(1)
     with gr.Row(elem_classes="dg-cols dg-75", equal_height=False):
         with gr.Column(scale=75, min_width=0, elem_classes="dg-main"):
-            trajectory, mode = _choice_form()
-            main = comparison()
-        with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
+            about = _subject_form()
+            bar, trajectory, mode = _choice_form()
+            main, lies = comparison(), exploits()
+        with gr.Column(scale=25, min_width=0, elem_classes="dg-side") as right:
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
             file = download()
     job = gr.State(("", ""))
-    shown = [main, side, job, column, trajectory, mode, *settings]
+    shown = [main, side, job, about, lies, bar, right, column, trajectory, mode, *settings]
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        if selection.subject:
+            form = [selection.subject, found.view(selection), gr.Row(visible=False), gr.Column(visible=False)]
+            return selection, [HIDDEN, HIDDEN, gr.skip(), *form, *([gr.skip()] * (3 + len(settings)))]
         chosen = page.choose(selection)
         progress = page.begin(chosen)
         # A new number makes this session follow anew; a finished comparison needs nobody to follow it.
         follows = gr.skip() if progress.done else (str(next(jobs)), chosen.notice)
-        values = [*page.view(chosen, progress), follows, *_form(page, chosen)]
+        values = [*page.view(chosen, progress), follows, *_one_episode(), *_form(page, chosen)]
         return chosen.selection, values
 
     def follow(request: gr.Request, selection: Selection, job: tuple[str, str]) -> Iterator[list[Any]]:
         number, notice = job
-        if not number:  # a page that opens on a finished comparison reports its first state as a change
+        if (
+            not number or selection.subject
+        ):  # a page that opens on a finished comparison reports its first state as a change
             return
         # The selection is resolved by now, so that only the job still knows why the address could not be followed.
         chosen = replace(page.choose(selection), notice=notice)
@@ -68,6 +75,10 @@ def build(context: Context) -> TabHandles:
         chosen, fresh = render(wanted)
         return [chosen, to_query(chosen), *fresh]
 
+    def turn(selection: Selection, subject: str | None) -> list[Any]:
+        chosen, fresh = render(replace(selection, subject=subject or ""))
+        return [chosen, to_query(chosen), *fresh]
+
     def save(selection: Selection) -> dict[str, Any] | None:
         try:
             name, text = page.file(page.choose(selection), to_query(selection))
@@ -77,6 +88,7 @@ def build(context: Context) -> TabHandles:
         return {"name": name, "type": "text/html", "text": text, "number": next(jobs)}
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    about.input(turn, [context.selection, about], [context.selection, context.address, *shown], **quiet)
     side.save(save, context.selection, file, **quiet)
     job.change(follow, [context.selection, job], [main, side], trigger_mode="multiple", **quiet)
     temperature = settings[-1]
@@ -92,8 +104,25 @@ def build(context: Context) -> TabHandles:
     return TabHandles(render, shown)
 
 
-def _choice_form() -> tuple[gr.Dropdown, gr.Radio]:
-    with gr.Row(elem_classes="dg-filters dg-compare-bar"):
+def _one_episode() -> list[Any]:
+    return ["", HIDDEN, gr.Row(visible=True), gr.Column(visible=True)]
+
+
+def _subject_form() -> gr.Radio:
+    with gr.Row(elem_classes="dg-filters dg-compare-of"):
+        return gr.Radio(
+            [("One episode", ""), ("Exploits", "exploits")],
+            value="",
+            label="Subject",
+            show_label=False,
+            container=False,
+            elem_classes="dg-seg",
+            elem_id="dg-compare-of",
+        )
+
+
+def _choice_form() -> tuple[gr.Row, gr.Dropdown, gr.Radio]:
+    with gr.Row(elem_classes="dg-filters dg-compare-bar") as bar:
         trajectory = gr.Dropdown(
             [],
             label="Trajectory",
@@ -111,7 +140,7 @@ def _choice_form() -> tuple[gr.Dropdown, gr.Radio]:
             elem_classes="dg-seg",
             elem_id="dg-compare-mode",
         )
-    return trajectory, mode
+    return bar, trajectory, mode
 
 
 def _form(page: ComparePage, chosen: Chosen) -> list[Any]:

@@ -11,6 +11,7 @@ from dreamgym.types import transition_id
 from tests.browser.conftest import open_services, serving
 from tests.lab.curricula import FAMILIES, write_run
 from tests.lab.experience import dream_with_neighbours, real_success
+from tests.lab.test_exploits import LIES, write
 
 DREAM = transition_id(dream_with_neighbours(real_success()).trajectory_id, 4)
 REAL = real_success().trajectory_id
@@ -22,6 +23,7 @@ PAGES = {
     "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-outcome"),
     "dream": (f"?tab=dream&t={DREAM}", "#dg-dream-stage .dg-part"),
     "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
+    "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),
     "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
     "models": ("?tab=models", "#dg-models h3"),
@@ -34,6 +36,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path: Path = tmp_path_factory.mktemp("lab") / "demo"
     services = open_services(path)
     write_run(services.workspace.runs_path, state="stopped")
+    write(services.workspace.runs_path, "dream-grpo-02", {2: [LIES[0]]})
     with serving(services) as address:
         yield address
 

@@ -17,6 +17,7 @@ from lab.services import Services
 from tests.browser.conftest import open_services, serving
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import HOSTILE, hostile, real_success, task
+from tests.lab.test_exploits import LIES, write
 
 REAL = real_success()
 OPEN = f"?tab=compare&t={REAL.trajectory_id}"
@@ -212,3 +213,28 @@ def test_a_comparison_is_saved_as_one_file(url: str, page: Any, new_page: Any, t
     expect(alone.locator("tr.states")).to_have_count(6)
     expect(alone.locator("tr.parting")).to_have_count(1)
     expect(alone.locator("del").first).to_be_visible()
+
+
+def test_exploits_lead_to_the_step_that_lied(serve: Any, page: Any, tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo")
+    write(services.workspace.runs_path, "dream-grpo-01", {2: [LIES[0], LIES[1]], 4: [LIES[0]]})
+    url = serve(services)
+    page.goto(f"{url}{OPEN}")
+    finished(page)
+    page.locator("#dg-compare-of").get_by_text("Exploits").click()
+    lies = page.locator("#dg-exploits .dg-lies tbody tr")
+    expect(lies).to_have_count(3)
+    expect(page.locator("#dg-comparison h2")).not_to_be_visible()
+    expect(page.locator("#dg-compare-trajectory")).not_to_be_visible()
+    page.get_by_role("link", name=LIES[1]).click()
+    expect(lies).to_have_count(1)
+    expect(page).to_have_url(re.compile("of=exploits&kind=move"))
+    page.reload()
+    expect(lies).to_have_count(1)
+    page.get_by_role("link", name="All kinds").click()
+    expect(lies).to_have_count(3)
+    lies.first.get_by_role("link", name="Compare").click()
+    expect(page.locator("#dg-comparison h2")).to_be_visible()
+    expect(page.locator("#dg-compare-trajectory")).to_be_visible()
+    expect(lies).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"tab=compare&t=tr-[0-9a-f]{12}"))
