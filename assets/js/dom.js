@@ -130,6 +130,8 @@ window.dg = (() => {
   const guard = (g) => el('div', {},
     el('p', {}, el('span', { class: 'dg-chip warn' }, '⊘ refused by the guard'), ' ', g.reason),
     g.claim && el('p', { class: 'dg-meta' }, 'The reply says: ', g.claim));
+  // A dreamed step that its own earlier states forbid.
+  const lie = (l) => el('div', { class: 'dg-alert lie' }, el('b', {}, `⚑ ${l.title}`), el('span', {}, l.text));
   // Lines break between words alone: a browser would also break behind the first "-" of "--set".
   const command = (text) => {
     const words = text.split(/( )/).map((word) => (word.trim() ? el('span', { class: 'dg-word' }, word) : word));
@@ -149,5 +151,5 @@ window.dg = (() => {
     dialog.showModal();
   });
 
-  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, neighbour, notice, guard, command };
+  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, neighbour, notice, guard, lie, command };
 })();

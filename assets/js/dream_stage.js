@@ -52,6 +52,7 @@ const body = {
   done: (v) => [before(v.state), action(v), recalled(v),
     v.reasoning && part('Reasoning', '', dg.fold(v.reasoning, 12)),
     v.guard && part('Guard', '', dg.guard(v.guard)),
+    v.lie && dg.lie(v.lie),
     part('Next state', `${sub('s', v.number)} against ${sub('s', v.number - 1)}`,
       el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
     part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
@@ -63,7 +64,7 @@ const body = {
 };
 
 const speak = (v) => {
-  const said = v.phase === 'done' ? `Step ${v.number}: ${v.figures.map((f) => `${f.label} ${f.value}`).join(', ')}`
+  const said = v.phase === 'done' ? `Step ${v.number}: ${v.lie ? `${v.lie.title}: ${v.lie.text} ` : ''}${v.figures.map((f) => `${f.label} ${f.value}`).join(', ')}`
     : v.phase === 'malformed' ? `Step ${v.number}: malformed reply, ${v.reason}` : '';
   if (said && said !== spoken.textContent) spoken.textContent = said;
 };

@@ -6,7 +6,7 @@ const button = (v, look, label, key, primary) => el('button', {
   title: v.refused || null, onclick: () => trigger('look', { look }),
 }, label, ' ', kbd(key));
 
-const outcome = (o, first) => el('details', { class: 'dg-outcome' },
+const outcome = (o, first) => el('details', { class: 'dg-luck' },
   el('summary', {},
     el('span', {}, o.label, o.is_first && el('span', { class: 'dg-meta' }, ` ${first}`)),
     el('div', { class: 'dg-bar', style: `--v:${o.percent}` }), el('b', { class: 'dg-num' }, String(o.count))),

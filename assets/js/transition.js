@@ -38,6 +38,7 @@ const parts = (v) => {
     part('Action', p.action_label, el('pre', { class: 'dg-b' }, p.action)),
     p.reasoning && part('Reasoning', p.reasoning_label, dg.fold(p.reasoning, p.fold_lines)),
     p.guard && part('Guard', '', dg.guard(p.guard)),
+    p.lie && dg.lie(p.lie),
     p.failure && part('Next state', 'none', failure(p.failure)),
     p.next_state && part('Next state', p.next_label, views(p.views), state(v.world, dg.segments(p.next_state))),
     p.facts && part('Facts', 'changed', p.facts.length ? dg.facts(p.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),

@@ -12,6 +12,7 @@ from dreamgym.types import Transition
 from lab.viewmodels.diff import changed_chips, inline_diff
 from lab.viewmodels.episode import Dream
 from lab.viewmodels.inspect_step import FIRST_STATE_ONLY, guard_view
+from lab.viewmodels.lies import lie_view, lies
 from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
 
 
@@ -34,11 +35,14 @@ class Running:
 def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[str, Any]:
     """The list of steps; `at` is the row that is looked at, 0 for the start."""
     rows = [{"step": 0, "action": "start state", "world": "real", "note": "stored, real", "kind": ""}]
+    found = _lies(dream)
+    first = next((number for number, reason in enumerate(found, 1) if reason), 0)
     for number, transition in enumerate(dream.steps, 1):
         world = dream.origin_world if number <= dream.num_given else "dream"
-        rows.append(
-            {"step": number, "action": transition.action, "world": world, "note": _step_note(transition), "kind": ""}
-        )
+        note, is_lie = _step_note(transition), number == first
+        note = f"⚑ first lie{', ' if note else ''}{note}" if is_lie else note
+        kind = "bad" if is_lie else ""
+        rows.append({"step": number, "action": transition.action, "world": world, "note": note, "kind": kind})
     if dream.failure is not None:
         action = dream.failure.action or ""
         rows.append({"step": dream.num_shown, "action": action, "world": "dream", "note": "✕ malformed", "kind": "bad"})
@@ -55,6 +59,10 @@ def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[st
         "can_undo": dream.num_shown > 0 and running is None,
         "origin": dream.origin,
     }
+
+
+def _lies(dream: Dream) -> list[str | None]:
+    return lies(dream.task, dream.steps, dream.num_given if dream.origin_world == "real" else 0)
 
 
 def _step_note(transition: Transition) -> str:
@@ -110,6 +118,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "recalled": dream.recalled[at - 1],
         "reasoning": transition.reasoning,
         "guard": guard_view(transition),
+        "lie": lie_view(_lies(dream), at),
         "next_state": inline_diff(_before(transition), transition.next_state),
         "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
         "figures": figures,

@@ -12,6 +12,7 @@ from dreamgym.policy import parse_thought
 from dreamgym.types import Failure, Task, Trajectory, Transition, transition_id
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
+from lab.viewmodels.lies import lie_view, lies
 from lab.viewmodels.text import counted, percent, reward_figure, seconds_figure, subscript, unit_figure
 
 FOLD_LINES = 12
@@ -49,6 +50,9 @@ def step_value(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
     task, step = trajectory.task, selection.step
     failed = step > len(trajectory.transitions)
     address = transition_id(trajectory.trajectory_id, step)
+    found = lies(task, trajectory.transitions) if trajectory.world == "dream" else []
+    first = next((number for number, reason in enumerate(found, 1) if reason), 0)
+    parts = _failed_attempt(trajectory) if failed else _parts(trajectory, selection)
     return {
         "heading": task.text,
         "world": trajectory.world,
@@ -58,17 +62,20 @@ def step_value(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
             f"{task.split} room {task.room}",
             trajectory.provenance.policy,
         ],
-        "strip": [strip_cell(trajectory, number, selection) for number in range(1, num_steps(trajectory) + 1)],
+        "strip": [strip_cell(trajectory, number, selection, first) for number in range(1, num_steps(trajectory) + 1)],
         "legend": _legend(trajectory),
         "compare": link("compare", t=address),
         "dream": link("dream", t=address),
-        "parts": _failed_attempt(trajectory) if failed else _parts(trajectory, selection),
+        "parts": parts | {"lie": lie_view(found, step)},
         "json": as_json(trajectory, step),
     }
 
 
-def strip_cell(trajectory: Trajectory, number: int, selection: Selection) -> dict[str, Any]:
-    """One cell of the step strip: its number, the action's verb, and one figure that says how it went."""
+def strip_cell(trajectory: Trajectory, number: int, selection: Selection, first_lie: int = 0) -> dict[str, Any]:
+    """One cell of the step strip: its number, the action's verb, and one figure that says how it went.
+
+    `first_lie`: number of the step that first claims what the states before it forbid; 0 for none.
+    """
     cell: dict[str, Any] = {
         "href": link("inspect", t=transition_id(trajectory.trajectory_id, number)),
         "step": number,
@@ -92,6 +99,8 @@ def strip_cell(trajectory: Trajectory, number: int, selection: Selection) -> dic
         title += "" if count is None else f", {counted(count, 'fact')} changed"
     if transition.success:
         figure, title = "✓", f"{title}, solved the task"
+    if number == first_lie:
+        figure, title = f"⚑{figure}", f"{title}, first lie"
     return cell | {
         "word": action_word(trajectory.task, transition.action),
         "figure": figure,

@@ -20,7 +20,7 @@ PAGES = {
     "home": ("?tab=home", "#dg-home h2"),
     "inspect": (f"?tab=inspect&t={DREAM}&look=again", "#dg-again h3"),
     "inspect, nothing found": ("?tab=inspect&q=zeppelin", "#dg-list .dg-empty"),
-    "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-outcome"),
+    "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-luck"),
     "dream": (f"?tab=dream&t={DREAM}", "#dg-dream-stage .dg-part"),
     "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
     "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),

@@ -294,7 +294,7 @@ def test_the_microscope_finds_causes_and_counts_luck(url: str, page: Any) -> Non
     expect(page.locator("#dg-neighbours .dg-nb")).to_contain_text("no change")
     expect(page.locator("#dg-microscope [role=status]")).to_contain_text("0 of 1 demonstration")
     page.keyboard.press("l")
-    luck = page.locator("#dg-microscope .dg-outcome")
+    luck = page.locator("#dg-microscope .dg-luck")
     expect(luck).to_have_count(1)
     expect(luck.locator("b")).to_have_text("20")
     luck.locator("summary").click()

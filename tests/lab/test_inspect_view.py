@@ -95,7 +95,9 @@ def test_the_places_of_the_first_state_do_not_count_as_lost(path: Path) -> None:
 def test_the_strip_of_a_dream_is_tinted_by_confidence_and_of_a_real_episode_is_not(path: Path) -> None:
     dream, real = at(path, DREAM.trajectory_id, 1).step["strip"], at(path, REAL.trajectory_id, 1).step["strip"]
     assert [cell["tint"] for cell in dream] == [0, 0, 0, 3, 0, 0]
-    assert [cell["figure"] for cell in dream] == [".96", ".95", ".94", ".48", ".92", "✓"]
+    assert [cell["figure"] for cell in dream] == [".96", ".95", ".94", ".48", "⚑.92", "✓"], (
+        "step 5 holds again what step 4 has lost"
+    )
     assert {cell["tint"] for cell in real} == {0}
 
 
