@@ -82,6 +82,25 @@ def parse_thought(reply: str) -> str:
     return reply.partition("</think>")[0].strip()
 
 
+def prompt(form: PolicyForm, task: Task, steps: Sequence[Transition]) -> str:
+    """An episode as a policy reads it before its next reply; actions of others stand there without a thought."""
+    text = form.start(task, steps[0].state if steps else task.first_state).removesuffix(OPENING)
+    for step in steps:
+        text += OPENING + step.policy_reply if step.policy_reply else action_text(step.action)
+        text += form.turn(task, step.next_state).removesuffix(OPENING)
+    return text + OPENING
+
+
+def next_reply(engine: Engine, task: Task, steps: Sequence[Transition]) -> str:
+    """What a policy would write now, greedily, behind `<think>`; whoever played the steps so far."""
+    session = engine.open(1)
+    try:
+        session.extend([prompt(policy_form(engine), task, steps)])
+        return whole(session.generate(STOP, MAX_REPLY_TOKENS)[0].text)
+    finally:
+        session.close()
+
+
 class LanguageModelPolicy:
     """Acts by one session of an engine; one episode at a time."""
 

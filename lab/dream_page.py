@@ -11,9 +11,10 @@ from dreamgym.errors import DreamGymError, WorkspaceError
 from dreamgym.experience_model.model import Switches
 from dreamgym.experience_model.prompts import PartialReply, recall
 from dreamgym.interfaces import Availability, EnvironmentModule
+from dreamgym.policy import next_reply, parse_action
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.types import SPLITS, Split, Task, Trajectory
+from dreamgym.types import SPLITS, Split, Task, Trajectory, Transition
 from lab.dreaming import Dreamer
 from lab.live import LiveDream
 from lab.navigation import Selection
@@ -24,6 +25,8 @@ from lab.viewmodels.episode import Dream, restarted, resume, stepped, to_traject
 from lab.viewmodels.inspect import neighbours_value
 from lab.viewmodels.switches import write_switches
 
+MAX_PLAYED = 30
+"""Steps that the expert or the policy plays on."""
 MAX_ACTION_CHARACTERS = 300
 """Longer texts are no actions; the model's context is limited."""
 COLLECT = "dreamgym collect --environment alfworld --policy expert --episodes 20"
@@ -64,6 +67,7 @@ class DreamPage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._busy: set[str] = set()
+        self._stopping: set[str] = set()
         self._lock = threading.Lock()
 
     # --- where a dream begins ---------------------------------------------------------------------------------------
@@ -127,6 +131,38 @@ class DreamPage:
         finally:
             self._release(session)
 
+    def play_on(self, session: str, live_id: str, player: str, switches: Switches) -> Iterator[Frame]:
+        """Let the expert or the policy go on until the dream is over, somebody stops it, or it took many steps.
+
+        Raises:
+            DreamGymError: It cannot go on; what was dreamed before is kept.
+        """
+        dream = self._dream_to_step(live_id)
+        self._occupy(session)
+        try:
+            for _ in range(MAX_PLAYED):
+                action, reply, name = self._decide(player, dream)
+                for frame in self._stream(dream, live_id, action, switches, (name, reply)):
+                    yield frame
+                    live_id = frame.live_id or live_id
+                dream = self._dream(live_id)
+                if dream.over or session in self._stopping:
+                    return
+        finally:
+            self._release(session)
+
+    def stop(self, session: str) -> None:
+        """End what plays on in this session after its present step."""
+        with self._lock:
+            if session in self._busy:
+                self._stopping.add(session)
+
+    def players(self, live_id: str) -> dict[str, str]:
+        """Who could play on, with the reason why not; empty text: can."""
+        dream = self.dream(live_id)
+        policy = self._services.of(dream.task.environment).policy if dream else None
+        return {"expert": "", "policy": "" if policy else "No policy is bundled for it: make nano trains one."}
+
     def undo(self, session: str, live_id: str) -> Frame:
         """Take the last step back."""
         self._refuse_busy(session)
@@ -166,7 +202,7 @@ class DreamPage:
         actions = module.possible_actions(dream.task, dream.steps, dream.state)
         return Frame(
             live_id,
-            steps_view(dream, at, running),
+            steps_view(dream, at, running) | {"players": self.players(live_id)},
             stage | {"notice": {"title": "Not found", "text": notice} if notice else None},
             chips_view(dream, actions, module.action_type, self._blocked(dream), running),
             self._side(live, live_id, at, module),
@@ -201,21 +237,38 @@ class DreamPage:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _stream(self, dream: Dream, live_id: str, action: str, switches: Switches) -> Iterator[Frame]:
+    def _decide(self, player: str, dream: Dream) -> tuple[str, str | None, str]:
+        """(action, reply if a model wrote one, name) of who plays on."""
+        if player == "expert":
+            _, action = environment_module(dream.task.environment).expert_decision(dream.task, dream.steps, dream.state)
+            return action, None, "expert"
+        engine = self._services.of(dream.task.environment).policy
+        if player != "policy" or engine is None:
+            raise DreamGymError(f"There is no {player} here to play on.")
+        reply = next_reply(engine, dream.task, dream.steps)
+        return parse_action(reply), reply, engine.name
+
+    def _stream(
+        self, dream: Dream, live_id: str, action: str, switches: Switches, by: tuple[str, str | None] = ("", None)
+    ) -> Iterator[Frame]:
+        player, reply = by
         here = self._services.of(dream.task.environment)
         assert here.model is not None
         dreamer = Dreamer(here.model, here.retriever)
         starting = here.status in ("starting", "not started")
         waiting = "The model is starting; this step is dreamed when it is ready." if starting else ""
         recalled = recall(dream.task, dream.steps, dream.state, action, use_history=switches.history)
-        running = Running(action, recalled=recalled, waiting=waiting)
+        running = Running(action, recalled=recalled, waiting=waiting, player=player)
         yield self.show(live_id, running=running)
         query = dreamer.query(dream.task, dream.steps, dream.state, action, switches)
         for part in dreamer.stream(query, switches):
             if isinstance(part, PartialReply):
                 yield Frame(None, None, self._stage(dream, 0, _written(running, part)), None, None)
             else:
-                after = stepped(dream, part.answer, part.num_tokens, write_switches(switches), recalled)
+                answer = part.answer
+                if reply is not None and isinstance(answer, Transition):
+                    answer = replace(answer, policy_reply=reply)
+                after = stepped(dream, answer, part.num_tokens, write_switches(switches), recalled, player)
                 yield self.show(self.keep(after))
 
     def _stage(self, dream: Dream, at: int, running: Running | None) -> dict[str, Any]:
@@ -282,6 +335,7 @@ class DreamPage:
     def _release(self, session: str) -> None:
         with self._lock:
             self._busy.discard(session)
+            self._stopping.discard(session)
 
     def _refuse_busy(self, session: str) -> None:
         with self._lock:

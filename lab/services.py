@@ -1,10 +1,11 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamgym.engines.model_folder import experience_model_of
+from dreamgym.engines.model_folder import experience_model_of, policy_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
@@ -34,6 +35,8 @@ class EnvironmentServices:
     model: ExperienceModel | None = None
     model_reason: str = "No experience model is bundled for it: make nano trains one in about an hour."
     """Why `model` is None, and what to do; shown where a dream would be."""
+    policy: WorkerEngine | None = None
+    """The bundled policy's process; starts when it is first asked. None where there is no policy."""
     retriever: Retriever | None = None
     pool: WorkerPool | None = None
     """Live real environments; None where the real engine cannot run."""
@@ -69,7 +72,7 @@ class Services:
         if self.servers is not None:
             self.servers.close()
         for each in self.environments.values():
-            for part in (each.engine, each.pool):
+            for part in (each.engine, each.policy, each.pool):
                 if part is not None:
                     part.close()
 
@@ -105,11 +108,15 @@ def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentSe
         engine = WorkerEngine(experience_model_of(name))
     except EngineError as error:
         reason = f"{str(error)[0].upper()}{str(error)[1:]}."
+    policy = None
+    with suppress(EngineError):
+        policy = WorkerEngine(policy_of(name))
     playable = not read_only and environment_module(name).availability().ok
     return EnvironmentServices(
         engine,
         ExperienceModel(engine) if engine else None,
         reason,
+        policy,
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
         retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,

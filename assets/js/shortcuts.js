@@ -24,6 +24,8 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
   { tab: 'dream', keys: ['/'], help: 'Type an action', focus: 'dg-action' },
   { tab: 'dream', keys: ['Enter'], help: 'Dream the typed action' },
+  { tab: 'dream', keys: ['p', 'e'], help: 'Let the policy, or the expert, play on' },
+  { tab: 'dream', keys: ['q'], help: 'Stop what plays on' },
   { tab: 'dream', keys: ['u'], help: 'Undo the last step' },
   { tab: 'dream', keys: ['o'], help: 'Fold or unfold the reasoning' },
   { tab: 'dream', keys: ['s'], help: 'Save the trajectory' },

@@ -13,6 +13,8 @@ BUNDLED = ROOT / "assets" / "models"
 SHORT_NAMES = {"nano": "nano-experience-model", "nano-webshop": "nano-experience-model-webshop"}
 EXPERIENCE_MODELS = {"alfworld": "nano-experience-model", "webshop": "nano-experience-model-webshop"}
 """Environment -> the bundled model that dreams it."""
+POLICIES = {"alfworld": "nano-policy", "webshop": "nano-policy-webshop"}
+"""Environment -> the bundled model that acts in it."""
 
 
 def find_bundled(name: str) -> str:
@@ -29,6 +31,14 @@ def experience_model_of(environment: str) -> str:
             f'no experience model of {environment} is bundled: make nano ARGS="--environment {environment}" trains one '
             "in about an hour"
         )
+    return str(folder)
+
+
+def policy_of(environment: str) -> str:
+    """Folder of the bundled model that acts in an environment; EngineError when none is bundled."""
+    folder = BUNDLED / POLICIES.get(environment, environment)
+    if not (folder / "config.json").is_file():
+        raise EngineError(f'no policy of {environment} is bundled: make nano ARGS="--environment {environment}"')
     return str(folder)
 
 

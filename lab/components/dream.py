@@ -6,7 +6,7 @@ from lab.components.base import drawn
 
 
 def dream_steps() -> gr.HTML:
-    """Steps as a lane; events: look (with `step`), undo, restart."""
+    """Steps as a lane; events: look (with `step`), undo, restart, play (with `player`), stop."""
     return drawn("dream_steps.js", elem_id="dg-dream-steps")
 
 

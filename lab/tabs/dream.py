@@ -1,12 +1,13 @@
 """Dream: play an episode in the experience model by hand and watch it think."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from dreamgym.errors import DreamGymError
+from dreamgym.experience_model.model import Switches
 from lab.components.dream import action_chips, dream_side, dream_stage, dream_steps, model_status
 from lab.components.settings import dream_settings, read_settings
 from lab.context import ONE_BY_ONE, Context, TabHandles
@@ -54,10 +55,19 @@ def build(context: Context) -> TabHandles:
         return [shown, gr.Timer(active=shown["kind"] == "run")]
 
     def step(request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _steps(page, str(request.session_hash), live_id, typed, values)
+        session = str(request.session_hash)
+        yield from _steps(page, lambda switches: page.step(session, live_id, typed, switches), live_id, values, typed)
 
     def choose(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _steps(page, str(request.session_hash), live_id, str(event.action), values, keep_typed=True)
+        session, chosen = str(request.session_hash), str(event.action)
+        yield from _steps(page, lambda switches: page.step(session, live_id, chosen, switches), live_id, values)
+
+    def play(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
+        session, player = str(request.session_hash), str(event.player)
+        yield from _steps(page, lambda switches: page.play_on(session, live_id, player, switches), live_id, values)
+
+    def stop(request: gr.Request) -> None:
+        page.stop(str(request.session_hash))
 
     def undo(request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
         return moved(selection, _try(lambda: page.undo(str(request.session_hash), live_id)))
@@ -106,6 +116,8 @@ def build(context: Context) -> TabHandles:
         *settled, **quiet, **ONE_BY_ONE
     )
     chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet, **ONE_BY_ONE)
+    steps.play(play, [live, *settings], [*drawn, action], **many).then(*settled, **quiet, **ONE_BY_ONE)
+    steps.stop(stop, None, None, **quiet)
     steps.undo(undo, [context.selection, live], [*drawn, *place], **quiet)
     steps.restart(restart, [context.selection, live], [*drawn, *place], **quiet)
     steps.look(look, live, drawn, trigger_mode="always_last", **quiet)
@@ -118,20 +130,25 @@ def build(context: Context) -> TabHandles:
 
 
 def _steps(
-    page: DreamPage, session: str, live_id: str, typed: str, values: Sequence[Any], keep_typed: bool = False
+    page: DreamPage,
+    play: Callable[[Switches], Iterator[Frame]],
+    live_id: str,
+    values: Sequence[Any],
+    typed: str | None = None,
 ) -> Iterator[list[Any]]:
-    """Frames of one step; the text field is emptied when its action was taken, and kept when it was refused."""
+    """Frames of steps; a text field whose action was taken is emptied, and kept when it was refused."""
     first = True
     try:
-        for frame in page.step(session, live_id, typed, read_settings(values)):
-            text = "" if first and not keep_typed else gr.skip()
+        for frame in play(read_settings(values)):
+            text = "" if first and typed is not None else gr.skip()
+            live_id = frame.live_id or live_id
             yield [*_values(frame), text]
             first = False
     except DreamGymError as error:
         gr.Warning(str(error))
         lost = not first
         shown = _values(page.show(live_id)) if lost else [gr.skip()] * 5
-        yield [*shown, typed if lost else gr.skip()]
+        yield [*shown, typed if lost and typed is not None else gr.skip()]
 
 
 def _values(frame: Frame) -> list[Any]:

@@ -30,6 +30,8 @@ class Running:
     """What the prompt recalls of the episode."""
     waiting: str = ""
     """Why nothing streams yet, e.g. while the model starts."""
+    player: str = ""
+    """Who plays on until the end, a stop, or the most steps; empty: a person chose this action."""
 
 
 def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[str, Any]:
@@ -57,8 +59,17 @@ def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[st
         "rows": rows,
         "summary": ", ".join([counted(len(dream.steps), "step"), *([f"{refused} refused"] if refused else [])]),
         "can_undo": dream.num_shown > 0 and running is None,
+        "can_play": running is None and dream.over is None,
+        "playing": running.player if running else "",
         "origin": dream.origin,
     }
+
+
+def _actor(dream: Dream, at: int) -> str:
+    played = at - dream.num_given - 1
+    if played < 0:
+        return "stored"
+    return dream.actors[played].partition("@")[0] if played < len(dream.actors) else "you"
 
 
 def _lies(dream: Dream) -> list[str | None]:
@@ -114,7 +125,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "phase": "done",
         "world": world,
         "action": transition.action,
-        "actor": "you" if at > dream.num_given else "stored",
+        "actor": _actor(dream, at),
         "recalled": dream.recalled[at - 1],
         "reasoning": transition.reasoning,
         "guard": guard_view(transition),
@@ -138,7 +149,7 @@ def _running_view(dream: Dream, number: int, running: Running) -> dict[str, Any]
         "chip": {"text": "◷ waiting" if running.waiting else "● dreaming", "kind": "run"},
         "state": _state(dream.state, "real" if number == 1 else _world(dream, number - 1), number - 1),
         "action": running.action,
-        "actor": "you",
+        "actor": running.player.partition("@")[0] or "you",
         "recalled": running.recalled,
         "reasoning": running.reasoning,
         "streaming_state": running.state,

@@ -25,6 +25,8 @@ class Dream:
     """Length of each step's reply; None for a step that was taken over."""
     recalled: tuple[str | None, ...] = ()
     """What the prompt of each row after the start recalled of the episode; None: nothing, or it was taken over."""
+    actors: tuple[str, ...] = ()
+    """Who chose the action of each step that was dreamed here: "you", "expert", or a policy's name."""
     settings: tuple[str, ...] = ()
     """Dream settings other than the default that steps were dreamed with, see `viewmodels.switches`."""
 
@@ -79,15 +81,30 @@ def resume(trajectory: Trajectory, step: int = 0) -> tuple[Dream, str]:
 
 
 def stepped(
-    dream: Dream, answer: Transition | Failure, num_tokens: int | None, settings: str = "", recalled: str | None = None
+    dream: Dream,
+    answer: Transition | Failure,
+    num_tokens: int | None,
+    settings: str = "",
+    recalled: str | None = None,
+    player: str = "",
 ) -> Dream:
-    """The dream after one more reply of the experience model, dreamed with `settings` and what was `recalled`."""
+    """The dream after one more reply of the experience model.
+
+    Args:
+        dream: As it was.
+        answer: What was dreamed.
+        num_tokens: Of the reply.
+        settings: It was dreamed with.
+        recalled: What the prompt recalled of the episode.
+        player: Who chose the action; empty: the person at the page.
+    """
     if settings and settings not in dream.settings:
         dream = replace(dream, settings=(*dream.settings, settings))
     dream = replace(dream, recalled=(*dream.recalled, recalled))
     if isinstance(answer, Failure):
         return replace(dream, failure=answer)
-    return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens))
+    actors = (*dream.actors, player or "you")
+    return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens), actors=actors)
 
 
 def undone(dream: Dream) -> Dream:
@@ -97,8 +114,10 @@ def undone(dream: Dream) -> Dream:
         return replace(dream, failure=None)
     steps = dream.steps[:-1]
     num_given = min(dream.num_given, len(steps))
-    origin = dream.origin if num_given else ""
-    return replace(dream, steps=steps, num_tokens=dream.num_tokens[:-1], num_given=num_given, origin=origin)
+    origin, actors = dream.origin if num_given else "", dream.actors[:-1]
+    return replace(
+        dream, steps=steps, num_tokens=dream.num_tokens[:-1], num_given=num_given, origin=origin, actors=actors
+    )
 
 
 def restarted(dream: Dream) -> Dream:
@@ -113,5 +132,7 @@ def to_trajectory(dream: Dream, model: str, environment_version: str) -> Traject
         steps = (*steps[:-1], replace(steps[-1], truncated=True))
     taken_over = f", from {dream.origin} after step {dream.num_given}" if dream.origin else ""
     settings = f" ({'; '.join(dream.settings)})" if dream.settings else ""
-    provenance = Provenance(f"by hand{taken_over}", 0, environment_version, model + settings)
+    players = sorted(set(dream.actors) - {"you"})
+    played = ", ".join([*(["by hand"] if "you" in dream.actors or not players else []), *players])
+    provenance = Provenance(f"{played}{taken_over}", 0, environment_version, model + settings)
     return Trajectory(dream.task, "dream", steps, provenance, dream.failure)

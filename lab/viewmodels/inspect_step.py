@@ -134,7 +134,7 @@ def _before(transition: Transition) -> str:
 
 def _legend(trajectory: Trajectory) -> str:
     if trajectory.world == "dream":
-        return f"figure = confidence, darker under {SURE}, {DOUBTFUL} and {VERY_DOUBTFUL}; ✓ = solved"
+        return f"figure = confidence, darker under {SURE}, {DOUBTFUL} and {VERY_DOUBTFUL}; ✓ = solved, ⚑ = first lie"
     return "Δn = facts that the step changed; ✓ = solved"
 
 

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from dreamgym.engines.vllm_server import VllmServer
+from dreamgym.engines.worker import WorkerEngine
 from lab.model_servers import memory_of
 from lab.resources import GIGABYTE, Resources
 from lab.services import EnvironmentServices, Services
@@ -29,7 +30,10 @@ def models_value(services: Services, resources: Resources) -> dict[str, Any]:
     servers = services.servers.all() if services.servers else {}
     return {
         "at": time.strftime("%H:%M:%S"),
-        "models": [_model(name, each) for name, each in services.environments.items()],
+        "models": [
+            *(_model(name, each) for name, each in services.environments.items()),
+            *(_process(f"{name}, policy", each.policy) for name, each in services.environments.items() if each.policy),
+        ],
         "servers": [_server(number, server) for number, server in servers.items()],
         "empty": "" if servers else EMPTY,
         "by_hand": BY_HAND,
@@ -47,10 +51,15 @@ def _model(environment: str, each: EnvironmentServices) -> dict[str, Any]:
         return {"environment": environment, "name": each.model.name if each.model else "none", "detail": what} | _chip(
             status or "not here"
         )
+    return _process(environment, engine)
+
+
+def _process(what: str, engine: WorkerEngine) -> dict[str, Any]:
+    """A model in a process of its own."""
     used = engine.usage
     speed = f"{used.num_tokens / used.seconds:,.0f}" if used.seconds else "–"
     return {
-        "environment": environment,
+        "environment": what,
         "name": engine.name,
         "detail": ", ".join(filter(None, [engine.device, counted(engine.num_threads, "thread")])),
         "pid": engine.pid,
@@ -59,7 +68,7 @@ def _model(environment: str, each: EnvironmentServices) -> dict[str, Any]:
         "tokens": f"{used.num_tokens:,}",
         "speed": speed,
         "waiting": used.num_waiting,
-        **_chip(status or "not here"),
+        **_chip(engine.status),
     }
 
 

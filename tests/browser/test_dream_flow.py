@@ -238,7 +238,7 @@ def test_a_saved_dream_is_found_in_inspect(saving: str, page: Any) -> None:
     page.locator("#dg-dream-side").get_by_role("link", name="Open in Inspect").click()
     expect(page.locator("#dg-transition .dg-world")).to_have_text("Dream")
     expect(page.locator("#dg-transition")).to_contain_text("go to fridge 1")
-    expect(page.locator("#dg-neighbours")).to_contain_text("by hand")
+    expect(page.locator("#dg-provenance")).to_contain_text("by hand")
 
 
 def test_a_read_only_lab_says_why_it_does_not_save(tmp_path: Path, serve: Callable[[Services], str], page: Any) -> None:
@@ -255,3 +255,21 @@ def test_a_lab_without_a_model_names_the_command(tmp_path: Path, serve: Callable
     expect(page.locator("#dg-model")).to_contain_text("make nano")
     expect(page.locator("#dg-action-chips")).to_contain_text("make nano")
     expect(page.get_by_role("button", name="look", exact=True)).to_be_disabled()
+
+
+def test_the_expert_plays_on_and_is_stopped(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=dream&task={task(1).task_id}")
+    rows = page.locator("#dg-dream-steps .dg-node")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("button", name="Policy")).to_be_disabled()
+    page.keyboard.press("e")
+    stop = page.get_by_role("button", name="Stop expert")
+    expect(stop).to_be_visible()
+    expect(rows.nth(2)).to_be_visible()
+    page.keyboard.press("q")
+    expect(stop).to_have_count(0)
+    expect(page.get_by_role("button", name="Expert")).to_be_enabled()
+    count = rows.count()
+    page.keyboard.press("u")
+    expect(rows).to_have_count(count - 1)
+    expect(page).to_have_url(re.compile("d=tr-"))
