@@ -18,6 +18,7 @@ from typing import Any
 
 from dreamgym.config import ROOT
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.schema import uri
 from dreamgym.results import publish
 from lab.navigation import parse
 from lab.viewmodels.inspect import view
@@ -44,6 +45,9 @@ LOOKS = {
     "common text": "&q=fridge 1",
     "text in all": "&q=holding",
     "text in none": "&q=zeppelin",
+    "two letters in none": "&q=zz",
+    "one digit": "&q=7",
+    "text in none of common parts": "&q=the the",
     "text and filters": "&q=potato&world=real&action=take",
 }
 """Name -> what the address says beyond the tab."""
@@ -51,10 +55,10 @@ LOOKS = {
 
 def generate(num_transitions: int, path: Path) -> int:
     """Fill a new experience.sqlite; returns how many transitions it has."""
-    with closing(sqlite3.connect(path)) as database:
+    with closing(sqlite3.connect(uri(path, "rwc"), uri=True)) as database:
         database.executescript(_schema())
         for number, name in enumerate(("experience", "lab")):
-            database.execute(f"ATTACH ? AS demo{number}", [str(DEMO / f"{name}.sqlite")])
+            database.execute(f"ATTACH ? AS demo{number}", [uri(DEMO / f"{name}.sqlite", "ro")])
         total, copy = 0, 0
         while total < num_transitions:
             for number in (0, 1):
@@ -62,13 +66,13 @@ def generate(num_transitions: int, path: Path) -> int:
             copy += 1
         database.execute("INSERT INTO transitions_text (transitions_text) VALUES ('rebuild')")
         database.commit()
-        database.execute("ANALYZE")
+        database.execute("ANALYZE main")
     return total
 
 
 def _schema() -> str:
     """Of the demo, so that it is the present one; the index of texts is made at the end, all at once."""
-    with closing(sqlite3.connect(DEMO / "experience.sqlite")) as demo:
+    with closing(sqlite3.connect(uri(DEMO / "experience.sqlite", "ro"), uri=True)) as demo:
         parts = demo.execute(
             "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'transitions_text_%'"
             " AND name NOT LIKE 'sqlite_%' ORDER BY type = 'trigger', rowid"

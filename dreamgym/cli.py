@@ -168,7 +168,9 @@ def _add_export(commands: "Commands") -> None:
         kind = float if field == "max_confidence" else str
         told.add_argument(option, dest=field, type=kind, choices=choices.get(field), help="keep only these")
     told.add_argument("--workspace", type=Path, default=Path("workspace"))
-    told.add_argument("--runs", action="store_true", help="what the workspace's training runs have played as well")
+    told.add_argument(
+        "--run", dest="run_id", default="", metavar="ID", help="what this training run has played, and nothing else"
+    )
     told.add_argument("--output", type=Path, default=Path("export"), help="a folder; default: export")
     told.set_defaults(run=_export)
 
@@ -297,10 +299,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     workspace = Workspace.open(options.workspace, read_only=True)
-    runs = sorted(workspace.runs_path.glob("*/run.sqlite")) if options.runs else []
-    reader = ExperienceReader([workspace.experience_path, workspace.lab_path, *runs])
+    files = [workspace.experience_path, workspace.lab_path]
+    if options.run_id:
+        files = [workspace.runs_path / options.run_id / "run.sqlite"]
+        if Path(options.run_id).name != options.run_id or not files[0].exists():
+            raise ConfigError(f"no run {options.run_id!r} in {workspace.runs_path}; see: dreamgym runs list")
+    reader = ExperienceReader(files)
     keep = Filter(**{name: getattr(options, name) for name in exports.OPTIONS})
-    done = exports.export(reader, keep, options.rows, options.format, options.output)
+    done = exports.export(reader, keep, options.rows, options.format, options.output, run=options.run_id)
     print(f"{done.num_rows:,} {options.rows} in {done.data}; {done.manifest} says what they are")
 
 

@@ -83,13 +83,17 @@ class ComparePage:
             return Progress(num_total=_num_steps(trajectory), error=refused)
         return self._comparisons.begin(key, _num_steps(trajectory), lambda: self._compare(chosen))
 
-    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[Progress]:
-        """Yield the comparison's progress until its end, or until this session follows another job."""
+    def leave(self, session: str, job: str) -> None:
+        """Follow nothing but `job` in this session from now on."""
         with self._lock:
             self._jobs[session] = job
             self._jobs.move_to_end(session)
             while len(self._jobs) > MAX_SESSIONS:
                 self._jobs.popitem(last=False)
+
+    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[Progress]:
+        """Yield the comparison's progress until its end, or until this session follows another job."""
+        self.leave(session, job)
         if chosen.trajectory is not None and not self._refusal(chosen):
             yield from self._comparisons.follow(self._key(chosen), lambda: self._jobs.get(session) == job)
 

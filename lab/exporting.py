@@ -11,8 +11,8 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from lab.navigation import Selection
 from lab.viewmodels.inspect_list import filter_of
 
-MAX_ROWS = 200_000
-"""That a page writes; a shell has no such bound."""
+MAX_ROWS, MAX_TRAJECTORIES = 200_000, 4_000
+"""That a page writes, about as many steps either way; a shell has no such bound."""
 
 
 def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> Path:
@@ -27,7 +27,8 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
     rows: exports.Rows = "trajectories" if selection.rows == "trajectories" else "transitions"
     folder = Path(tempfile.mkdtemp(prefix="dreamgym-export-"))
     try:
-        done = exports.export(reader, filter_of(selection), rows, chosen, folder, MAX_ROWS)
+        most = MAX_TRAJECTORIES if rows == "trajectories" else MAX_ROWS
+        done = exports.export(reader, filter_of(selection), rows, chosen, folder, most)
         path = folder / f"dreamgym-{rows}-{done.num_rows}-{chosen}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             for each in (done.data, done.manifest):
@@ -42,7 +43,7 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
 
 
 def forget(path: str) -> None:
-    """Remove what `export_zip` wrote, once it has been handed out."""
+    """Remove what `export_zip` wrote; the copy that Gradio hands out goes within a day."""
     folder = Path(path).parent
     if folder.name.startswith("dreamgym-export-") and folder.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(folder, ignore_errors=True)

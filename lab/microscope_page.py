@@ -1,14 +1,17 @@
 """What the microscope of Inspect does, without its widgets: find the step, dream it under other conditions, remember.
 
-What was seen of a step is kept under all that it depends on, so that a link, a reload and a second page show the same.
+What was seen of a step is kept under all that it depends on but the memory that demonstrations come from, so that a
+link, a reload and a second page show the same.
 """
 
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from dreamgym.engines.openai_http import HttpEngine
 from dreamgym.errors import DreamGymError, EngineError, WorkspaceError
+from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Query, Switches
 from dreamgym.microscope import dream_again, leave_one_out, luck
 from dreamgym.replay_buffer.retrieval import Demonstration
@@ -28,7 +31,7 @@ CAPACITY = 300
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All that a look depends on."""
+    """What a look depends on."""
 
     trajectory_id: str
     step: int
@@ -44,6 +47,7 @@ class Microscope:
         self._services = services
         self._lock = threading.Lock()
         self._seen: OrderedDict[Key, Seen] = OrderedDict()
+        self._running: dict[Key, Future[Seen]] = {}
 
     def subject(self, selection: Selection) -> Subject | None:
         """The step that is selected; None where there is none, or no action to dream."""
@@ -55,9 +59,13 @@ class Microscope:
             return None
         return subject_of(trajectory, selection.step)
 
+    def settings(self, selection: Selection, subject: Subject) -> Switches:
+        """Settings of the address; what it leaves out is as the step was dreamed."""
+        return read_switches(selection.switches, subject.base)
+
     def switches(self, selection: Selection, subject: Subject) -> Switches:
-        """Settings of the address; what it leaves out is as the step was dreamed. Luck needs a temperature."""
-        switches = read_switches(selection.switches, subject.base)
+        """Settings that the look takes: luck needs a temperature."""
+        switches = self.settings(selection, subject)
         is_greedy = selection.look == "luck" and not switches.temperature
         return replace(switches, temperature=DRAWN_AT) if is_greedy else switches
 
@@ -81,29 +89,60 @@ class Microscope:
         with self._lock:
             return self._seen.get(self._key(selection, subject))
 
+    def ask_again(self, selection: Selection) -> None:
+        """Forget that a look could not be done: somebody asks for it once more."""
+        subject = self.subject(selection)
+        if subject is None:
+            return
+        with self._lock:
+            key = self._key(selection, subject)
+            if key in self._seen and self._seen[key].error:
+                del self._seen[key]
+
     def look(self, selection: Selection) -> Seen:
-        """Dream what the address asks for; takes seconds. What cannot be dreamed has its reason in the answer."""
-        known, subject = self.known(selection), self.subject(selection)
-        if known is not None:
-            return known
+        """Dream what the address asks for; takes seconds. What cannot be dreamed has its reason in the answer.
+
+        Two pages that ask for the same at once wait for one dream.
+        """
+        subject = self.subject(selection)
         if subject is None:
             return Seen(error="This step has no action to dream.")
+        key = self._key(selection, subject)
+        with self._lock:
+            if key in self._seen:
+                return self._seen[key]
+            running = self._running.get(key)
+            if running is None:
+                mine = self._running[key] = Future[Seen]()
+        if running is not None:
+            return running.result()
+        seen = Seen(error="The look stopped by a defect; the server's log has the details.")
+        try:
+            seen = self._dream(selection, subject)
+        finally:
+            with self._lock:
+                self._seen[key] = seen
+                del self._running[key]
+                while len(self._seen) > CAPACITY:
+                    self._seen.popitem(last=False)
+            mine.set_result(seen)
+        return seen
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _dream(self, selection: Selection, subject: Subject) -> Seen:
         if refused := self.refusal(selection, subject):
             return Seen(error=refused)
         switches = self.switches(selection, subject)
         try:
             model = self._model(selection, subject)
-            query = self._query(subject, switches)
-            seen = _look(selection.look, model, query, switches)
+            try:
+                return _look(selection.look, model, self._query(subject, switches), switches)
+            finally:
+                if selection.server:
+                    model.engine.close()
         except DreamGymError as error:
             return Seen(error=str(error))
-        with self._lock:
-            self._seen[self._key(selection, subject)] = seen
-            while len(self._seen) > CAPACITY:
-                self._seen.popitem(last=False)
-        return seen
-
-    # --- inside -----------------------------------------------------------------------------------------------------
 
     def _key(self, selection: Selection, subject: Subject) -> Key:
         switches = self.switches(selection, subject)
@@ -119,7 +158,7 @@ class Microscope:
         server = self._services.servers.all().get(selection.server) if self._services.servers else None
         if server is None or server.status != "ready":
             raise EngineError(f"vLLM server {selection.server} is not ready; see Models, or choose another model.")
-        return ExperienceModel(HttpEngine(server.url, server.settings.name))
+        return ExperienceModel(HttpEngine(server.url, server.settings.name, regex=prompts.reply_regex))
 
     def _query(self, subject: Subject, switches: Switches) -> Query:
         """The step with its demonstrations: those that it was dreamed with, as far as they reach."""

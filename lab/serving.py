@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +15,6 @@ NUM_PORTS_TRIED = 100
 FREE_TRIES = 5
 """Wrong passwords of a user before there is a wait."""
 MAX_WAIT_SECONDS = 300.0
-MAX_USERS = 1000
-"""Names with wrong tries that are remembered."""
 
 log = logging.getLogger(__name__)
 
@@ -94,26 +91,25 @@ class Logins:
         self._passwords = dict(logins)
         self._clock = clock
         self._lock = threading.Lock()
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._wrong: dict[str, tuple[int, float]] = {}
         """User -> wrong tries since the last right one, and until when others are refused."""
 
     def __call__(self, user: str, password: str) -> bool:
         """Is this a login, and may it be tried now?"""
+        known = self._passwords.get(user)
+        if known is None:
+            return False
         with self._lock:
             number, until = self._wrong.get(user, (0, 0.0))
             now = self._clock()
             if now < until:
                 return False
-            known = self._passwords.get(user, "")
-            if hmac.compare_digest(password.encode(), known.encode()) and known:
+            if hmac.compare_digest(password.encode(), known.encode()):
                 self._wrong.pop(user, None)
                 return True
             number += 1
             wait = min(2.0 ** (number - FREE_TRIES), MAX_WAIT_SECONDS) if number >= FREE_TRIES else 0.0
             self._wrong[user] = (number, now + wait)
-            self._wrong.move_to_end(user)
-            while len(self._wrong) > MAX_USERS:
-                self._wrong.popitem(last=False)
         if wait:
             log.warning("%d wrong passwords for %r; the next try is looked at in %g seconds", number, user, wait)
         return False

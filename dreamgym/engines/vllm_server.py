@@ -35,8 +35,8 @@ START_SECONDS = 900.0
 """A large model may load for minutes."""
 LEARNING_ARGUMENTS = ("--weight-transfer-config", '{"backend": "nccl"}', "--logprobs-mode", "processed_logprobs")
 """Of a server that a training gives new weights, and asks for log-probabilities at the sampling temperature."""
-LEARNING_VARIABLES = {"VLLM_SERVER_DEV_MODE": "1"}
-"""Its environment: taking weights is a developers' route of vLLM."""
+LEARNING_VARIABLES = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_API_KEY": ""}
+"""Its environment: taking weights is a developers' route of vLLM, and TRL's client knows no key."""
 _POLL_SECONDS, _END_SECONDS, _LOG_LINES, _LOG_BYTES = 0.5, 20.0, 12, 16_384
 _MAX_RESTARTS = 3
 
@@ -63,6 +63,8 @@ class VllmSettings:
     """LoRA adapters that can be asked for as models: NAME=FOLDER, comma separated."""
     arguments: tuple[str, ...] = ()
     """Further ones of `vllm serve`."""
+    restarts: int = _MAX_RESTARTS
+    """After crashes. One that was given weights has lost them, and is not started again."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Further ones of its environment."""
 
@@ -206,7 +208,7 @@ class VllmServer:
                     continue
                 was_ready = self._status == "ready"
                 _end(process)  # what it had started may live on
-                if not was_ready or self._num_restarts >= _MAX_RESTARTS:
+                if not was_ready or self._num_restarts >= self.settings.restarts:
                     self._status = f"failed: {self._why(process)}"
                     return
                 self._num_restarts += 1

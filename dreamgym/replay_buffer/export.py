@@ -96,6 +96,7 @@ def export(
     format: Format,
     folder: Path,
     max_rows: int | None = None,
+    run: str = "",
 ) -> Exported:
     """Write what a filter keeps into `folder`, which is made.
 
@@ -106,12 +107,13 @@ def export(
         format: Of the data.
         folder: Gets `ROWS.FORMAT` and manifest.json, in place of those of an earlier export.
         max_rows: More are refused.
+        run: Whose record `reader` reads; empty: the workspace's own.
 
     Raises:
         ConfigError: There are more rows than `max_rows`; the message has the command that has no such bound.
         WorkspaceError: A file cannot be read, or `folder` not be written; nothing half written is left.
     """
-    again = command(keep, rows, format)
+    again = command(keep, rows, format, run)
     if max_rows is not None and (num := _count(reader, keep, rows)) > max_rows:
         raise ConfigError(f"{num:,} rows are more than the page writes ({max_rows:,}); in a shell: {again}")
     found = _steps(reader, keep) if rows == "transitions" else _trajectories(reader, keep)
@@ -142,12 +144,13 @@ def export(
     return Exported(data, manifest, num_rows)
 
 
-def command(keep: Filter, rows: Rows, format: Format) -> str:
+def command(keep: Filter, rows: Rows, format: Format, run: str = "") -> str:
     """Write the shell command of an export; its workspace is left to the one who types it."""
     words = ["dreamgym", "export", "--rows", rows, "--format", format]
     for name, value in asdict(keep).items():
         if value is not None:
-            words += [OPTIONS[name], str(value)]
+            words.append(f"{OPTIONS[name]}={value}")
+    words += [f"--run={run}"] if run else []
     return shlex.join(words)
 
 

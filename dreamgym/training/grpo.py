@@ -224,6 +224,8 @@ class _Session:
 
     def roll_out(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
         """TRL's rollout function: the iteration's rollouts, group after group."""
+        if self.vllm is not None:
+            self.vllm.is_renewed()  # TRL has just done it
         with self._acting():
             batch = self._loop.collect(self._next)
         self._began = time.perf_counter()

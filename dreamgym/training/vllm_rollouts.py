@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dreamgym.engines.openai_http import api_key
 from dreamgym.engines.registry import DEVICES
 from dreamgym.engines.reply_writer import ReplyWriter
 from dreamgym.engines.turns import drop_last
@@ -81,15 +82,24 @@ class Server:
             raise ConfigError(
                 f"policy.vllm={policy.vllm} copies weights from GPU to GPU, and there is none here; leave it empty"
             )
+        if policy.vllm != "server" and api_key():
+            raise ConfigError(
+                f"TRL sends no key to {policy.vllm}: unset DREAMGYM_API_KEY, and start the server without"
+            )
         if policy.vllm != "server":
             self._url = policy.vllm.rstrip("/").removesuffix("/v1")
             return
+        if not os.environ.get(DEVICES):
+            raise ConfigError(
+                f"policy.vllm=server needs GPUs of its own, as NCCL copies between two: name them in {DEVICES}"
+            )
         settings = VllmSettings(
             model,
             devices=os.environ.get(DEVICES, ""),
             memory_share=policy.vllm_memory_share,
             arguments=LEARNING_ARGUMENTS,
             variables=LEARNING_VARIABLES,
+            restarts=0,
         )
         self._server = VllmServer(settings, folder / "vllm.log")
 
@@ -128,6 +138,10 @@ class VllmActor:
         """The weights have changed: copy them before the next session opens."""
         self._is_stale = True
 
+    def is_renewed(self) -> None:
+        """Somebody else has copied the newest weights."""
+        self._is_stale = False
+
     @property
     def name(self) -> str:
         """Name and checksum of the policy."""
@@ -136,7 +150,10 @@ class VllmActor:
     def open(self, batch: int) -> "VllmSession":
         """Start `batch` empty conversations, with the newest weights."""
         if self._is_stale:
-            self.generation.sync_weights()
+            try:
+                self.generation.sync_weights()
+            except Exception as error:  # NCCL, vLLM and the connection to it raise their own
+                raise EngineError(f"vLLM did not take the new weights: {error}") from error
             self._is_stale = False
         return VllmSession(self, batch)
 

@@ -39,11 +39,11 @@ def build(context: Context) -> TabHandles:
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         if selection.subject:
             form = [selection.subject, found.view(selection), gr.Row(visible=False), gr.Column(visible=False)]
-            return selection, [HIDDEN, HIDDEN, gr.skip(), *form, *([gr.skip()] * (3 + len(settings)))]
+            leaves = (str(next(jobs)), "")  # what is followed here must not come back over it
+            return selection, [HIDDEN, HIDDEN, leaves, *form, *([gr.skip()] * (3 + len(settings)))]
         chosen = page.choose(selection)
         progress = page.begin(chosen)
-        # A new number makes this session follow anew; a finished comparison needs nobody to follow it.
-        follows = gr.skip() if progress.done else (str(next(jobs)), chosen.notice)
+        follows = (str(next(jobs)), chosen.notice)  # a new number: this session leaves what it has followed so far
         values = [*page.view(chosen, progress), follows, *_one_episode(), *_form(page, chosen)]
         return chosen.selection, values
 

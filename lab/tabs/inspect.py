@@ -92,7 +92,7 @@ def build(context: Context) -> TabHandles:
 
 
 def _wire_export(context: Context, table: gr.HTML, file: gr.DownloadButton) -> None:
-    """Write the file that was asked for, hand it to the browser, and forget it."""
+    """Write the file that was asked for, hand it to the browser, and remove what was written."""
     written = gr.State("")
 
     def export(event: gr.EventData, selection: Selection) -> list[Any]:

@@ -1,6 +1,6 @@
 """The microscope of Inspect: its settings, and how a look is asked for and followed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -58,7 +58,7 @@ class Looking:
         seen = self._page.known(selection)
         subject = self._page.subject(selection)
         follows = gr.skip() if seen is not None or not selection.look else str(next(self._jobs))
-        switches = self._page.switches(selection, subject) if subject else Switches()
+        switches = self._page.settings(selection, subject) if subject else Switches()
         choices = self._page.models(subject) if subject else [("no step", "")]
         chosen = selection.server if selection.server in [number for _, number in choices] else ""
         form = [
@@ -73,12 +73,12 @@ class Looking:
         parts, context = self._parts, self._context
 
         def look(event: gr.EventData, selection: Selection, model: str | None, *values: Any) -> list[Any]:
-            return asked(replace(selection, look=str(event.look)), model, values)
+            return asked(replace(selection, look=str(event.look)), model, values, again=True)
 
         def change(selection: Selection, model: str | None, *values: Any) -> list[Any]:
             return asked(selection, model, values)
 
-        def asked(selection: Selection, model: str | None, values: Any) -> list[Any]:
+        def asked(selection: Selection, model: str | None, values: Any, *, again: bool = False) -> list[Any]:
             subject = self._page.subject(selection)
             if subject is None:
                 return [gr.skip()] * (3 + len(parts.all))
@@ -88,13 +88,21 @@ class Looking:
                 gr.Warning(str(error))
                 return [gr.skip()] * (3 + len(parts.all))
             wanted = replace(selection, switches=text, server=model or "")
+            if again:
+                self._page.ask_again(wanted)
             beside, shown = self.render(wanted, neighbours_of(wanted))
             return [wanted, to_query(wanted), beside, *shown]
 
-        def follow(selection: Selection, job: str) -> Iterator[list[Any]]:
+        def follow(selection: Selection, job: str) -> None:
             if job and selection.look:
-                seen = self._page.look(selection)
-                yield [*self._seen(selection, seen), causes_view(neighbours_of(selection), seen)]
+                self._page.look(selection)
+
+        def draw(selection: Selection) -> list[Any]:
+            """What is known of the step that is selected now: it may be another than the one that was dreamed."""
+            seen = self._page.known(selection)
+            if seen is None:
+                return [gr.skip()] * 3
+            return [*self._seen(selection, seen), causes_view(neighbours_of(selection), seen)]
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         place = [context.selection, context.address, self._beside]
@@ -104,7 +112,8 @@ class Looking:
         changes = [parts.model.input, temperature.release, *(each.input for each in switches)]
         gr.on(changes, change, form, [*place, *parts.all], trigger_mode="always_last", **quiet)
         drawn = [parts.second, parts.scope, self._beside]
-        parts.job.change(follow, [context.selection, parts.job], drawn, trigger_mode="multiple", **quiet)
+        looked = parts.job.change(follow, [context.selection, parts.job], None, trigger_mode="multiple", **quiet)
+        looked.then(draw, context.selection, drawn, trigger_mode="multiple", **quiet)
 
     def _seen(self, selection: Selection, seen: Seen | None) -> list[Any]:
         subject = self._page.subject(selection)

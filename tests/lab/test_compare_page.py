@@ -206,3 +206,14 @@ def test_a_comparison_is_saved_as_a_page_that_stands_alone(tmp_path: Path) -> No
     dreamed = page.choose(Selection("compare", hostile().trajectory_id))
     with pytest.raises(WorkspaceError, match=r"without live engines|read-only|alfworld"):
         page.file(dreamed, "")
+
+
+def test_a_session_that_leaves_is_shown_nothing_more(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.01)))
+    page = ComparePage(services)
+    chosen = page.choose(Selection("compare", REAL.trajectory_id))
+    page.begin(chosen)
+    shown = page.follow("session", "1", chosen)
+    next(shown)
+    page.leave("session", "2")
+    assert len(list(shown)) <= 1, "what was on its way, and then no more"

@@ -1,4 +1,4 @@
-"""The file that Inspect hands out: what its filters keep, in a zip that is not kept."""
+"""The file that Inspect hands out: what its filters keep, in a zip whose folder is not kept."""
 
 import json
 import zipfile
@@ -43,6 +43,9 @@ def test_what_is_refused_leaves_nothing(
     monkeypatch.setattr(exporting, "MAX_ROWS", 3)
     with pytest.raises(ConfigError, match="in a shell"):
         export_zip(reader, parse("?tab=inspect"), "jsonl")
+    monkeypatch.setattr(exporting, "MAX_TRAJECTORIES", 2)
+    with pytest.raises(ConfigError, match="more than the page writes"):
+        export_zip(reader, parse("?tab=inspect&rows=trajectories"), "jsonl")
     assert not list((tmp_path / "temporary").iterdir())
 
 

@@ -1,18 +1,22 @@
 """The microscope of Inspect: the step it dreams, with what, what it shows of that, and what it remembers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.microscope import Influence, Outcome
 from dreamgym.types import Failure, Neighbour, Transition, transition_id
+from lab.context import Context
 from lab.microscope_page import DRAWN_AT, NUM_DRAWS, Microscope
 from lab.navigation import Selection, parse, to_query
 from lab.services import EnvironmentServices, Services
+from lab.tabs.inspect_microscope import Looking, side
 from lab.viewmodels.microscope import Seen, again_view, causes_view, scope_view, subject_of, verdict
 from tests.browser.conftest import open_services
 from tests.lab.dreamed_world import SlowEngine
@@ -180,4 +184,38 @@ def test_a_model_that_dies_is_said_and_asked_again(services: Services, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(ExperienceModel, "predict", dies)
         assert page.look(at(REAL.trajectory_id, 2, switches="k0")).error == "the model's process ended"
-    assert isinstance(page.look(at(REAL.trajectory_id, 2, switches="k0")).answer, Transition)
+    asked = at(REAL.trajectory_id, 2, switches="k0")
+    assert page.look(asked).error, "a page that is drawn anew does not ask a dead server again"
+    page.ask_again(asked)
+    assert isinstance(page.look(asked).answer, Transition)
+    seen = page.known(asked)
+    page.ask_again(asked)
+    assert page.known(asked) is seen, "what could be dreamed stays"
+
+
+def test_two_pages_that_ask_at_once_wait_for_one_dream(services: Services) -> None:
+    engine = SlowEngine(0.01)
+    page = Microscope(replace(services, environments={"alfworld": EnvironmentServices(model=ExperienceModel(engine))}))
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(page.look, [at(REAL.trajectory_id, 3, switches="k0")] * 3))
+    assert found[0] is found[1] is found[2] and engine.num_steps == 1
+
+
+def test_lucks_temperature_is_not_that_of_the_next_dream(page: Microscope) -> None:
+    asked = at(REAL.trajectory_id, 1, look="luck")
+    subject = page.subject(asked)
+    assert subject is not None and page.settings(asked, subject).temperature == 0.0
+    assert page.switches(asked, subject).temperature == DRAWN_AT
+    assert page.switches(replace(asked, switches="t0.3"), subject).temperature == 0.3
+
+
+def test_what_was_dreamed_is_drawn_at_the_step_that_is_selected_then(services: Services) -> None:
+    asked, elsewhere = at(REAL.trajectory_id, 1), Selection("inspect", REAL.trajectory_id, 2)
+    with gr.Blocks() as blocks:
+        context = Context(services, gr.State(asked), gr.HTML())
+        looking = Looking(context, side(gr.HTML()), gr.HTML())
+        looking.wire(lambda _: {"neighbours": {}})
+    handlers: dict[str, Any] = {each.fn.__name__: each.fn for each in blocks.fns.values() if each.fn is not None}
+    assert handlers["follow"](asked, "1") is None
+    assert handlers["draw"](asked)[0]["phase"] == "done"
+    assert all(value == gr.skip() for value in handlers["draw"](elsewhere)), "nothing of another step is drawn here"

@@ -14,6 +14,7 @@ from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.replay_buffer.export import EPISODE_FIELDS, MANIFEST, OPTIONS, STEP_FIELDS, Exported, command, export
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
+from dreamgym.runs.store import StoredRollout
 from dreamgym.workspace import Workspace
 from tests.lab.experience import (
     HOSTILE,
@@ -24,6 +25,7 @@ from tests.lab.experience import (
     real_success,
     store,
 )
+from tests.lab.runs import WrittenRun
 
 DREAM = dream_with_neighbours(real_success())
 
@@ -64,7 +66,7 @@ def test_the_manifest_says_what_the_rows_are(reader: ExperienceReader, tmp_path:
     assert told["sha256"] == hashlib.sha256(done.data.read_bytes()).hexdigest()
     assert told["sources"] == ["experience.sqlite"], "a file that is not there is no source"
     assert told["command"] == (
-        "dreamgym export --rows transitions --format jsonl --world real --action-type heat --text 'potato 2'"
+        "dreamgym export --rows transitions --format jsonl --world=real --action-type=heat '--text=potato 2'"
     )
 
 
@@ -91,7 +93,7 @@ def test_hostile_text_is_text(reader: ExperienceReader, tmp_path: Path) -> None:
     keep = Filter(text=HOSTILE)
     (row,) = lines(export(reader, keep, "transitions", "jsonl", tmp_path))
     assert row["state"] == hostile().transitions[0].state and row["action"] == HOSTILE
-    assert f"'{HOSTILE}'" in command(keep, "transitions", "jsonl")
+    assert f"'--text={HOSTILE}'" in command(keep, "transitions", "jsonl")
     assert set(OPTIONS) == set(Filter.__slots__), "every filter can be typed"
 
 
@@ -135,3 +137,19 @@ def test_the_command_writes_what_the_page_does(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("2 transitions in ")
     assert len((tmp_path / "out" / "transitions.jsonl").read_text().splitlines()) == 2
     assert main(["export", "--workspace", str(tmp_path / "nowhere")]) == 1
+    assert main([*asked[:3], "--text=-x", "--output", str(tmp_path / "dash")]) == 0
+
+
+def test_what_a_run_has_played_is_exported_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace.create(tmp_path / "work")
+    store(workspace.experience_path)
+    run = WrittenRun(workspace.runs_path, "dream-grpo-01")
+    run.iterate(1, rollouts=[StoredRollout(DREAM, "train")])
+    run.say("done")
+    asked = ["export", "--workspace", str(workspace.path), "--output", str(tmp_path / "out")]
+    assert main([*asked, "--run", "dream-grpo-01"]) == 0
+    assert capsys.readouterr().out.startswith("6 transitions in ")
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["command"].endswith("--run=dream-grpo-01")
+    for name in ("no-such-run", "../work"):
+        assert main([*asked, "--run", name]) == 1
+        assert "dreamgym runs list" in capsys.readouterr().err

@@ -336,13 +336,18 @@ def test_lora_trains_adapters_alone_and_saves_a_policy_that_loads_without_them(
 
 @pytest.mark.parametrize("lora_rank", [0, 4])
 def test_layers_that_are_computed_again_teach_the_same(corridor_policy: Path, tmp_path: Path, lora_rank: int) -> None:
-    learned = []
+    learned, num_read = [], []
     for again in (False, True):
         engine = engine_at(corridor_policy)
         loop = CorridorLoop(engine, 2, 8, tmp_path)
+        watched: list[bool] = []
+        layer = engine.model.model.layers[0]
+        layer.register_forward_hook(lambda module, *_, seen=watched: seen.append(module.training))
         ppo.train(engine, config(lora_rank, critic_warmup=0, gradient_checkpointing=again), loop)
         assert engine.model.is_gradient_checkpointing is again and not engine.model.training
         learned.append(weights(engine.model))
+        num_read.append(sum(watched))
+    assert num_read[0] == 0 < num_read[1], "layers compute again in training mode alone"
     assert all(torch.allclose(value, learned[1][name], atol=1e-6) for name, value in learned[0].items())
 
 

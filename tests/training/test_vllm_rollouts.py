@@ -126,6 +126,15 @@ def test_what_vllm_says_is_said(corridor_policy: Path) -> None:
         session.generate("</action>", 4, on_text=lambda row, text: None)
     session.close()
 
+    def refuses() -> None:
+        raise RuntimeError("NCCL error")
+
+    actor.renew()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actor.generation, "sync_weights", refuses)
+        with pytest.raises(EngineError, match="did not take the new weights: NCCL error"):
+            actor.open(1)
+
     def lost(*_: Any) -> None:
         raise RuntimeError("no memory left")
 
@@ -158,6 +167,7 @@ def test_grpo_rolls_out_by_vllm_and_corrects_for_its_probabilities(
     assert generation.told["max_model_length"] == policy.context_length
     assert isinstance(loop.actor, VllmActor) and len(loop.metrics) == 2
     assert not generation.equals(engine(corridor_policy)), "something was learned"
+    assert generation.num_synced == 4, "before rollouts by TRL, and before each measurement"
     settings = grpo.arguments(COLOCATE, tmp_path, vllm_rollouts.vllm_settings(COLOCATE, "", 99))
     assert settings.use_vllm and settings.vllm_importance_sampling_mode == "token_truncate"
     at = vllm_rollouts.vllm_settings(COLOCATE, "http://there:1", 99)
@@ -201,11 +211,20 @@ def test_a_run_says_what_vllm_needs_before_it_begins(tmp_path: Path, monkeypatch
     asks = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="server"))
     with pytest.raises(ConfigError, match="from GPU to GPU"):
         Server(asks, tmp_path, "model")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.delenv("DREAMGYM_VLLM_DEVICES", raising=False)
+    with pytest.raises(ConfigError, match="GPUs of its own"):
+        Server(asks, tmp_path, "model")
+    monkeypatch.setenv("DREAMGYM_API_KEY", "secret")
+    there = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="http://there:8000"))
+    with pytest.raises(ConfigError, match="sends no key"):
+        Server(there, tmp_path, "model")
 
 
 def test_a_server_is_started_with_what_takes_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: object())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("DREAMGYM_VLLM_DEVICES", "1")
     started: list[VllmServer] = []
     monkeypatch.setattr(VllmServer, "start", lambda self: started.append(self))
     monkeypatch.setattr(VllmServer, "wait", lambda self: None)
@@ -219,7 +238,9 @@ def test_a_server_is_started_with_what_takes_new_weights(tmp_path: Path, monkeyp
         assert words[words.index("serve") + 1] == "some/model" and words[-1] == "processed_logprobs"
         assert json.loads(words[words.index("--weight-transfer-config") + 1]) == {"backend": "nccl"}
         assert words[words.index("--gpu-memory-utilization") + 1] == "0.3"
-        assert server._environment()["VLLM_SERVER_DEV_MODE"] == "1"
+        told = server._environment()
+        assert (told["VLLM_SERVER_DEV_MODE"], told["VLLM_API_KEY"], told["CUDA_VISIBLE_DEVICES"]) == ("1", "", "1")
+        assert server.settings.restarts == 0, "one that has lost its weights must not write"
     assert stopped == [server]
     there = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="http://there:8000/v1"))
     with Server(there, tmp_path, "some/model") as url:
