@@ -34,8 +34,8 @@ TEXT_COLUMNS = ("state", "next_state", "action", "reasoning", "failure")
 """What a text filter looks in, where most is found first."""
 LONGEST_PATTERN = 10_000
 """Characters; SQLite's LIKE takes 50,000 bytes."""
-SAMPLE, COMMON_SHARE = 200, 0.2
-"""Of steps at either end of a file: a text that more than this share of them hold is looked for without the index."""
+SAMPLE, SAMPLED_TRIGRAMS, COMMON_SHARE = 200, 8, 0.2
+"""Of steps at either end of a file: a text whose parts more than this share of them hold is looked for without it."""
 MAX_TRIGRAMS = 64
 """Of a long text, the first so many narrow the search; far below the 256 that FTS5 takes."""
 
@@ -319,10 +319,14 @@ def _step_conditions(keep: Filter, *, with_index: bool = False) -> list[Conditio
 
 
 def _is_rare(files: Files, text: str | None) -> bool:
-    """Does a text stand in few steps, so that its trigrams narrow the search? Asks the first and last steps stored."""
-    if not text:
+    """Do the parts of a text stand together in few steps, so that the index narrows the search?
+
+    Asks the first and the last steps that are stored.
+    """
+    parts = [_text_condition(trigram) for trigram in _trigrams(text or "")[:SAMPLED_TRIGRAMS]]
+    if not parts:
         return False
-    found = _text_condition(text)
+    found = Condition(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
     ends = " UNION ".join(
         f"SELECT * FROM (SELECT id FROM {{file}}.transitions ORDER BY id {way} LIMIT {SAMPLE})"
         for way in ("ASC", "DESC")
@@ -337,13 +341,17 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _trigram_conditions(text: str) -> Iterator[Condition]:
-    """Keep the steps that hold every trigram of `text`, whatever stands in it."""
+def _trigrams(text: str) -> list[str]:
+    """Pieces that the index knows, of any text."""
     text = _plain(text)
     # Of overlapping trigrams every third says the same as all; a text shorter than three characters has none.
     pieces = dict.fromkeys(text[start : start + 3] for start in (*range(0, len(text) - 3, 3), len(text) - 3))
-    trigrams = [piece for piece in pieces if len(piece) == 3 and "\0" not in piece]
-    if trigrams:
+    return [piece for piece in pieces if len(piece) == 3 and "\0" not in piece]
+
+
+def _trigram_conditions(text: str) -> Iterator[Condition]:
+    """Keep the steps that hold every trigram of `text`."""
+    if trigrams := _trigrams(text):
         expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[:MAX_TRIGRAMS])
         yield Condition("{has_trigrams}", (expression,))
 

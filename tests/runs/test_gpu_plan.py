@@ -70,7 +70,7 @@ def test_what_writes_the_rollouts_has_its_part_of_the_memory() -> None:
     assert found["colocate"] - found["server"] == pytest.approx(0.25 * 80, abs=0.2)
     assert found["server"] < found["all layers kept"] and found["server"] < found["transformers"]
     (command,) = ways["server"].commands if ways["server"] else ()
-    assert command.startswith("VLLM_SERVER_DEV_MODE=1 vllm serve meta-llama/Llama-3.2-3B-Instruct")
+    assert command.startswith("VLLM_SERVER_DEV_MODE=1 VLLM_API_KEY= vllm serve meta-llama/Llama-3.2-3B-Instruct")
     assert "nccl" in command
 
 
