@@ -33,7 +33,7 @@ class EnvironmentServices:
     engine: WorkerEngine | None = None
     """The experience model's process; starts in the background."""
     model: ExperienceModel | None = None
-    model_reason: str = "No experience model is bundled for it: make nano trains one in about an hour."
+    model_reason: str = "No experience model is bundled for it: make nano trains one in some hours."
     """Why `model` is None, and what to do; shown where a dream would be."""
     policy: WorkerEngine | None = None
     """The bundled policy's process; starts when it is first asked. None where there is no policy."""

@@ -35,7 +35,7 @@ root.append(body, lost);
 const draw = (v) => {
   const before = new Map([...body.querySelectorAll('[data-log]')].map((d) => [d.dataset.log, d.open]));
   dg.keepFocus(body, () => body.replaceChildren(
-    el('section', {}, el('h2', {}, 'Experience models'), v.models.map(model)),
+    el('section', {}, el('h2', {}, 'Bundled models'), v.models.map(model)),
     el('section', {}, el('div', { class: 'dg-head' }, el('h2', {}, 'This machine'), el('span', { class: 'dg-meta' }, `at ${v.at}`)),
       el('div', { class: 'dg-resources' }, v.parts.flatMap(part))),
     el('section', {}, el('h2', {}, 'vLLM servers'),
