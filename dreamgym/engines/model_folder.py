@@ -28,8 +28,8 @@ def experience_model_of(environment: str) -> str:
     folder = BUNDLED / EXPERIENCE_MODELS.get(environment, environment)
     if not (folder / "config.json").is_file():
         raise EngineError(
-            f'no experience model of {environment} is bundled: make nano ARGS="--environment {environment}" trains one, '
-            "in some hours on two cores"
+            f'no experience model of {environment} is bundled: make nano ARGS="--environment {environment}" trains one '
+            "in some hours"
         )
     return str(folder)
 
