@@ -147,8 +147,8 @@ class Summary:
     """Span of the seeds' 95 % intervals. Seeds are tested on the same tasks, so that an interval of all their episodes
     together would be too narrow."""
     online_transitions: float
-    minutes: float
-    """Means over seeds."""
+    minutes: float | None
+    """Means over seeds; minutes of those whose row has them, None where none has: a process that was paused has not."""
 
 
 def summaries(rows: Sequence[Row]) -> list[Summary]:
@@ -177,7 +177,7 @@ def _summary(same: Sequence[Row]) -> Summary:
         min(row["ci_low"] for row in same),
         max(row["ci_high"] for row in same),
         _mean([row["real_transitions_online"] for row in same]),
-        _mean([row["minutes"] for row in same]),
+        _mean(minutes) if (minutes := [row["minutes"] for row in same if row["minutes"] is not None]) else None,
     )
 
 
@@ -193,9 +193,10 @@ def methods_table(rows: Sequence[Row]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in summaries(rows):
+        minutes = "–" if one.minutes is None else f"{one.minutes:.0f}"
         lines.append(
             f"| {one.label} | {one.algorithm} | {len(one.successes)} | {one.mean:.3f} | {min(one.successes):.3f}, "
-            f"{max(one.successes):.3f} | {one.score:.3f} | {one.online_transitions:,.0f} | {one.minutes:.0f} |"
+            f"{max(one.successes):.3f} | {one.score:.3f} | {one.online_transitions:,.0f} | {minutes} |"
         )
     return "\n".join(lines)
 

@@ -54,7 +54,7 @@ def _method(one: Summary) -> dict[str, Any]:
         "high": one.ci_high,
         "said": f"mean of {counted(len(one.successes), 'seed')}; their 95 % intervals span {span}",
         "online": f"{one.online_transitions:,.0f}",
-        "minutes": f"{one.minutes:,.0f}",
+        "minutes": "–" if one.minutes is None else f"{one.minutes:,.0f}",
     }
 
 

@@ -39,6 +39,13 @@ def test_methods_stand_in_the_studys_order_with_their_seeds_together() -> None:
     ], "a row without a known success has nothing to show"
 
 
+def test_the_time_of_a_process_that_was_paused_is_unknown() -> None:
+    paused = row("dream", "ppo", 2, 0.4) | {"minutes": None}
+    lines = report.methods_table([paused]).splitlines()
+    assert lines[-1].endswith("| 1,000 | – |")
+    assert report.summaries([*ROWS, paused])[-1].minutes == 12.4, "that of the others"
+
+
 def test_the_chart_puts_means_and_seeds_where_their_values_are() -> None:
     root = ET.fromstring(report.methods_chart(ROWS))
     width = report.RIGHT - report.LEFT
