@@ -19,11 +19,11 @@ from lab.navigation import Selection, to_query
 from lab.viewmodels.compare import MODE_LABELS
 from lab.viewmodels.switches import write_switches
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
 
 def build(context: Context) -> TabHandles:
     """Lay out two columns and join them to the page's behaviour."""
-    page, found = ComparePage(context.services), ExploitsPage(context.services)
-    jobs = count(1)
     with gr.Row(elem_classes="dg-cols dg-75", equal_height=False):
         with gr.Column(scale=75, min_width=0, elem_classes="dg-main"):
             about = _subject_form()
@@ -35,35 +35,61 @@ def build(context: Context) -> TabHandles:
             file = download()
     job = gr.State(("", ""))
     shown = [main, side, job, about, lies, bar, right, column, trajectory, mode, *settings]
+    tab = CompareTab(context, len(shown))
+    place = [context.selection, context.address]
+    about.input(tab.turn, [context.selection, about], [*place, *shown], **QUIET)
+    side.save(tab.save, context.selection, file, **QUIET)
+    job.change(tab.follow, [context.selection, job], [main, side], trigger_mode="multiple", **QUIET)
+    *others, temperature = settings
+    changes = [trajectory.input, mode.input, temperature.release, *(control.input for control in others)]
+    form = [context.selection, trajectory, mode, *settings]
+    gr.on(changes, tab.change, form, [*place, *shown], trigger_mode="always_last", **QUIET)
+    return TabHandles(tab.render, shown)
 
-    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+
+class CompareTab:
+    """The handlers of the tab."""
+
+    def __init__(self, context: Context, num_shown: int) -> None:
+        self._page, self._found = ComparePage(context.services), ExploitsPage(context.services)
+        self._jobs, self._num_shown = count(1), num_shown
+
+    def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        """Show one episode in both worlds, or the exploits.
+
+        Either way a session gets a new job, so that it leaves what it has followed so far.
+        """
+        job = str(next(self._jobs))
         if selection.subject:
-            form = [selection.subject, found.view(selection), gr.Row(visible=False), gr.Column(visible=False)]
-            leaves = (str(next(jobs)), "")  # what is followed here must not come back over it
-            return selection, [HIDDEN, HIDDEN, leaves, *form, *([gr.skip()] * (3 + len(settings)))]
-        chosen = page.choose(selection)
-        progress = page.begin(chosen)
-        follows = (str(next(jobs)), chosen.notice)  # a new number: this session leaves what it has followed so far
-        values = [*page.view(chosen, progress), follows, *_one_episode(), *_form(page, chosen)]
+            form = [selection.subject, self._found.view(selection), gr.Row(visible=False), gr.Column(visible=False)]
+            values = [HIDDEN, HIDDEN, (job, ""), *form]
+            return selection, [*values, *([gr.skip()] * (self._num_shown - len(values)))]
+        chosen = self._page.choose(selection)
+        progress = self._page.begin(chosen)
+        one_episode = ["", HIDDEN, gr.Row(visible=True), gr.Column(visible=True)]
+        values = [*self._page.view(chosen, progress), (job, chosen.notice), *one_episode, *_form(self._page, chosen)]
         return chosen.selection, values
 
-    def follow(request: gr.Request, selection: Selection, job: tuple[str, str]) -> Iterator[list[Any]]:
-        number, notice = job
-        if (
-            not number or selection.subject
-        ):  # a page that opens on a finished comparison reports its first state as a change
+    def follow(self, request: gr.Request, selection: Selection, job: tuple[str, str]) -> Iterator[list[Any]]:
+        """Show a comparison as it is made, until this session follows another one, or none."""
+        (number, notice), session = job, str(request.session_hash)
+        if not number:  # a page that opens on a finished comparison reports its first state as a change
+            return
+        if selection.subject:
+            self._page.leave(session, number)
             return
         # The selection is resolved by now, so that only the job still knows why the address could not be followed.
-        chosen = replace(page.choose(selection), notice=notice)
-        for progress in page.follow(str(request.session_hash), number, chosen):
-            yield page.view(chosen, progress)
+        chosen = replace(self._page.choose(selection), notice=notice)
+        for progress in self._page.follow(session, number, chosen):
+            yield self._page.view(chosen, progress)
 
-    def change(selection: Selection, trajectory_id: str | None, way: str | None, *values: Any) -> list[Any]:
+    def change(self, selection: Selection, trajectory_id: str | None, way: str | None, *values: Any) -> list[Any]:
+        """Compare what the form says."""
         try:
             switches = write_switches(read_settings(values))
         except ConfigError as error:
             gr.Warning(str(error))
-            return [gr.skip()] * (2 + len(shown))
+            return [gr.skip()] * (2 + self._num_shown)
         same = trajectory_id == selection.trajectory
         wanted = replace(
             selection,
@@ -72,40 +98,24 @@ def build(context: Context) -> TabHandles:
             mode=way or selection.mode,
             switches=switches,
         )
-        chosen, fresh = render(wanted)
-        return [chosen, to_query(chosen), *fresh]
+        return self._moved(wanted)
 
-    def turn(selection: Selection, subject: str | None) -> list[Any]:
-        chosen, fresh = render(replace(selection, subject=subject or ""))
-        return [chosen, to_query(chosen), *fresh]
+    def turn(self, selection: Selection, subject: str | None) -> list[Any]:
+        """Go from one episode to the exploits, or back."""
+        return self._moved(replace(selection, subject=subject or ""))
 
-    def save(selection: Selection) -> dict[str, Any] | None:
+    def save(self, selection: Selection) -> dict[str, Any] | None:
+        """The comparison as a file."""
         try:
-            name, text = page.file(page.choose(selection), to_query(selection))
+            name, text = self._page.file(self._page.choose(selection), to_query(selection))
         except DreamGymError as error:
             gr.Warning(str(error))
             return None
-        return {"name": name, "type": "text/html", "text": text, "number": next(jobs)}
+        return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    about.input(turn, [context.selection, about], [context.selection, context.address, *shown], **quiet)
-    side.save(save, context.selection, file, **quiet)
-    job.change(follow, [context.selection, job], [main, side], trigger_mode="multiple", **quiet)
-    temperature = settings[-1]
-    changes = [trajectory.input, mode.input, temperature.release, *(control.input for control in settings[:-1])]
-    gr.on(
-        changes,
-        change,
-        [context.selection, trajectory, mode, *settings],
-        [context.selection, context.address, *shown],
-        trigger_mode="always_last",
-        **quiet,
-    )
-    return TabHandles(render, shown)
-
-
-def _one_episode() -> list[Any]:
-    return ["", HIDDEN, gr.Row(visible=True), gr.Column(visible=True)]
+    def _moved(self, wanted: Selection) -> list[Any]:
+        chosen, fresh = self.render(wanted)
+        return [chosen, to_query(chosen), *fresh]
 
 
 def _subject_form() -> gr.Radio:

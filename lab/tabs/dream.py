@@ -19,9 +19,13 @@ SECONDS_BETWEEN_LOOKS = 0.5
 """How often the page asks whether a starting model is ready."""
 
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+NUM_DRAWN = 5
+"""Components that a frame fills."""
+
+
 def build(context: Context) -> TabHandles:
     """Lay out three columns and join them to the page's behaviour."""
-    page = DreamPage(context.services)
     live = gr.State("")
     with gr.Row(elem_classes="dg-cols", equal_height=False):
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
@@ -38,95 +42,117 @@ def build(context: Context) -> TabHandles:
             side = dream_side()
     timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
     drawn = [live, steps, stage, chips, side]
-    form = [split, task, action]
+    tab = DreamTab(context)
+    many: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
+    place = [context.selection, context.address]
+    here = [context.selection, live]
+    # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
+    # what is selected then. The model's process may have died in the step, and is started again.
+    for played in (
+        gr.on([go.click, action.submit], tab.step, [live, action, *settings], [*drawn, action], **many),
+        chips.choose(tab.choose, [live, *settings], [*drawn, action], **many),
+        steps.play(tab.play, [live, *settings], [*drawn, action], **many),
+    ):
+        played.then(tab.after_step, here, [*place, model, timer], **QUIET, **ONE_BY_ONE)
+    steps.stop(tab.stop, None, None, **QUIET)
+    steps.undo(tab.undo, here, [*drawn, *place], **QUIET)
+    steps.restart(tab.restart, here, [*drawn, *place], **QUIET)
+    steps.look(tab.look, live, drawn, trigger_mode="always_last", **QUIET)
+    side.save(tab.save, live, drawn, **QUIET)
+    task.input(tab.begin, [context.selection, task], [*drawn, *place], **QUIET)
+    split.input(tab.choose_split, split, task, **QUIET)
+    lucky.click(tab.pick_any, [context.selection, split], [task, *drawn, *place], **QUIET)
+    timer.tick(tab.status, live, [model, timer], **QUIET)
+    return TabHandles(tab.render, [*drawn, split, task, action, model, timer])
 
-    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
+
+class DreamTab:
+    """The handlers of the tab."""
+
+    def __init__(self, context: Context) -> None:
+        self._page = DreamPage(context.services)
+
+    def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        """Show the dream that an address asks for."""
+        page = self._page
         start = page.start(selection)
         if start.dream is None:
-            return selection, [*page.nothing().values, *_form(page, "", "", ""), *status("")]
-        live_id = page.keep(start.dream)
-        task_now = start.dream.task
+            return selection, [*page.nothing().values, *_form(page, "", "", ""), *self.status("")]
+        live_id, task = page.keep(start.dream), start.dream.task
         frame = page.show(live_id, notice=start.notice)
-        chosen = replace(selection, dream=live_id, task=task_now.task_id)
-        return chosen, [*frame.values, *_form(page, task_now.split, task_now.task_id, start.action), *status(live_id)]
+        form = _form(page, task.split, task.task_id, start.action)
+        chosen = replace(selection, dream=live_id, task=task.task_id)
+        return chosen, [*frame.values, *form, *self.status(live_id)]
 
-    def status(live_id: str) -> list[Any]:
-        shown = page.model(live_id)
+    def status(self, live_id: str) -> list[Any]:
+        """State of the model, and whether to look again."""
+        shown = self._page.model(live_id)
         return [shown, gr.Timer(active=shown["kind"] == "run")]
 
-    def step(request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
-        session = str(request.session_hash)
+    def step(self, request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
+        """Dream the typed action."""
+        page, session = self._page, str(request.session_hash)
         yield from _steps(page, lambda switches: page.step(session, live_id, typed, switches), live_id, values, typed)
 
-    def choose(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
-        session, chosen = str(request.session_hash), str(event.action)
-        yield from _steps(page, lambda switches: page.step(session, live_id, chosen, switches), live_id, values)
+    def choose(self, event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
+        """Dream an action that was offered."""
+        page, session, action = self._page, str(request.session_hash), str(event.action)
+        yield from _steps(page, lambda switches: page.step(session, live_id, action, switches), live_id, values)
 
-    def play(event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
-        session, player = str(request.session_hash), str(event.player)
+    def play(self, event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
+        """Let the policy or the expert play on."""
+        page, session, player = self._page, str(request.session_hash), str(event.player)
         yield from _steps(page, lambda switches: page.play_on(session, live_id, player, switches), live_id, values)
 
-    def stop(request: gr.Request) -> None:
-        page.stop(str(request.session_hash))
+    def stop(self, request: gr.Request) -> None:
+        """Stop what plays on."""
+        self._page.stop(str(request.session_hash))
 
-    def undo(request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
-        return moved(selection, _try(lambda: page.undo(str(request.session_hash), live_id)))
+    def undo(self, request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
+        """Take the last step back."""
+        return self._moved(selection, _try(lambda: self._page.undo(str(request.session_hash), live_id)))
 
-    def restart(request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
-        return moved(selection, _try(lambda: page.restart(str(request.session_hash), live_id)))
+    def restart(self, request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
+        """Go back to the task's first state."""
+        return self._moved(selection, _try(lambda: self._page.restart(str(request.session_hash), live_id)))
 
-    def look(event: gr.EventData, live_id: str) -> list[Any]:
-        return _try(lambda: page.show(live_id, at=int(event.step)))
+    def look(self, event: gr.EventData, live_id: str) -> list[Any]:
+        """Look back at a step."""
+        return _try(lambda: self._page.show(live_id, at=int(event.step)))
 
-    def begin(request: gr.Request, selection: Selection, task_id: str) -> list[Any]:
-        return moved(selection, _try(lambda: page.begin(str(request.session_hash), page.task(task_id))))
+    def begin(self, request: gr.Request, selection: Selection, task_id: str) -> list[Any]:
+        """Dream another task."""
+        session = str(request.session_hash)
+        return self._moved(selection, _try(lambda: self._page.begin(session, self._page.task(task_id))))
 
-    def choose_split(name: str) -> Any:
-        return gr.Dropdown(task_choices(page.tasks(name)), value=None)
+    def choose_split(self, name: str) -> Any:
+        """Offer the tasks of a split."""
+        return gr.Dropdown(task_choices(self._page.tasks(name)), value=None)
 
-    def pick_any(request: gr.Request, selection: Selection, name: str) -> list[Any]:
-        found = page.random_task(name)
+    def pick_any(self, request: gr.Request, selection: Selection, name: str) -> list[Any]:
+        """Dream any task of a split."""
+        found = self._page.random_task(name)
         if found is None:
-            return [gr.skip()] * (1 + len(drawn) + len(place))
-        return [found.task_id, *begin(request, selection, found.task_id)]
+            return [gr.skip()] * (1 + NUM_DRAWN + 2)
+        return [found.task_id, *self.begin(request, selection, found.task_id)]
 
-    def save(live_id: str) -> list[Any]:
-        return _try(lambda: page.save(live_id))
+    def save(self, live_id: str) -> list[Any]:
+        """Store the dream."""
+        return _try(lambda: self._page.save(live_id))
 
-    def settle(selection: Selection, live_id: Any) -> list[Any]:
-        dream = page.dream(live_id) if isinstance(live_id, str) else None
+    def after_step(self, selection: Selection, live_id: str) -> list[Any]:
+        """Address and model's state, when a step has ended."""
+        return [*self._settle(selection, live_id), *self.status(live_id)]
+
+    def _settle(self, selection: Selection, live_id: Any) -> list[Any]:
+        dream = self._page.dream(live_id) if isinstance(live_id, str) else None
         if dream is None or selection.dream == live_id:
             return [gr.skip(), gr.skip()]
         chosen = replace(selection, dream=live_id, task=dream.task.task_id)
         return [chosen, to_query(chosen)]
 
-    def after_step(selection: Selection, live_id: str) -> list[Any]:
-        return [*settle(selection, live_id), *status(live_id)]
-
-    def moved(selection: Selection, values: list[Any]) -> list[Any]:
-        return [*values, *settle(selection, values[0])]
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    many: dict[str, Any] = {"trigger_mode": "multiple", **quiet}
-    place = [context.selection, context.address]
-    # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
-    # what is selected then. The model's process may have died in the step, and is started again.
-    settled: tuple[Any, ...] = (after_step, [context.selection, live], [*place, model, timer])
-    gr.on([go.click, action.submit], step, [live, action, *settings], [*drawn, action], **many).then(
-        *settled, **quiet, **ONE_BY_ONE
-    )
-    chips.choose(choose, [live, *settings], [*drawn, action], **many).then(*settled, **quiet, **ONE_BY_ONE)
-    steps.play(play, [live, *settings], [*drawn, action], **many).then(*settled, **quiet, **ONE_BY_ONE)
-    steps.stop(stop, None, None, **quiet)
-    steps.undo(undo, [context.selection, live], [*drawn, *place], **quiet)
-    steps.restart(restart, [context.selection, live], [*drawn, *place], **quiet)
-    steps.look(look, live, drawn, trigger_mode="always_last", **quiet)
-    side.save(save, live, drawn, **quiet)
-    task.input(begin, [context.selection, task], [*drawn, *place], **quiet)
-    split.input(choose_split, split, task, **quiet)
-    lucky.click(pick_any, [context.selection, split], [task, *drawn, *place], **quiet)
-    timer.tick(status, live, [model, timer], **quiet)
-    return TabHandles(render, [*drawn, *form, model, timer])
+    def _moved(self, selection: Selection, values: list[Any]) -> list[Any]:
+        return [*values, *self._settle(selection, values[0])]
 
 
 def _steps(
@@ -147,7 +173,7 @@ def _steps(
     except DreamGymError as error:
         gr.Warning(str(error))
         lost = not first
-        shown = _values(page.show(live_id)) if lost else [gr.skip()] * 5
+        shown = _values(page.show(live_id)) if lost else [gr.skip()] * NUM_DRAWN
         yield [*shown, typed if lost and typed is not None else gr.skip()]
 
 
@@ -160,7 +186,7 @@ def _try(act: Any) -> list[Any]:
         return _values(act())
     except DreamGymError as error:
         gr.Warning(str(error))
-        return [gr.skip()] * 5
+        return [gr.skip()] * NUM_DRAWN
 
 
 def _task_form() -> tuple[gr.Radio, gr.Dropdown, gr.Button]:

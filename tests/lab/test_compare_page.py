@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from dreamgym.environments import alfworld
@@ -17,8 +19,11 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Transition
 from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
+from lab.context import Context
+from lab.exploits_page import HIDDEN
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
+from lab.tabs.compare import CompareTab
 from lab.viewmodels.episode import Dream, stepped, to_trajectory
 from tests.browser.conftest import open_services
 from tests.lab.dreamed_world import SlowEngine
@@ -208,12 +213,15 @@ def test_a_comparison_is_saved_as_a_page_that_stands_alone(tmp_path: Path) -> No
         page.file(dreamed, "")
 
 
-def test_a_session_that_leaves_is_shown_nothing_more(tmp_path: Path) -> None:
+def test_a_comparison_that_is_left_for_the_exploits_comes_not_back_over_them(tmp_path: Path) -> None:
     services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.01)))
-    page = ComparePage(services)
-    chosen = page.choose(Selection("compare", REAL.trajectory_id))
-    page.begin(chosen)
-    shown = page.follow("session", "1", chosen)
-    next(shown)
-    page.leave("session", "2")
-    assert len(list(shown)) <= 1, "what was on its way, and then no more"
+    tab = CompareTab(Context(services, gr.State(), gr.HTML()), 16)
+    here, there = SimpleNamespace(session_hash="session"), SimpleNamespace(session_hash="another")
+    one, values = tab.render(Selection("compare", REAL.trajectory_id))
+    mine, others = (tab.follow(request, one, values[2]) for request in (here, there))
+    next(mine), next(others)
+    left, values = tab.render(replace(one, subject="exploits"))
+    assert values[0] == values[1] == HIDDEN and len(values) == 16
+    assert list(tab.follow(here, left, values[2])) == [], "nothing is followed now"
+    assert len(list(mine)) <= 1, "what was on its way, and then no more"
+    assert len(list(others)) > 1, "a session that stayed sees it to its end"
