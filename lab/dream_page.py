@@ -160,8 +160,8 @@ class DreamPage:
     def players(self, live_id: str) -> dict[str, str]:
         """Who could play on, with the reason why not; empty text: can."""
         dream = self.dream(live_id)
-        policy = self._services.of(dream.task.environment).policy if dream else None
-        return {"expert": "", "policy": "" if policy else "No policy is bundled for it: make nano trains one."}
+        here = self._services.of(dream.task.environment if dream else "")
+        return {"expert": "", "policy": "" if here.policy else here.policy_reason}
 
     def undo(self, session: str, live_id: str) -> Frame:
         """Take the last step back."""
@@ -242,9 +242,10 @@ class DreamPage:
         if player == "expert":
             _, action = environment_module(dream.task.environment).expert_decision(dream.task, dream.steps, dream.state)
             return action, None, "expert"
-        engine = self._services.of(dream.task.environment).policy
+        here = self._services.of(dream.task.environment)
+        engine = here.policy
         if player != "policy" or engine is None:
-            raise DreamGymError(f"There is no {player} here to play on.")
+            raise DreamGymError(here.policy_reason if player == "policy" else f"There is no {player} to play on.")
         reply = next_reply(engine, dream.task, dream.steps)
         return parse_action(reply), reply, engine.name
 

@@ -1,7 +1,6 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +35,9 @@ class EnvironmentServices:
     model_reason: str = "No experience model is bundled for it: make nano trains one in some hours."
     """Why `model` is None, and what to do; shown where a dream would be."""
     policy: WorkerEngine | None = None
-    """The bundled policy's process; starts when it is first asked. None where there is no policy."""
+    """The bundled policy's process; starts when it is first asked."""
+    policy_reason: str = "No policy is bundled for it."
+    """Why `policy` is None, and what to do."""
     retriever: Retriever | None = None
     pool: WorkerPool | None = None
     """Live real environments; None where the real engine cannot run."""
@@ -107,17 +108,24 @@ def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentSe
     try:
         engine = WorkerEngine(experience_model_of(name))
     except EngineError as error:
-        reason = f"{str(error)[0].upper()}{str(error)[1:]}."
-    policy = None
-    with suppress(EngineError):
-        policy = WorkerEngine(policy_of(name))
+        reason = _sentence(error)
+    policy, policy_reason = None, "The lab was started read-only, so no policy's process is started."
+    try:
+        policy = None if read_only else WorkerEngine(policy_of(name))
+    except EngineError as error:
+        policy_reason = _sentence(error)
     playable = not read_only and environment_module(name).availability().ok
     return EnvironmentServices(
         engine,
         ExperienceModel(engine) if engine else None,
         reason,
         policy,
+        policy_reason,
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
         retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,
     )
+
+
+def _sentence(error: EngineError) -> str:
+    return f"{str(error)[0].upper()}{str(error)[1:]}."

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,21 @@ def find_bundled(name: str) -> str:
 
 def experience_model_of(environment: str) -> str:
     """Folder of the bundled model that dreams an environment; EngineError when none is bundled."""
-    folder = BUNDLED / EXPERIENCE_MODELS.get(environment, environment)
-    if not (folder / "config.json").is_file():
-        raise EngineError(
-            f'no experience model of {environment} is bundled: make nano ARGS="--environment {environment}" trains one '
-            "in some hours"
-        )
-    return str(folder)
+    return _bundled("experience model", EXPERIENCE_MODELS, environment)
 
 
 def policy_of(environment: str) -> str:
     """Folder of the bundled model that acts in an environment; EngineError when none is bundled."""
-    folder = BUNDLED / POLICIES.get(environment, environment)
+    return _bundled("policy", POLICIES, environment)
+
+
+def _bundled(role: str, names: Mapping[str, str], environment: str) -> str:
+    folder = BUNDLED / names.get(environment, environment)
     if not (folder / "config.json").is_file():
-        raise EngineError(f'no policy of {environment} is bundled: make nano ARGS="--environment {environment}"')
+        raise EngineError(
+            f'no {role} of {environment} is bundled: make nano ARGS="--environment {environment}" trains one '
+            "in some hours"
+        )
     return str(folder)
 
 

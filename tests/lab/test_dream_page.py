@@ -15,7 +15,7 @@ from dreamgym.types import transition_id
 from dreamgym.workspace import Workspace
 from lab.dream_page import DreamPage
 from lab.navigation import Selection
-from lab.services import EnvironmentServices, Services
+from lab.services import EnvironmentServices, Services, _environment
 from lab.viewmodels.episode import Dream
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store, task
@@ -318,6 +318,20 @@ def test_one_session_plays_one_dream_and_who_is_missing_is_said(page: DreamPage)
         next(page.step("session", live_id, "look", Switches()))
     frames.close()
     assert page.undo("session", played(page, "look")).live_id
-    with pytest.raises(DreamGymError, match="no policy here"):
+    with pytest.raises(DreamGymError, match="No policy is bundled"):
         list(page.play_on("session", live_id, "policy", Switches()))
-    assert "make nano" in page.show(live_id).steps["players"]["policy"]
+    with pytest.raises(DreamGymError, match="no stranger to play on"):
+        list(page.play_on("session", live_id, "stranger", Switches()))
+    assert page.show(live_id).steps["players"] == {"expert": "", "policy": "No policy is bundled for it."}
+
+
+def test_the_lab_says_why_no_policy_is_there_and_a_read_only_one_starts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = _environment("alfworld", [], False)
+    assert here.policy is not None and here.policy.status == "not started"
+    watched = _environment("alfworld", [], True)
+    assert watched.policy is None and "read-only" in watched.policy_reason
+    monkeypatch.setattr("dreamgym.engines.model_folder.BUNDLED", tmp_path)
+    bare = _environment("webshop", [], False)
+    assert bare.policy is None and "--environment webshop" in bare.policy_reason
