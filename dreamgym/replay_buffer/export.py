@@ -46,20 +46,20 @@ STEP_FIELDS: Mapping[str, str] = {
     "state": "string",
     "action": "string",
     "next_state": "string",
-    "reward": "double",
-    "terminated": "bool",
-    "truncated": "bool",
-    "success": "bool",
+    "reward": "float64",
+    "terminated": "bool_",
+    "truncated": "bool_",
+    "success": "bool_",
     "reasoning": "string",
-    "confidence": "double",
-    "seconds": "double",
+    "confidence": "float64",
+    "seconds": "float64",
     "failure": "string",
     "contradiction": "string",
     "raw_reply": "string",
     "policy_reply": "string",
     "neighbours": "neighbours",
 }
-"""Of a step; next state and reward are null where the attempt failed."""
+"""Of a step, with pyarrow's name of its type; next state and reward are null where the attempt failed."""
 EPISODE_FIELDS: Mapping[str, str] = {
     "trajectory_id": "string",
     "world": "string",
@@ -195,7 +195,7 @@ def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
         if kind == "neighbours":
             one = pa.struct([pa.field("transition_id", pa.string()), pa.field("similarity", pa.float64())])
             return pa.field(name, pa.list_(one))
-        return pa.field(name, getattr(pa, "bool_" if kind == "bool" else kind.replace("double", "float64"))())
+        return pa.field(name, getattr(pa, kind)())
 
     steps = [field(*each) for each in STEP_FIELDS.items()]
     episode = [field(*each) for each in EPISODE_FIELDS.items()]

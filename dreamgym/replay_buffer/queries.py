@@ -35,7 +35,7 @@ TEXT_COLUMNS = ("state", "next_state", "action", "reasoning", "failure")
 LONGEST_PATTERN = 10_000
 """Characters; SQLite's LIKE takes 50,000 bytes."""
 SAMPLE, SAMPLED_TRIGRAMS, COMMON_SHARE = 200, 8, 0.2
-"""Of steps at either end of a file: a text whose parts more than this share of them hold is looked for without it."""
+"""Of steps at either end of a file: one whose parts stand in more than this share is looked for without the index."""
 MAX_TRIGRAMS = 64
 """Of a long text, the first so many narrow the search; far below the 256 that FTS5 takes."""
 

@@ -1,11 +1,13 @@
 """Reading stored experience: one or several files as one list, paged by the database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.queries import (
+    Files,
     Key,
     episodes,
     find,
@@ -20,6 +22,7 @@ from dreamgym.replay_buffer.rows import Filter, Order, Page, TrajectoryRow, Tran
 from dreamgym.types import Split, Task, Trajectory
 
 EVERYTHING = Filter()
+Read = TypeVar("Read")
 NUM_TRAJECTORIES_AT_ONCE = 100
 
 FACETS = {
@@ -128,27 +131,25 @@ class ExperienceReader:
 
     def iterate_trajectories(self, keep: Filter = EVERYTHING) -> Iterator[Trajectory]:
         """Yield the trajectories that pass, oldest first; a hundred at a time are in memory."""
-        with open_files(self.paths) as files:
-            keys = [match.key for match in find(files, keep)]
-            paths = tuple(files.paths.values())
-        for start in range(0, len(keys), NUM_TRAJECTORIES_AT_ONCE):
-            with open_files(paths) as files:
-                trajectories = load(files, keys[start : start + NUM_TRAJECTORIES_AT_ONCE])
-            yield from trajectories
+        return self._iterate(keep, load)
 
     def iterate_steps(self, keep: Filter = EVERYTHING, *, whole: bool = False) -> Iterator[Record]:
         """Yield the steps that pass as plain rows with the fields of `export`, oldest trajectory first.
 
         `whole`: all steps of the trajectories that pass.
         """
+        kept = EVERYTHING if whole else keep
+        return map(step_row, self._iterate(keep, lambda files, keys: whole_steps(files, kept, keys)))
+
+    def _iterate(self, keep: Filter, read: Callable[[Files, Sequence[Key]], Sequence[Read]]) -> Iterator[Read]:
+        """What `read` makes of the trajectories that pass, some at a time: no file stays open between them."""
         with open_files(self.paths) as files:
             keys = [match.key for match in find(files, keep)]
             paths = tuple(files.paths.values())
         for start in range(0, len(keys), NUM_TRAJECTORIES_AT_ONCE):
             with open_files(paths) as files:
-                chosen = keys[start : start + NUM_TRAJECTORIES_AT_ONCE]
-                records = whole_steps(files, EVERYTHING if whole else keep, chosen)
-            yield from map(step_row, records)
+                found = read(files, keys[start : start + NUM_TRAJECTORIES_AT_ONCE])
+            yield from found
 
     def _names(self) -> str:
         return " or ".join(path.name for path in self.paths) or "no file"

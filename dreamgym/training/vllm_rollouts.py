@@ -95,7 +95,7 @@ class Server:
             )
         settings = VllmSettings(
             model,
-            devices=os.environ.get(DEVICES, ""),
+            devices=os.environ[DEVICES],
             memory_share=policy.vllm_memory_share,
             arguments=LEARNING_ARGUMENTS,
             variables=LEARNING_VARIABLES,
