@@ -1,6 +1,5 @@
 """What the Dream tab does, without its widgets: start, step, look back, undo, save; each answer is a `Frame`."""
 
-import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,14 +13,15 @@ from dreamgym.interfaces import Availability, EnvironmentModule
 from dreamgym.policy import next_reply, parse_action
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.types import SPLITS, Split, Task, Trajectory, Transition
+from dreamgym.types import Task, Transition
+from lab.dream_start import DreamStarts, Start
 from lab.dreaming import Dreamer
-from lab.live import LiveDream
-from lab.navigation import Selection
+from lab.live import LiveDream, Place
 from lab.services import Services
-from lab.viewmodels.dream import Running, stage_view, steps_view
+from lab.viewmodels.dream import Running, stage_view
 from lab.viewmodels.dream_controls import chips_view, model_view, side_view
-from lab.viewmodels.episode import Dream, restarted, resume, stepped, to_trajectory, undone
+from lab.viewmodels.dream_tree import others, steps_view, versus_view
+from lab.viewmodels.episode import Dream, reopened, stepped, to_trajectory, until
 from lab.viewmodels.inspect import neighbours_value
 from lab.viewmodels.switches import write_switches
 
@@ -36,8 +36,7 @@ COLLECT = "dreamgym collect --environment alfworld --policy expert --episodes 20
 class Frame:
     """One picture of the tab; None leaves a part as it is."""
 
-    live_id: str | None
-    """Id of the dream's record; empty without a dream."""
+    place: Place | None
     steps: dict[str, Any] | None
     stage: dict[str, Any]
     chips: dict[str, Any] | None
@@ -46,106 +45,63 @@ class Frame:
     @property
     def values(self) -> list[Any]:
         """For the components, in their order."""
-        return [self.live_id, self.steps, self.stage, self.chips, self.side]
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a dream begins for an address."""
-
-    dream: Dream | None
-    """None when the workspace has no task at all."""
-    action: str = ""
-    """What the stored episode did next."""
-    notice: str = ""
-    """Why the address could not be followed."""
+        return [self.place, self.steps, self.stage, self.chips, self.side]
 
 
 class DreamPage:
     """The Dream tab's behaviour; holds no dream itself, so any number of pages can share it."""
 
     def __init__(self, services: Services) -> None:
+        self.starts = DreamStarts(services)
         self._services = services
         self._busy: set[str] = set()
         self._stopping: set[str] = set()
         self._lock = threading.Lock()
 
-    # --- where a dream begins ---------------------------------------------------------------------------------------
-
-    def start(self, selection: Selection) -> Start:
-        """Find what an address asks for: a dream of this page, a stored trajectory, a task, or else the first task."""
-        notice = ""
-        try:
-            if selection.dream:
-                return self._resume_live(selection.dream)
-            if selection.trajectory:
-                dream, action = resume(self._trajectory(selection.trajectory), selection.step)
-                return Start(dream, action)
-        except WorkspaceError as error:
-            notice = str(error)
-        try:
-            return Start(Dream(self.task(selection.task)) if selection.task else self._first_dream(), notice=notice)
-        except WorkspaceError as error:
-            return Start(self._first_dream(), notice=notice or str(error))
-
-    def tasks(self, split: str) -> list[Task]:
-        """Stored tasks of a split."""
-        return self._services.reader.tasks(_split(split))
-
-    def splits(self) -> list[str]:
-        """Splits that have a task, test first: those rooms the model has never seen."""
-        found = {task.split for task in self._services.reader.tasks()}
-        return [split for split in reversed(SPLITS) if split in found]
-
-    def task(self, task_id: str) -> Task:
-        """The stored task of this id; WorkspaceError when there is none."""
-        for task in self._services.reader.tasks():
-            if task.task_id == task_id:
-                return task
-        raise WorkspaceError(f"no task {task_id!r} in this workspace")
-
-    def random_task(self, split: str) -> Task | None:
-        """Any task of a split."""
-        tasks = self.tasks(split)
-        return random.choice(tasks) if tasks else None
-
-    def dream(self, live_id: str) -> Dream | None:
-        """The dream of this id."""
-        live = self._services.live.find(live_id)
-        return live.dream if live else None
-
     # --- what can be done with it -----------------------------------------------------------------------------------
 
-    def step(self, session: str, live_id: str, action: str, switches: Switches) -> Iterator[Frame]:
-        """Dream one step; yields a frame whenever more was written.
+    def open(self, start: Start, at: int | None = None, versus: str = "") -> Place:
+        """Go where an address leads; there has to be a dream."""
+        assert start.dream is not None
+        live = self._services.live
+        branch = live.keep(start.dream, start.record, saved=not start.tree) if start.record else self._keep(start.dream)
+        tree = start.tree
+        for record in start.beside:
+            tree = live.grow(tree, live.keep(reopened(record), record, saved=True))
+        place = Place(branch, start.tree or live.grow(tree, branch))
+        found = versus if versus in others(self._dreams(place), place) else ""
+        return replace(place, at=None if at is None or at >= start.dream.num_shown else at, versus=found)
+
+    def step(self, session: str, place: Place, action: str, switches: Switches) -> Iterator[Frame]:
+        """Dream one step behind the one that is looked at; yields a frame whenever more was written.
 
         Raises:
             DreamGymError: There is nothing to step, another step runs in this session, or the model cannot run; the
                 dream is as it was before.
         """
-        dream = self._dream_to_step(live_id)
+        self._dream_to_step(place)
         action = _readable(action)
         self._occupy(session)
         try:
-            yield from self._stream(dream, live_id, action, switches)
+            yield from self._stream(place, action, switches)
         finally:
             self._release(session)
 
-    def play_on(self, session: str, live_id: str, player: str, switches: Switches) -> Iterator[Frame]:
+    def play_on(self, session: str, place: Place, player: str, switches: Switches) -> Iterator[Frame]:
         """Let the expert or the policy go on until the dream is over, somebody stops it, or it took many steps.
 
         Raises:
             DreamGymError: It cannot go on; what was dreamed before is kept.
         """
-        dream = self._dream_to_step(live_id)
+        dream = self._dream_to_step(place)
         self._occupy(session)
         try:
             for _ in range(MAX_PLAYED):
                 action, reply, name = self._decide(player, dream)
-                for frame in self._stream(dream, live_id, action, switches, (name, reply)):
+                for frame in self._stream(place, action, switches, (name, reply)):
                     yield frame
-                    live_id = frame.live_id or live_id
-                dream = self._dream(live_id)
+                    place = frame.place or place
+                dream = self._dream(place)
                 if dream.over or session in self._stopping:
                     return
         finally:
@@ -157,55 +113,71 @@ class DreamPage:
             if session in self._busy:
                 self._stopping.add(session)
 
-    def players(self, live_id: str) -> dict[str, str]:
+    def players(self, task: Task) -> dict[str, str]:
         """Who could play on, with the reason why not; empty text: can."""
-        dream = self.dream(live_id)
-        here = self._services.of(dream.task.environment if dream else "")
+        here = self._services.of(task.environment)
         return {"expert": "", "policy": "" if here.policy else here.policy_reason}
 
-    def undo(self, session: str, live_id: str) -> Frame:
-        """Take the last step back."""
+    def undo(self, session: str, place: Place) -> Frame:
+        """Take the last step of the branch back."""
         self._refuse_busy(session)
-        return self.show(self.keep(undone(self._dream(live_id))))
+        dream = self._live(place).dream
+        return self.show(self._settled(until(dream, dream.num_shown - 1), replace(place, at=None)))
 
-    def restart(self, session: str, live_id: str) -> Frame:
-        """Go back to the task's first state; the dream so far is still found under its address."""
-        self._refuse_busy(session)
-        return self.show(self.keep(restarted(self._dream(live_id))))
+    def look(self, place: Place, branch: str, step: int) -> Frame:
+        """Look at a step of any branch of the tree: an action from there opens another branch."""
+        if branch not in self._dreams(place):
+            raise WorkspaceError("This branch is gone: it was taken back. Choose another one.")
+        last = self._live(Place(branch)).dream.num_shown
+        return self.show(Place(branch, place.tree, step if 0 <= step < last else None))
+
+    def versus(self, place: Place, other: str) -> Frame:
+        """Look at another branch beside this one: at the one that is named, or at the newest."""
+        names = list(others(self._dreams(place), place))
+        if not names:
+            raise WorkspaceError("There is no other branch yet: look at an earlier step, and try another action there.")
+        return self.show(replace(place, at=None, versus=other if other in names else names[-1]))
 
     def begin(self, session: str, task: Task) -> Frame:
         """Start a dream of another task."""
         self._refuse_busy(session)
-        return self.show(self.keep(Dream(task)))
+        return self.show(self.open(Start(Dream(task))))
 
-    def save(self, live_id: str) -> Frame:
-        """Store a dream in lab.sqlite; WorkspaceError when the lab is read-only or the file cannot be written."""
+    def save(self, place: Place, *, everything: bool = False) -> Frame:
+        """Store a branch, or all of the tree, in lab.sqlite.
+
+        Raises:
+            WorkspaceError: The lab is read-only, there is nothing to save, or the file cannot be written.
+        """
         if self._services.read_only:
             raise WorkspaceError("The lab is read-only: nothing is saved. Start it without --read-only to keep dreams.")
-        live = self._live(live_id)
-        if not live.dream.num_shown:
+        wanted = self._unsaved(place) if everything else {place.branch: self._live(place)}
+        if not any(live.dream.num_shown for live in wanted.values()):
             raise WorkspaceError("There is no step to save yet.")
         workspace = self._services.workspace
         with workspace.write_lock("lab"), ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
-            buffer.add(live.trajectory)
-        self._services.live.mark_saved(live_id)
-        return self.show(live_id)
+            for name, live in wanted.items():
+                buffer.add(live.trajectory)
+                self._services.live.mark_saved(name)
+        return self.show(place)
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
-    def show(self, live_id: str, at: int | None = None, running: Running | None = None, notice: str = "") -> Frame:
-        """Draw a dream; `at` is the step to look at, by default the last."""
-        live = self._live(live_id)
-        dream, module = live.dream, environment_module(live.dream.task.environment)
-        at = dream.num_shown if at is None else min(max(at, 0), dream.num_shown)
-        stage = self._stage(dream, at, running)
-        actions = module.possible_actions(dream.task, dream.steps, dream.state)
+    def show(self, place: Place, running: Running | None = None, notice: str = "") -> Frame:
+        """Draw a dream."""
+        live, dreams = self._live(place), self._dreams(place)
+        whole, here = live.dream, self._dream(place)
+        module = environment_module(whole.task.environment)
+        versus = versus_view(dreams, place, module.facts) if place.versus and running is None else None
+        at = here.num_shown
+        stage = self._stage(here if running else whole, at, running) | (versus or {})
+        actions = module.possible_actions(here.task, here.steps, here.state)
         return Frame(
-            live_id,
-            steps_view(dream, at, running) | {"players": self.players(live_id)},
+            place,
+            steps_view(dreams, place, running) | {"players": self.players(whole.task)},
             stage | {"notice": {"title": "Not found", "text": notice} if notice else None},
-            chips_view(dream, actions, module.action_type, self._blocked(dream), running),
-            self._side(live, live_id, at, module),
+            chips_view(here, actions, module.action_type, self._blocked(here), running),
+            self._side(live, place, at, module),
         )
 
     def nothing(self) -> Frame:
@@ -217,22 +189,22 @@ class DreamPage:
         }
         steps = {"rows": [], "summary": "", "can_undo": False, "origin": ""}
         chips = {"key": "", "groups": [], "note": "no task", "locked": True}
-        return Frame("", steps, {"phase": "empty", "empty": empty}, chips, {"empty": True})
-
-    def keep(self, dream: Dream) -> str:
-        """Remember a dream; returns the id of its record."""
-        version = environment_module(dream.task.environment).version_text()
-        return self._services.live.keep(dream, to_trajectory(dream, self.model_name(dream.task), version))
+        return Frame(Place(), steps, {"phase": "empty", "empty": empty}, chips, {"empty": True})
 
     def model_name(self, task: Task) -> str:
         """Name and checksum of the model that dreams a task; "no model" without one."""
         model = self._services.of(task.environment).model
         return model.name if model else "no model"
 
-    def model(self, live_id: str) -> dict[str, str]:
+    def task_of(self, place: Place) -> Task | None:
+        """The task that is dreamed."""
+        live = self._services.live.find(place.branch)
+        return live.dream.task if live else None
+
+    def model(self, place: Place) -> dict[str, str]:
         """Name and state of the model of a dream, for its corner of the page."""
-        dream = self.dream(live_id)
-        here = self._services.of(dream.task.environment if dream else next(iter(ENVIRONMENTS)))
+        task = self.task_of(place)
+        here = self._services.of(task.environment if task else next(iter(ENVIRONMENTS)))
         return model_view(here.model.name, here.status or "") if here.model else model_view(None, here.model_reason)
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -250,9 +222,10 @@ class DreamPage:
         return parse_action(reply), reply, engine.name
 
     def _stream(
-        self, dream: Dream, live_id: str, action: str, switches: Switches, by: tuple[str, str | None] = ("", None)
+        self, place: Place, action: str, switches: Switches, by: tuple[str, str | None] = ("", None)
     ) -> Iterator[Frame]:
         player, reply = by
+        dream = self._dream(place)
         here = self._services.of(dream.task.environment)
         assert here.model is not None
         dreamer = Dreamer(here.model, here.retriever)
@@ -260,7 +233,7 @@ class DreamPage:
         waiting = "The model is starting; this step is dreamed when it is ready." if starting else ""
         recalled = recall(dream.task, dream.steps, dream.state, action, use_history=switches.history)
         running = Running(action, recalled=recalled, waiting=waiting, player=player)
-        yield self.show(live_id, running=running)
+        yield self.show(place, running)
         query = dreamer.query(dream.task, dream.steps, dream.state, action, switches)
         for part in dreamer.stream(query, switches):
             if isinstance(part, PartialReply):
@@ -270,19 +243,39 @@ class DreamPage:
                 if reply is not None and isinstance(answer, Transition):
                     answer = replace(answer, policy_reply=reply)
                 after = stepped(dream, answer, part.num_tokens, write_switches(switches), recalled, player)
-                yield self.show(self.keep(after))
+                yield self.show(self._settled(after, place))
+
+    def _keep(self, dream: Dream) -> str:
+        version = environment_module(dream.task.environment).version_text()
+        return self._services.live.keep(dream, to_trajectory(dream, self.model_name(dream.task), version))
+
+    def _settled(self, dream: Dream, place: Place) -> Place:
+        """The place of a dream that goes on from a place, or was taken back there: its branch, or one of its own."""
+        branch = self._keep(dream)
+        instead = place.branch if place.at is None else ""
+        return Place(branch, self._services.live.grow(place.tree, branch, instead))
+
+    def _unsaved(self, place: Place) -> dict[str, LiveDream]:
+        kept = self._services.live.branches(place.tree)
+        return {name: live for name, live in kept.items() if live.dream.num_shown and not live.saved}
+
+    def _dreams(self, place: Place) -> dict[str, Dream]:
+        kept = self._services.live.branches(place.tree)
+        return {name: live.dream for name, live in ({place.branch: self._live(place)} | kept).items()}
 
     def _stage(self, dream: Dream, at: int, running: Running | None) -> dict[str, Any]:
         facts = environment_module(dream.task.environment).facts
         return stage_view(dream, at, self.model_name(dream.task), facts, running)
 
-    def _side(self, live: LiveDream, live_id: str, at: int, module: EnvironmentModule) -> dict[str, Any]:
+    def _side(self, live: LiveDream, place: Place, at: int, module: EnvironmentModule) -> dict[str, Any]:
         if at == 0:
             retrieved: dict[str, Any] = {"rows": [], "note": "", "empty": "Neighbours of a step appear with it."}
         else:
             retrieved = neighbours_value(self._services.reader, None, live.trajectory, at)
         engine = self._engine(live.dream.task, module)
-        return side_view(retrieved, engine, live.dream.num_shown, live_id, self._services.read_only, live.saved)
+        num_unsaved = len(self._unsaved(place))
+        shown, read_only = live.dream.num_shown, self._services.read_only
+        return side_view(retrieved, engine, shown, place.branch, read_only, live.saved, num_unsaved)
 
     def _engine(self, task: Task, module: EnvironmentModule) -> Availability:
         found = module.availability()
@@ -294,38 +287,23 @@ class DreamPage:
         here = self._services.of(dream.task.environment)
         return here.model_reason if here.model is None else dream.over
 
-    def _dream_to_step(self, live_id: str) -> Dream:
-        dream = self._dream(live_id)
+    def _dream_to_step(self, place: Place) -> Dream:
+        dream = self._dream(place)
         blocked = self._blocked(dream)
         if blocked:
             raise DreamGymError(blocked)
         return dream
 
-    def _dream(self, live_id: str) -> Dream:
-        return self._live(live_id).dream
+    def _dream(self, place: Place) -> Dream:
+        """As it was at the step that is looked at."""
+        dream = self._live(place).dream
+        return dream if place.at is None else until(dream, place.at)
 
-    def _live(self, live_id: str) -> LiveDream:
-        live = self._services.live.find(live_id)
+    def _live(self, place: Place) -> LiveDream:
+        live = self._services.live.find(place.branch)
         if live is None:
             raise WorkspaceError("This dream is gone: it was not saved, and the lab was restarted. Choose a task.")
         return live
-
-    def _resume_live(self, dream_id: str) -> Start:
-        live = self._services.live.find(dream_id)
-        if live is not None:
-            return Start(live.dream)
-        dream, action = resume(self._trajectory(dream_id))
-        return Start(dream, action)
-
-    def _trajectory(self, trajectory_id: str) -> Trajectory:
-        live = self._services.live.find(trajectory_id)
-        return live.trajectory if live else self._services.reader.trajectory(trajectory_id)
-
-    def _first_dream(self) -> Dream | None:
-        tasks = [task for split in self.splits() for task in self.tasks(split)]
-        dreamed = (task for task in tasks if self._services.of(task.environment).model is not None)
-        first = next(dreamed, tasks[0] if tasks else None)
-        return Dream(first) if first else None
 
     def _occupy(self, session: str) -> None:
         with self._lock:
@@ -357,7 +335,3 @@ def _readable(action: str) -> str:
     if len(action) > MAX_ACTION_CHARACTERS:
         raise DreamGymError(f"An action has at most {MAX_ACTION_CHARACTERS} characters; this one has {len(action)}.")
     return action
-
-
-def _split(name: str) -> Split | None:
-    return next((split for split in SPLITS if split == name), None)

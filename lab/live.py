@@ -1,5 +1,9 @@
-"""Dreams that are played on a page, in memory, so that a reload or Compare finds them before they are saved."""
+"""Dreams that are played on a page, in memory, so that a reload or Compare finds them before they are saved.
 
+Dreams of one page are the branches of a tree: each is a whole episode, and those that begin alike share their steps.
+"""
+
+import secrets
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -7,8 +11,9 @@ from dataclasses import dataclass, replace
 from dreamgym.types import Trajectory
 from lab.viewmodels.episode import Dream
 
-CAPACITY = 500
-"""Oldest go first; one holds some tens of kilobytes."""
+CAPACITY = 2000
+"""Oldest go first; one holds some kilobytes, as it shares its steps with the dream that it went on from."""
+MAX_TREES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +25,33 @@ class LiveDream:
     saved: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page is: a step of a branch of a tree."""
+
+    branch: str = ""
+    """Id of its record; empty without a dream."""
+    tree: str = ""
+    at: int | None = None
+    """Step that is looked at, 0 for the start; None: the last."""
+    versus: str = ""
+    """Branch that this one is looked at beside; empty: none."""
+
+
 class LiveDreams:
-    """Live dreams by trajectory id; safe to use from several threads."""
+    """Live dreams by trajectory id, and their trees; safe to use from several threads."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._dreams: OrderedDict[str, LiveDream] = OrderedDict()
+        self._trees: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
-    def keep(self, dream: Dream, trajectory: Trajectory) -> str:
+    def keep(self, dream: Dream, trajectory: Trajectory, *, saved: bool = False) -> str:
         """Remember a dream; returns the id of its record."""
         name = trajectory.trajectory_id
         with self._lock:
-            self._dreams.setdefault(name, LiveDream(dream, trajectory))
+            self._dreams.setdefault(name, LiveDream(dream, trajectory, saved))
             self._dreams.move_to_end(name)
             while len(self._dreams) > self._capacity:
                 self._dreams.popitem(last=False)
@@ -48,3 +67,31 @@ class LiveDreams:
         with self._lock:
             if trajectory_id in self._dreams:
                 self._dreams[trajectory_id] = replace(self._dreams[trajectory_id], saved=True)
+
+    def grow(self, tree: str, branch: str, instead: str = "") -> str:
+        """Make a kept dream a branch of a tree; returns the tree's id.
+
+        Args:
+            tree: Empty or unknown: a new one.
+            branch: Id of the record.
+            instead: Branch that it takes the place of, because it is longer or shorter; empty: it is a further one.
+        """
+        with self._lock:
+            tree = tree if tree in self._trees else secrets.token_hex(4)
+            known = self._trees.get(tree, ())
+            kept = [branch if name == instead else name for name in known]
+            self._trees[tree] = tuple(dict.fromkeys([*kept, branch]))
+            self._trees.move_to_end(tree)
+            while len(self._trees) > MAX_TREES:
+                self._trees.popitem(last=False)
+        return tree
+
+    def branches(self, tree: str) -> dict[str, LiveDream]:
+        """Branches of a tree by the id of their record, oldest first, without those that were dropped."""
+        with self._lock:
+            return {name: self._dreams[name] for name in self._trees.get(tree, ()) if name in self._dreams}
+
+    def tree_of(self, branch: str) -> str:
+        """The newest tree that has this branch; empty when none has."""
+        with self._lock:
+            return next((tree for tree, names in reversed(self._trees.items()) if branch in names), "")

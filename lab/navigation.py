@@ -43,6 +43,12 @@ class Selection:
     """Task id that a dream starts from."""
     dream: str = ""
     """Id of the dream that is played on this page, saved or not; it goes before `trajectory` and `task`."""
+    tree: str = ""
+    """Id of the tree that this dream is a branch of, while the lab runs."""
+    at: int = -1
+    """Step of the dream that is looked at; -1: the last."""
+    versus: str = ""
+    """Id of the branch that the dream is looked at beside."""
     mode: str = ""
     """How Compare makes the other world's side; empty takes what fits the trajectory."""
     switches: str = ""
@@ -145,8 +151,8 @@ def _window(value: str) -> dict[str, Any] | None:
     return {"window_end": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
 
 
-def _iteration(value: str) -> dict[str, Any] | None:
-    return {"iteration": int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
+def _number(field: str) -> Read:
+    return lambda value: {field: int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
 
 
 # Gradio takes some names for itself: page, view, deep_link, __theme.
@@ -155,6 +161,9 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "t": (("trajectory", "step"), _read_trajectory),
     "task": (("task",), _pattern("task", _TASK)),
     "d": (("dream",), _pattern("dream", re.compile(r"tr-[0-9a-f]{12}"))),
+    "tree": (("tree",), _pattern("tree", re.compile(r"[0-9a-f]{8}"))),
+    "at": (("at",), _number("at")),
+    "vs": (("versus",), _pattern("versus", re.compile(r"tr-[0-9a-f]{12}"))),
     "mode": (("mode",), _choice("mode", MODES)),
     "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
     "look": (("look",), _choice("look", LOOKS)),
@@ -177,7 +186,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "state": (("state",), _choice("state", RUN_STATES)),
     "method": (("method",), _choice("method", METHODS)),
     "x": (("axis",), _choice("axis", AXES)),
-    "it": (("iteration",), _iteration),
+    "it": (("iteration",), _number("iteration")),
     "by": (("by",), _choice("by", GROUPINGS)),
     "cell": (("group", "iteration"), _cell),
     "w": (("window_end",), _window),
@@ -207,7 +216,7 @@ _SHOWN_BY = {
         "set": "switches",
         "by-server": "server",
     },
-    "dream": {"task": "task", "d": "dream"},
+    "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs": "versus"},
     "compare": {"of": "subject", "by-run": "found_by", "kind": "kind", "mode": "mode", "set": "switches"},
     "curriculum": {"run": "run", "by": "by", "cell": "cell", "w": "window_end", "task": "task"},
     "train": {
@@ -231,6 +240,8 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     changes: dict[str, Any] = {"pick": ""}
     if query.get("tab") == "dream" and ("t" in query or "task" in query):
         changes["dream"] = ""  # a link that names a start leaves the dream that was played
+    if "dream" in changes or "d" in query:
+        changes |= {"tree": "", "at": -1, "versus": ""}  # of the dream that was looked at before
     if "t" in query:
         changes |= {"look": "", "subject": ""}  # of the step that was looked at; one episode is compared
     if "run" in query:

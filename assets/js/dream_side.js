@@ -16,7 +16,8 @@ const keep = (k) => {
   return el('section', { class: 'dg-sec', 'aria-label': 'Keep this dream' },
     el('div', { class: 'dg-head' }, el('h3', {}, 'Keep this dream')),
     el('div', { class: 'dg-row dg-wrap' },
-      el('button', { type: 'button', class: 'dg-btn', 'data-key': 's', disabled: !k.can_save, title: k.text, onclick: () => trigger('save') }, 'Save trajectory ', kbd('s')),
+      el('button', { type: 'button', class: 'dg-btn', 'data-key': 's', disabled: !k.can_save, title: k.text, onclick: () => trigger('save', { everything: false }) }, 'Save trajectory ', kbd('s')),
+      k.num_all > 0 && el('button', { type: 'button', class: 'dg-btn', id: 'dg-save-all', onclick: () => trigger('save', { everything: true }) }, `Save all ${k.num_all} branches`),
       k.can_share && share),
     el('p', { class: 'dg-meta', id: 'dg-kept' }, k.text),
     k.saved && el('p', {}, el('a', { href: k.saved.inspect }, 'Open in Inspect'), ' · ', el('a', { href: k.saved.compare }, 'Compare')));

@@ -36,6 +36,10 @@ const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
 const figures = (list) => el('div', { class: 'dg-figs' },
   list.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))));
 
+const cell = (c) => el('div', { class: 'dg-versus-step' },
+  el('p', {}, el('span', { class: 'dg-meta dg-num' }, String(c.step)), ' ', el('code', { class: 'dg-b' }, c.action), ' ', c.note && el('span', { class: c.kind === 'bad' ? 'dg-bad' : 'dg-meta' }, c.note)),
+  c.facts?.length > 0 ? dg.facts(c.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, c.facts ? 'no fact changed' : ''));
+
 const body = {
   empty: (v) => [el('div', { class: 'dg-empty' }, el('h3', {}, v.empty.title), el('p', {}, v.empty.text), v.empty.command && dg.command(v.empty.command))],
   start: (v) => [before(v.state), part('Action', sub('a', 1), el('p', { class: 'dg-meta' }, 'Choose an action below, or type one.'))],
@@ -57,6 +61,14 @@ const body = {
       el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
     part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
     part('Outcome', '', figures(v.figures))],
+  versus: (v) => [
+    el('div', { class: 'dg-row dg-wrap dg-others' }, el('span', { class: 'dg-meta' }, `${v.shared}; beside`), v.others.map((o) => el('button', {
+      type: 'button', class: `dg-act${o.on ? ' on' : ''}`, 'aria-pressed': String(o.on), onclick: () => trigger('versus', { branch: o.branch }) }, o.label))),
+    el('div', { class: 'dg-versus' },
+      v.columns.map((c) => el('div', { class: 'dg-versus-head' }, el('h3', {}, c.title), el('p', { class: 'dg-meta' }, c.summary))),
+      v.rows.flatMap((r) => r.cells.map((c) => (c ? cell(c) : el('div', { class: 'dg-meta' }, '–')))),
+      v.ends.map((parts) => el('div', {}, el('h3', {}, 'Last state'), el('pre', { class: 'dg-dreamed' }, dg.segments(parts))))),
+    part('Facts', 'from this end to the other', v.facts.length ? dg.facts(v.facts, 'Facts that only one end has') : el('span', { class: 'dg-meta' }, 'the same'))],
   malformed: (v) => [before(v.state), action(v), recalled(v),
     part('Reply', 'as written', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''),
       el('p', { class: 'dg-reason' }, v.reason),
@@ -73,7 +85,7 @@ const draw = () => {
   const v = props.value;
   if (!v) return;
   stage.replaceChildren(...[v.notice && el('div', { class: 'dg-alert', role: 'status' }, el('b', {}, v.notice.title), el('span', {}, v.notice.text)),
-    ...(v.title ? heading(v) : []), v.earlier && earlier(v.earlier), ...body[v.phase](v)].filter(Boolean));
+    ...(v.title ? heading(v) : []), v.phase !== 'versus' && v.earlier && earlier(v.earlier), ...body[v.phase](v)].filter(Boolean));
   speak(v);
 };
 draw();

@@ -6,12 +6,12 @@ from lab.components.base import drawn
 
 
 def dream_steps() -> gr.HTML:
-    """Steps as a lane; events: look (with `step`), undo, restart, play (with `player`), stop."""
+    """Steps as a tree; events: look (with `step`, `branch`), versus (the same), undo, play (with `player`), stop."""
     return drawn("dream_steps.js", elem_id="dg-dream-steps")
 
 
 def dream_stage() -> gr.HTML:
-    """The step that is looked at, or that is being written."""
+    """The step that is looked at, or that is being written, or two branches; event: versus (with `branch`)."""
     return drawn("dream_stage.js", elem_id="dg-dream-stage")
 
 
@@ -21,7 +21,7 @@ def action_chips() -> gr.HTML:
 
 
 def dream_side() -> gr.HTML:
-    """Neighbours, the way to the real engine, saving; event: save."""
+    """Neighbours, the way to the real engine, saving; event: save (with `everything`)."""
     return drawn("dream_side.js", elem_id="dg-dream-side")
 
 

@@ -8,10 +8,13 @@ import gradio as gr
 
 from dreamgym.errors import DreamGymError
 from dreamgym.experience_model.model import Switches
+from dreamgym.types import Task
 from lab.components.dream import action_chips, dream_side, dream_stage, dream_steps, model_status
 from lab.components.settings import dream_settings, read_settings
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.dream_page import DreamPage, Frame
+from lab.dream_start import DreamStarts
+from lab.live import Place
 from lab.navigation import Selection, to_query
 from lab.viewmodels.dream_controls import task_choices
 
@@ -26,7 +29,7 @@ NUM_DRAWN = 5
 
 def build(context: Context) -> TabHandles:
     """Lay out three columns and join them to the page's behaviour."""
-    live = gr.State("")
+    live = gr.State(Place())
     with gr.Row(elem_classes="dg-cols", equal_height=False):
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
             split, task, lucky = _task_form()
@@ -56,8 +59,9 @@ def build(context: Context) -> TabHandles:
         played.then(tab.after_step, here, [*place, model, timer], **QUIET, **ONE_BY_ONE)
     steps.stop(tab.stop, None, None, **QUIET)
     steps.undo(tab.undo, here, [*drawn, *place], **QUIET)
-    steps.restart(tab.restart, here, [*drawn, *place], **QUIET)
-    steps.look(tab.look, live, drawn, trigger_mode="always_last", **QUIET)
+    steps.look(tab.look, here, [*drawn, *place], trigger_mode="always_last", **QUIET)
+    for view in (steps, stage):
+        view.versus(tab.versus, here, [*drawn, *place], trigger_mode="always_last", **QUIET)
     side.save(tab.save, live, drawn, **QUIET)
     task.input(tab.begin, [context.selection, task], [*drawn, *place], **QUIET)
     split.input(tab.choose_split, split, task, **QUIET)
@@ -75,90 +79,93 @@ class DreamTab:
     def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
         """Show the dream that an address asks for."""
         page = self._page
-        start = page.start(selection)
+        start = page.starts.find(selection)
         if start.dream is None:
-            return selection, [*page.nothing().values, *_form(page, "", "", ""), *self.status("")]
-        live_id, task = page.keep(start.dream), start.dream.task
-        frame = page.show(live_id, notice=start.notice)
-        form = _form(page, task.split, task.task_id, start.action)
-        chosen = replace(selection, dream=live_id, task=task.task_id)
-        return chosen, [*frame.values, *form, *self.status(live_id)]
+            return selection, [*page.nothing().values, *_form(page.starts, "", "", ""), *self.status(Place())]
+        task, at = start.dream.task, selection.at if selection.at >= 0 else None
+        place = page.open(start, at, selection.versus)
+        frame = page.show(place, notice=start.notice)
+        form = _form(page.starts, task.split, task.task_id, start.action)
+        return _at(selection, place, task), [*frame.values, *form, *self.status(place)]
 
-    def status(self, live_id: str) -> list[Any]:
+    def status(self, place: Place) -> list[Any]:
         """State of the model, and whether to look again."""
-        shown = self._page.model(live_id)
+        shown = self._page.model(place)
         return [shown, gr.Timer(active=shown["kind"] == "run")]
 
-    def step(self, request: gr.Request, live_id: str, typed: str, *values: Any) -> Iterator[list[Any]]:
+    def step(self, request: gr.Request, place: Place, typed: str, *values: Any) -> Iterator[list[Any]]:
         """Dream the typed action."""
         page, session = self._page, str(request.session_hash)
-        yield from _steps(page, lambda switches: page.step(session, live_id, typed, switches), live_id, values, typed)
+        yield from _steps(page, lambda switches: page.step(session, place, typed, switches), place, values, typed)
 
-    def choose(self, event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
+    def choose(self, event: gr.EventData, request: gr.Request, place: Place, *values: Any) -> Iterator[list[Any]]:
         """Dream an action that was offered."""
         page, session, action = self._page, str(request.session_hash), str(event.action)
-        yield from _steps(page, lambda switches: page.step(session, live_id, action, switches), live_id, values)
+        yield from _steps(page, lambda switches: page.step(session, place, action, switches), place, values)
 
-    def play(self, event: gr.EventData, request: gr.Request, live_id: str, *values: Any) -> Iterator[list[Any]]:
+    def play(self, event: gr.EventData, request: gr.Request, place: Place, *values: Any) -> Iterator[list[Any]]:
         """Let the policy or the expert play on."""
         page, session, player = self._page, str(request.session_hash), str(event.player)
-        yield from _steps(page, lambda switches: page.play_on(session, live_id, player, switches), live_id, values)
+        yield from _steps(page, lambda switches: page.play_on(session, place, player, switches), place, values)
 
     def stop(self, request: gr.Request) -> None:
         """Stop what plays on."""
         self._page.stop(str(request.session_hash))
 
-    def undo(self, request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
+    def undo(self, request: gr.Request, selection: Selection, place: Place) -> list[Any]:
         """Take the last step back."""
-        return self._moved(selection, _try(lambda: self._page.undo(str(request.session_hash), live_id)))
+        return self._moved(selection, _try(lambda: self._page.undo(str(request.session_hash), place)))
 
-    def restart(self, request: gr.Request, selection: Selection, live_id: str) -> list[Any]:
-        """Go back to the task's first state."""
-        return self._moved(selection, _try(lambda: self._page.restart(str(request.session_hash), live_id)))
+    def look(self, event: gr.EventData, selection: Selection, place: Place) -> list[Any]:
+        """Look at a step of the tree."""
+        return self._moved(selection, _try(lambda: self._page.look(place, str(event.branch), int(event.step))))
 
-    def look(self, event: gr.EventData, live_id: str) -> list[Any]:
-        """Look back at a step."""
-        return _try(lambda: self._page.show(live_id, at=int(event.step)))
+    def versus(self, event: gr.EventData, selection: Selection, place: Place) -> list[Any]:
+        """Look at another branch beside this one."""
+        return self._moved(selection, _try(lambda: self._page.versus(place, str(event.branch))))
 
     def begin(self, request: gr.Request, selection: Selection, task_id: str) -> list[Any]:
         """Dream another task."""
         session = str(request.session_hash)
-        return self._moved(selection, _try(lambda: self._page.begin(session, self._page.task(task_id))))
+        return self._moved(selection, _try(lambda: self._page.begin(session, self._page.starts.task(task_id))))
 
     def choose_split(self, name: str) -> Any:
         """Offer the tasks of a split."""
-        return gr.Dropdown(task_choices(self._page.tasks(name)), value=None)
+        return gr.Dropdown(task_choices(self._page.starts.tasks(name)), value=None)
 
     def pick_any(self, request: gr.Request, selection: Selection, name: str) -> list[Any]:
         """Dream any task of a split."""
-        found = self._page.random_task(name)
+        found = self._page.starts.random_task(name)
         if found is None:
             return [gr.skip()] * (1 + NUM_DRAWN + 2)
         return [found.task_id, *self.begin(request, selection, found.task_id)]
 
-    def save(self, live_id: str) -> list[Any]:
-        """Store the dream."""
-        return _try(lambda: self._page.save(live_id))
+    def save(self, event: gr.EventData, place: Place) -> list[Any]:
+        """Store the branch, or the whole tree."""
+        return _try(lambda: self._page.save(place, everything=bool(event.everything)))
 
-    def after_step(self, selection: Selection, live_id: str) -> list[Any]:
+    def after_step(self, selection: Selection, place: Place) -> list[Any]:
         """Address and model's state, when a step has ended."""
-        return [*self._settle(selection, live_id), *self.status(live_id)]
+        return [*self._settle(selection, place), *self.status(place)]
 
-    def _settle(self, selection: Selection, live_id: Any) -> list[Any]:
-        dream = self._page.dream(live_id) if isinstance(live_id, str) else None
-        if dream is None or selection.dream == live_id:
-            return [gr.skip(), gr.skip()]
-        chosen = replace(selection, dream=live_id, task=dream.task.task_id)
-        return [chosen, to_query(chosen)]
+    def _settle(self, selection: Selection, place: Any) -> list[Any]:
+        task = self._page.task_of(place) if isinstance(place, Place) else None
+        chosen = _at(selection, place, task) if task else selection
+        return [gr.skip(), gr.skip()] if chosen == selection else [chosen, to_query(chosen)]
 
     def _moved(self, selection: Selection, values: list[Any]) -> list[Any]:
         return [*values, *self._settle(selection, values[0])]
 
 
+def _at(selection: Selection, place: Place, task: Task) -> Selection:
+    at, versus = -1 if place.at is None else place.at, place.versus
+    return replace(selection, task=task.task_id, dream=place.branch, tree=place.tree, at=at, versus=versus)
+
+
 def _steps(
     page: DreamPage,
     play: Callable[[Switches], Iterator[Frame]],
-    live_id: str,
+    place: Place,
     values: Sequence[Any],
     typed: str | None = None,
 ) -> Iterator[list[Any]]:
@@ -167,13 +174,13 @@ def _steps(
     try:
         for frame in play(read_settings(values)):
             text = "" if first and typed is not None else gr.skip()
-            live_id = frame.live_id or live_id
+            place = frame.place or place
             yield [*_values(frame), text]
             first = False
     except DreamGymError as error:
         gr.Warning(str(error))
         lost = not first
-        shown = _values(page.show(live_id)) if lost else [gr.skip()] * NUM_DRAWN
+        shown = _values(page.show(place)) if lost else [gr.skip()] * NUM_DRAWN
         yield [*shown, typed if lost and typed is not None else gr.skip()]
 
 
@@ -217,9 +224,9 @@ def _action_form() -> tuple[gr.Textbox, gr.Button]:
     return action, go
 
 
-def _form(page: DreamPage, split: str, task_id: str, action: str) -> list[Any]:
-    splits = page.splits()
-    tasks = page.tasks(split) if split else []
+def _form(starts: DreamStarts, split: str, task_id: str, action: str) -> list[Any]:
+    splits = starts.splits()
+    tasks = starts.tasks(split) if split else []
     return [
         gr.Radio([(name, name) for name in splits], value=split or None),
         gr.Dropdown(task_choices(tasks), value=task_id or None),

@@ -34,37 +34,6 @@ class Running:
     """Who plays on until the end, a stop, or the most steps; empty: a person chose this action."""
 
 
-def steps_view(dream: Dream, at: int, running: Running | None = None) -> dict[str, Any]:
-    """The list of steps; `at` is the row that is looked at, 0 for the start."""
-    rows = [{"step": 0, "action": "start state", "world": "real", "note": "stored, real", "kind": ""}]
-    found = _lies(dream)
-    first = next((number for number, reason in enumerate(found, 1) if reason), 0)
-    for number, transition in enumerate(dream.steps, 1):
-        world = dream.origin_world if number <= dream.num_given else "dream"
-        note, is_lie = _step_note(transition), number == first
-        note = f"⚑ first lie{', ' if note else ''}{note}" if is_lie else note
-        kind = "bad" if is_lie else ""
-        rows.append({"step": number, "action": transition.action, "world": world, "note": note, "kind": kind})
-    if dream.failure is not None:
-        action = dream.failure.action or ""
-        rows.append({"step": dream.num_shown, "action": action, "world": "dream", "note": "✕ malformed", "kind": "bad"})
-    if running is not None:
-        rows.append(
-            {"step": len(rows), "action": running.action, "world": "dream", "note": "dreaming", "kind": "running"}
-        )
-    refused = sum(transition.contradiction is not None for transition in dream.steps)
-    for row in rows:
-        row["current"] = row["step"] == (len(rows) - 1 if running else at)
-    return {
-        "rows": rows,
-        "summary": ", ".join([counted(len(dream.steps), "step"), *([f"{refused} refused"] if refused else [])]),
-        "can_undo": dream.num_shown > 0 and running is None,
-        "can_play": running is None and dream.over is None,
-        "playing": running.player if running else "",
-        "origin": dream.origin,
-    }
-
-
 def _actor(dream: Dream, at: int) -> str:
     played = at - dream.num_given - 1
     if played < 0:
@@ -72,17 +41,9 @@ def _actor(dream: Dream, at: int) -> str:
     return dream.actors[played].partition("@")[0] if played < len(dream.actors) else "you"
 
 
-def _lies(dream: Dream) -> list[str | None]:
+def dream_lies(dream: Dream) -> list[str | None]:
+    """Why each step of a dream cannot be, see `lies`."""
     return lies(dream.task, dream.steps, dream.num_given if dream.origin_world == "real" else 0)
-
-
-def _step_note(transition: Transition) -> str:
-    parts = [f"r {reward_figure(transition.reward)}"] if transition.reward else []
-    if transition.terminated:
-        parts.append("solved" if transition.success else "ended")
-    if transition.contradiction:
-        parts.append("⊘ refused")
-    return ", ".join(parts)
 
 
 def stage_view(
@@ -129,7 +90,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "recalled": dream.recalled[at - 1],
         "reasoning": transition.reasoning,
         "guard": guard_view(transition),
-        "lie": lie_view(_lies(dream), at),
+        "lie": lie_view(dream_lies(dream), at),
         "next_state": inline_diff(_before(transition), transition.next_state),
         "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
         "figures": figures,

@@ -72,7 +72,13 @@ def chips_view(
 
 
 def side_view(
-    retrieved: dict[str, Any], engine: Availability, num_real: int, live_id: str, read_only: bool, saved: bool
+    retrieved: dict[str, Any],
+    engine: Availability,
+    num_real: int,
+    live_id: str,
+    read_only: bool,
+    saved: bool,
+    num_unsaved: int = 0,
 ) -> dict[str, Any]:
     """Right of the dream.
 
@@ -83,11 +89,13 @@ def side_view(
         live_id: Id of the dream's record.
         read_only: Nothing may be written.
         saved: The record is stored.
+        num_unsaved: Branches of the tree that are not stored.
     """
     return {
         "retrieved": retrieved,
         "engine": _engine_view(engine, num_real, live_id),
-        "keep": _keep_view(num_real, live_id, read_only, saved),
+        "keep": _keep_view(num_real, live_id, read_only, saved)
+        | {"num_all": 0 if read_only or num_unsaved < 2 else num_unsaved},
     }
 
 

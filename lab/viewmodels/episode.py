@@ -15,7 +15,7 @@ class Dream:
     task: Task
     steps: tuple[Transition, ...] = ()
     failure: Failure | None = None
-    """The malformed reply that the episode stands at; `undone` takes it back."""
+    """The malformed reply that the episode stands at; it can be taken back."""
     num_given: int = 0
     """How many of the first steps were taken over from a stored trajectory."""
     origin: str = ""
@@ -80,6 +80,14 @@ def resume(trajectory: Trajectory, step: int = 0) -> tuple[Dream, str]:
     return dream, chosen
 
 
+def reopened(trajectory: Trajectory) -> Dream:
+    """A saved dream as it was left, a malformed reply at its end included."""
+    dream, _ = resume(trajectory)
+    if trajectory.failure is None:
+        return dream
+    return replace(dream, failure=trajectory.failure, recalled=(*dream.recalled, None))
+
+
 def stepped(
     dream: Dream,
     answer: Transition | Failure,
@@ -107,22 +115,22 @@ def stepped(
     return replace(dream, steps=(*dream.steps, answer), num_tokens=(*dream.num_tokens, num_tokens), actors=actors)
 
 
-def undone(dream: Dream) -> Dream:
-    """Take back the malformed reply, or else the last step; nothing at the start."""
-    dream = replace(dream, recalled=dream.recalled[:-1])
-    if dream.failure is not None:
-        return replace(dream, failure=None)
-    steps = dream.steps[:-1]
-    num_given = min(dream.num_given, len(steps))
-    origin, actors = dream.origin if num_given else "", dream.actors[:-1]
+def until(dream: Dream, step: int) -> Dream:
+    """The dream as it was after `step` steps; a malformed reply counts as one."""
+    if step >= dream.num_shown:
+        return dream
+    step = max(step, 0)
+    num_given = min(dream.num_given, step)
     return replace(
-        dream, steps=steps, num_tokens=dream.num_tokens[:-1], num_given=num_given, origin=origin, actors=actors
+        dream,
+        steps=dream.steps[:step],
+        failure=None,
+        num_given=num_given,
+        origin=dream.origin if num_given else "",
+        num_tokens=dream.num_tokens[:step],
+        recalled=dream.recalled[:step],
+        actors=dream.actors[: step - num_given],
     )
-
-
-def restarted(dream: Dream) -> Dream:
-    """Back to the task's first state."""
-    return Dream(dream.task)
 
 
 def to_trajectory(dream: Dream, model: str, environment_version: str) -> Trajectory:

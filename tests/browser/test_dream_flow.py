@@ -101,8 +101,35 @@ def test_steps_can_be_looked_back_at_undone_and_restarted(url: str, page: Any) -
     page.reload()
     expect(page.locator(".dg-node")).to_have_count(2)
     page.locator("#dg-restart").click()
-    expect(page.locator(".dg-node")).to_have_count(1)
     expect(stage).to_contain_text("Choose an action below")
+    expect(page.locator(".dg-node")).to_have_count(2)
+
+
+def test_another_action_opens_a_branch_that_is_compared_shared_and_kept(url: str, page: Any) -> None:
+    page.goto(url + START)
+    dream(page, "go to fridge 1")
+    dream(page, "look")
+    page.locator("#dg-dream-side").click()
+    page.keyboard.press("b")
+    stage, nodes = page.locator("#dg-dream-stage"), page.locator(".dg-node")
+    expect(stage).to_contain_text("looking back: step 1 of 2")
+    page.get_by_role("button", name="go to microwave 1", exact=True).click()
+    expect(nodes).to_have_count(4)
+    expect(page.locator(".dg-node.running")).to_have_count(0)
+    expect(page.locator(".dg-node.aside code")).to_have_text("look")
+    expect(page.locator("#dg-dream-steps")).to_contain_text("2 steps, 2 branches")
+    page.locator("#dg-dream-side").click()
+    page.keyboard.press("c")
+    expect(stage).to_contain_text("They share 1 step")
+    expect(stage.locator(".dg-versus-step").first).to_contain_text("2 go to microwave 1")
+    expect(stage.locator(".dg-versus-step").last).to_contain_text("2 look")
+    expect(page).to_have_url(re.compile(r"tree=[0-9a-f]{8}.*vs=tr-"))
+    page.reload()
+    expect(stage).to_contain_text("They share 1 step")
+    page.keyboard.press("c")
+    expect(stage.locator(".dg-figs")).to_be_visible()
+    page.locator(".dg-node.aside").click()
+    expect(stage.locator(".dg-part", has_text="Action").locator("pre")).to_have_text("look")
 
 
 def test_a_malformed_reply_is_shown_raw_without_a_reward_and_can_be_undone(url: str, page: Any) -> None:

@@ -4,7 +4,9 @@ import json
 
 from dreamgym.environments.alfworld.state_text import facts
 from dreamgym.types import Failure, Task, Transition
-from lab.viewmodels.dream import Running, stage_view, steps_view
+from lab.live import Place
+from lab.viewmodels.dream import Running, stage_view
+from lab.viewmodels.dream_tree import steps_view as tree_view
 from lab.viewmodels.episode import Dream, stepped
 
 START = "You are in the middle of a room.\nat: middle of the room\nholding: nothing\nhere: nothing\nplaces: fridge 1"
@@ -14,6 +16,10 @@ TASK = Task("alfworld/1", "alfworld", "cool some egg", "test", "pick_cool", "roo
 GO = Transition(START, "go to fridge 1", FRIDGE, 0.0, False, reasoning="The fridge is a place.", confidence=0.98)
 OPEN = Transition(FRIDGE, "open fridge 1", OPENED, 1.0, True, success=True, confidence=0.9, seconds=0.6)
 MALFORMED = Failure("open fridge 1", "no closing </state>", "<think>It opens")
+
+
+def steps_view(dream: Dream, at: int, running: Running | None = None):
+    return tree_view({"a": dream}, Place("a", at=None if at == dream.num_shown else at), running)
 
 
 def dreamed(*answers: Transition | Failure) -> Dream:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition
-from lab.viewmodels.episode import Dream, restarted, resume, stepped, to_trajectory, undone
+from lab.viewmodels.episode import Dream, resume, stepped, to_trajectory, until
 
 TASK = Task("door/1", "door", "go out", "test", "go_out", "hall", "closed", "generated")
 OPEN = Transition("closed", "open", "open", 0.0, False, reasoning="it opens", confidence=0.9, raw_reply="…")
@@ -28,15 +28,14 @@ def test_a_malformed_reply_ends_the_dream_until_it_is_undone():
     dream = dreamed(OPEN, MALFORMED)
     assert dream.over is not None and "malformed" in dream.over
     assert (dream.state, dream.num_shown) == ("open", 2)
-    assert undone(dream) == dreamed(OPEN) and undone(dream).over is None
+    assert until(dream, 1) == dreamed(OPEN) and until(dream, 1).over is None
 
 
-def test_undo_goes_back_to_the_start_and_no_further():
+def test_a_dream_is_taken_back_to_the_start_and_no_further():
     dream = dreamed(OPEN, LEAVE)
     assert dream.over is not None and "solved" in dream.over
-    assert undone(dream) == dreamed(OPEN)
-    assert undone(undone(undone(dream))) == Dream(TASK)
-    assert restarted(dream) == Dream(TASK)
+    assert until(dream, 1) == dreamed(OPEN) and until(dream, 2) == dream
+    assert until(dream, 0) == until(dream, -1) == Dream(TASK)
 
 
 def stored(world="real", failure=None, *steps: Transition) -> Trajectory:
@@ -64,7 +63,7 @@ def test_a_step_that_was_stopped_by_us_can_go_on_when_it_is_resumed():
 
 def test_undoing_into_taken_over_steps_forgets_them():
     dream, _ = resume(stored(), 2)
-    assert undone(dream) == replace(Dream(TASK), origin_world="real")
+    assert until(dream, 0) == replace(Dream(TASK), origin_world="real")
 
 
 def test_the_record_says_where_it_comes_from_and_that_we_stopped_it():
@@ -91,4 +90,4 @@ def test_a_record_resumed_and_recorded_again_keeps_its_steps():
 def test_the_record_names_the_settings_that_steps_were_dreamed_with():
     dream = stepped(stepped(Dream(TASK), OPEN, 40, "no-reasoning,t0.7"), LEAVE, 40, "no-reasoning,t0.7")
     assert to_trajectory(dream, "nano@1", "door 1").provenance.model == "nano@1 (no-reasoning,t0.7)"
-    assert to_trajectory(undone(dream), "nano@1", "door 1").provenance.model == "nano@1 (no-reasoning,t0.7)"
+    assert to_trajectory(until(dream, 1), "nano@1", "door 1").provenance.model == "nano@1 (no-reasoning,t0.7)"
