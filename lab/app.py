@@ -5,7 +5,7 @@ left as they are. The address line is written from the same selection, so that w
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,6 +21,7 @@ from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
 from lab.tabs import compare, curriculum, dream, home, inspect, models, train
 from lab.viewmodels.header import header_value
+from lab.views import Views
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ class Frame:
         place: dict[str, Any] = {**QUIET, **ONE_BY_ONE}
         link.go(self.go, [link, self.selection, *inputs], [self.tabs, *outputs], trigger_mode="always_last", **place)
         self.tabs.select(self.switch, [self.selection, *inputs], outputs, trigger_mode="multiple", **place)
+        self.head.save_view(self.save_view, self.selection, self.head, **QUIET)
+        self.head.remove_view(self.remove_view, None, self.head, **QUIET)
         self.timer.tick(self.look, [self.selection, *home.inputs], [*model, *home.outputs], **QUIET)
 
     @property
@@ -123,6 +126,21 @@ class Frame:
         if opened == chosen.tab:
             return [gr.skip() for _ in self._outputs]
         return self._show(replace(chosen, tab=opened), values)
+
+    def save_view(self, event: gr.EventData, request: gr.Request, chosen: Selection) -> Any:
+        """Give what is shown a name."""
+        return self._change_views(lambda views: views.save(str(event.name), to_query(chosen), request.username or ""))
+
+    def remove_view(self, event: gr.EventData) -> Any:
+        """Forget a named view."""
+        return self._change_views(lambda views: views.remove(str(event.name)))
+
+    def _change_views(self, change: Callable[[Views], None]) -> Any:
+        try:
+            change(Views(self.services.workspace, read_only=self.services.read_only))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+        return header_value(self.services)
 
     def look(self, chosen: Selection, *values: Any) -> list[Any]:
         """See whether the model's process is ready; when it is, nobody looks any more."""

@@ -279,6 +279,14 @@ def to_query(selection: Selection) -> str:
     return "?" + urlencode(shown, safe="/:,")
 
 
+def whole_link(query: str) -> str:
+    """Write an address as a link that leads to just what it shows, whatever was selected before."""
+    selection = parse(query)
+    tab = selection.tab
+    cleared = dict.fromkeys([*([] if tab in _WITHOUT_A_TRAJECTORY else ["t"]), *_SHOWN_BY.get(tab, {})], "")
+    return link(**(cleared | dict(parse_qsl(to_query(selection).removeprefix("?")))))
+
+
 def link(tab: str, **changes: str) -> str:
     """Write a link that changes only what it names, e.g. `link("compare", t="tr-…")`; `follow` reads it."""
     return "?" + urlencode({"tab": tab, **changes}, safe="/:,")

@@ -4,6 +4,7 @@
 dg.shortcuts = [
   { keys: ['1', '2', '3', '4', '5', '6', '7'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train, Models' },
   { keys: ['y'], help: 'Copy the link to what is shown' },
+  { keys: ['w'], help: 'Saved views' },
   { keys: ['?'], help: 'Show this list' },
   { keys: ['Esc'], help: 'Leave a field, close this list' },
   { tab: 'inspect', keys: ['j', 'k'], help: 'Next, previous row of the list' },

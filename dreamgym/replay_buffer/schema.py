@@ -23,6 +23,8 @@ READABLE_FROM = 1
 """The oldest schema that readers cope with: later ones only added what they can do without."""
 SEARCHABLE_FROM = 2
 """The first schema with `transitions_text`."""
+VIEWS_FROM = 7
+"""The first schema with `views`."""
 
 # Long texts stand last in `transitions`, so that a filter on a short column never walks through overflow pages.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -193,6 +195,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             number INTEGER PRIMARY KEY,
             iteration INTEGER NOT NULL REFERENCES iterations (iteration) ON DELETE CASCADE,
             edit TEXT NOT NULL
+        )
+        """,
+    ),
+    # Addresses of the lab with a name, see `lab/views.py`; only lab.sqlite has some.
+    (
+        """
+        CREATE TABLE views (
+            name TEXT PRIMARY KEY,
+            query TEXT NOT NULL,
+            saved_by TEXT NOT NULL,
+            saved_at TEXT NOT NULL
         )
         """,
     ),

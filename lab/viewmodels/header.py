@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from lab.navigation import parse, whole_link
 from lab.services import Services
+from lab.views import View, Views
 
 
 def _urgency(status: str) -> int:
@@ -20,4 +22,11 @@ def header_value(services: Services) -> dict[str, Any]:
         "model": ", ".join(each.model.name for each in here if each.model) or None,
         "status": min(filter(None, states), key=_urgency, default=None),
         "read_only": services.read_only,
+        "views": [_view(view) for view in Views(services.workspace).all()],
     }
+
+
+def _view(view: View) -> dict[str, str]:
+    tab = parse(view.query).tab.capitalize()
+    about = ", ".join(part for part in (tab, view.saved_by, view.saved_at[:10]) if part)
+    return {"name": view.name, "href": whole_link(view.query), "about": about}

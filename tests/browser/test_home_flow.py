@@ -1,9 +1,13 @@
 """Home and the frame around the tabs in a real browser."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
 
+from lab.services import Services
 from tests.browser.conftest import open_services
 
 
@@ -89,3 +93,27 @@ def test_dark_follows_the_system_and_the_address(url: str, new_page: Any) -> Non
     light.keyboard.press("2")
     expect(light.locator("#dg-address code")).to_contain_text("tab=inspect")
     assert "__theme=dark" in light.url
+
+
+def test_a_view_is_saved_by_name_and_opened_from_elsewhere(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any
+) -> None:
+    url = serve(open_services(tmp_path / "demo"))
+    page.goto(f"{url}?tab=inspect&world=dream")
+    expect(page.locator("#dg-list tbody tr")).to_have_count(10)
+    page.keyboard.press("w")
+    page.get_by_label("Name of the view").fill("${window.hacked=1}<b>dreams</b>")
+    page.keyboard.press("Enter")
+    entry = page.locator(".dg-views-list li")
+    expect(entry.get_by_role("link")).to_have_text("${window.hacked=1}<b>dreams</b>")
+    page.goto(f"{url}?tab=inspect&q=lettuce&split=test")
+    expect(page.locator("#dg-search textarea, #dg-search input").first).to_have_value("lettuce")
+    page.locator("#dg-views").click()
+    entry.get_by_role("link").click()
+    expect(page).to_have_url(re.compile("tab=inspect.*world=dream"))
+    expect(page).not_to_have_url(re.compile("lettuce|split"))
+    page.locator("#dg-views").click()
+    entry.get_by_role("button").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(entry).to_have_count(0)
+    assert page.evaluate("window.hacked") is None
