@@ -13,6 +13,10 @@ class WorkspaceError(DreamGymError):
     """A folder or database is not ours, too new, locked or damaged."""
 
 
+class AnnotationError(DreamGymError):
+    """An answer, or a line of a file of answers, says what cannot be."""
+
+
 class EnvironmentUnavailableError(DreamGymError):
     """A real environment cannot run here: a package, a compiler or its data is missing."""
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -99,7 +99,7 @@ class Workspace:
         lock_path = self.path / f".{which}.lock"
         try:
             # Opened to append: the id of the holder stays readable until the next holder writes its own.
-            file = lock_path.open("a+")
+            file = lock_path.open("ab", buffering=0)
         except OSError as error:
             raise WorkspaceError(f"{lock_path} cannot be written: {error.strerror}; check its permissions") from error
         with file:
@@ -111,9 +111,9 @@ class Workspace:
                         "wait until it is done, or end it"
                     )
                 time.sleep(POLL_SECONDS)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            with suppress(OSError):  # On a full disk the holder has no name; what it then writes says what is wrong.
+                file.truncate(0)
+                file.write(str(os.getpid()).encode())
             yield  # Closing the file unlocks it.
 
     @classmethod

@@ -209,6 +209,41 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    # What people say of transitions, see `annotation/store.py`; only lab.sqlite has some. It grows, and never changes.
+    (
+        """
+        CREATE TABLE annotated_items (
+            transition_id TEXT PRIMARY KEY,
+            source TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            task_id TEXT NOT NULL,
+            task_type TEXT NOT NULL,
+            model TEXT,
+            run TEXT,
+            content TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE annotations (
+            id INTEGER PRIMARY KEY,
+            transition_id TEXT NOT NULL REFERENCES annotated_items (transition_id),
+            annotator TEXT NOT NULL,
+            role TEXT NOT NULL CHECK (role IN ('annotator', 'adjudicator')),
+            version INTEGER NOT NULL CHECK (version >= 1),
+            labels TEXT,
+            seconds REAL NOT NULL,
+            stored_at TEXT NOT NULL,
+            UNIQUE (annotator, role, transition_id, version)
+        )
+        """,
+        "CREATE INDEX annotations_item ON annotations (transition_id)",
+        *(
+            f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} BEGIN"
+            f" SELECT RAISE (ABORT, 'annotations are only added'); END"
+            for table in ("annotated_items", "annotations")
+            for event in ("UPDATE", "DELETE")
+        ),
+    ),
 )
 
 

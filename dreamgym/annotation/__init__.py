@@ -1,0 +1,1 @@
+"""Labels that people give to stored transitions: store, queue, agreement, files."""
