@@ -111,6 +111,14 @@ class AnnotationStore:
         """Return all rows, in order of storing."""
         return self._annotations("ORDER BY id")
 
+    def answered(self, annotator: str, role: Role = "annotator") -> frozenset[str]:
+        """Return the ids of the items that a person has answered."""
+        mine = "annotator = ? AND role = ? AND labels IS NOT NULL"
+        rows = self._query(
+            f"SELECT transition_id FROM annotations a WHERE {mine} AND {_LATEST}", [annotator.strip(), role]
+        )
+        return frozenset(row["transition_id"] for row in rows)
+
     def annotators(self) -> list[str]:
         """Return the names that have answered, sorted."""
         return [row["annotator"] for row in self._query("SELECT DISTINCT annotator FROM annotations ORDER BY 1")]

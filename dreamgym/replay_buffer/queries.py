@@ -4,6 +4,7 @@ A list of steps is paged by trajectory: one narrow query says how many steps of 
 gives the length of the list and the place of any page in it; only the rows of that page are then read whole.
 """
 
+import json
 import re
 import sqlite3
 from collections import defaultdict
@@ -244,6 +245,19 @@ def whole_steps(files: Files, keep: Filter, keys: Sequence[Key]) -> list[Record]
         for record in files.query(f"{WHOLE_STEPS} {where} ORDER BY x.trajectory, x.step", values, file):
             rows[Key(file, record["trajectory"])].append(record)
     return [record for key in keys for record in rows[key]]
+
+
+def passing(files: Files, keep: Filter, transition_ids: Sequence[str]) -> list[str]:
+    """Return those of some ids whose steps pass; asks for these alone."""
+    named = json.dumps([one.rpartition(".")[::2] for one in transition_ids])
+    where, values = _where([*_episode_conditions(keep), *_step_conditions(keep)])
+    sql = f"""
+        SELECT j.trajectory_id || '.' || x.step AS name FROM json_each(?) n
+        CROSS JOIN {{file}}.trajectories j ON j.trajectory_id = n.value ->> 0
+        CROSS JOIN {{file}}.transitions x ON x.trajectory = j.id AND x.step = CAST (n.value ->> 1 AS INTEGER)
+        {where}
+    """
+    return [row["name"] for row in files.query(sql, [named, *values])]
 
 
 def episodes(files: Files, keys: Sequence[Key]) -> list[Record]:

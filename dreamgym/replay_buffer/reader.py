@@ -13,6 +13,7 @@ from dreamgym.replay_buffer.queries import (
     find,
     load,
     open_files,
+    passing,
     steps_by_confidence,
     steps_by_trajectory,
     whole_steps,
@@ -120,6 +121,11 @@ class ExperienceReader:
         if not 1 <= step <= num_steps:
             raise WorkspaceError(f"no transition {transition_id!r}: its trajectory has the steps 1 to {num_steps}")
         return trajectory, step
+
+    def passing(self, keep: Filter, transition_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of some ids that are stored here and pass; quick however much is stored."""
+        with open_files(self.paths) as files:
+            return frozenset(passing(files, keep, transition_ids))
 
     def tasks(self, split: Split | None = None) -> list[Task]:
         """Return the stored tasks, sorted by id."""

@@ -130,6 +130,30 @@ class VariationRow:
         return Born(self.task, self.seed_id) if self.task is not None and self.dropped is None else None
 
 
+@dataclass(frozen=True, slots=True)
+class UndecidedRow:
+    """A rollout of a group that was half won and half lost, and its most doubtful step."""
+
+    iteration: int
+    trajectory_id: str
+    step: int
+    """Of the least confidence; the last where none is known."""
+    task_text: str
+    value: float
+    """Reward entropy of the group, in (0, 0.25]."""
+    num_known: int
+    num_won: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """A replay in the real engine, and a dreamed success of its task and iteration: what it may be a replay of."""
+
+    iteration: int
+    dream_id: str
+    replay_id: str
+
+
 class RunStore:
     """The writer; one per run."""
 
@@ -279,6 +303,33 @@ class RunReader:
             " JOIN tasks k ON k.task_id = d.task_id ORDER BY e.iteration, d.id"
         )
         return [ExploitRow(*row) for row in rows]
+
+    def undecided(self, limit: int) -> list[UndecidedRow]:
+        """Rollouts of the groups with the highest reward entropy, the highest first; at most `limit`."""
+        rows = self._query(
+            "SELECT p.iteration, t.trajectory_id, x.step, k.text, p.value, p.num_known, p.num_won,"
+            " min(ifnull(x.confidence, 2.0 - x.step * 1e-6))"
+            " FROM (SELECT rowid, * FROM practised WHERE value > 0 ORDER BY value DESC, iteration DESC LIMIT ?1) p"
+            " JOIN rollouts r ON r.iteration = p.iteration AND r.purpose = 'train'"
+            " JOIN trajectories t ON t.id = r.trajectory AND t.task_id = p.task_id"
+            " JOIN transitions x ON x.trajectory = t.id JOIN tasks k ON k.task_id = t.task_id"
+            " GROUP BY p.rowid, t.id ORDER BY p.value DESC, p.iteration DESC, p.rowid, t.id LIMIT ?1",
+            limit,
+            since=_CURRICULUM_SCHEMA,
+        )
+        return [UndecidedRow(*tuple(row)[:-1]) for row in rows]
+
+    def replays(self, limit: int) -> list[ReplayRow]:
+        """Replays beside the dreams that they may be of, newest iteration first; at most `limit`."""
+        rows = self._query(
+            "SELECT r.iteration, d.trajectory_id, t.trajectory_id FROM rollouts r"
+            " JOIN trajectories t ON t.id = r.trajectory"
+            " JOIN rollouts o ON o.iteration = r.iteration AND o.purpose = 'train'"
+            " JOIN trajectories d ON d.id = o.trajectory AND d.task_id = t.task_id AND d.outcome = 'success'"
+            " WHERE r.purpose = 'replay' AND d.world = 'dream' ORDER BY r.iteration DESC, r.slot, o.slot LIMIT ?",
+            limit,
+        )
+        return [ReplayRow(*row) for row in rows]
 
     def practised(self, after: int = -1) -> list[Practised]:
         """The tasks of the iterations after one, in order of iterations."""
