@@ -18,8 +18,8 @@ from dreamgym.annotation.store import AnnotationStore, Role
 from dreamgym.comparison import StepComparison, compare_step
 from dreamgym.environments import environment_module
 from dreamgym.errors import AnnotationError, WorkspaceError
-from dreamgym.replay_buffer.queries import find, open_files, steps_by_trajectory
-from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.queries import Key, find, load, open_files, steps_by_trajectory
+from dreamgym.replay_buffer.reader import NUM_TRAJECTORIES_AT_ONCE, ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter, Order, TransitionRow
 from dreamgym.runs.store import RunReader
@@ -240,31 +240,37 @@ def _of_runs(workspace: Workspace, wanted: Wanted) -> Iterator[Queued]:
                 raise  # else one damaged file hides no other run
 
 
+def _at(source: str, iteration: int) -> str:
+    return f"{source.removeprefix(RUN)}, iteration {iteration}"
+
+
 def _exploits(path: Path, source: str) -> Iterator[Queued]:
     for row in reversed(RunReader(path).exploits()):
-        reason = (
-            f"the real engine denied this success; first lie in {_short(source)}, iteration {row.iteration}: {row.kind}"
-        )
+        reason = f"the real engine denied this success; first lie in {_at(source, row.iteration)}: {row.kind}"
         yield Queued(transition_id(row.dream_id, row.step), reason, source)
 
 
 def _undecided(path: Path, source: str) -> Iterator[Queued]:
     for row in RunReader(path).undecided(MOST_LISTED):
         won = f"{row.num_won} of {row.num_known} rollouts won"
-        reason = (
-            f"reward entropy {row.value:.2f} ({won}) in {_short(source)}, iteration {row.iteration}: {row.task_text}"
-        )
+        reason = f"reward entropy {row.value:.2f} ({won}) in {_at(source, row.iteration)}: {row.task_text}"
         yield Queued(transition_id(row.trajectory_id, row.step), reason, source)
 
 
 def _disagreements(path: Path, source: str) -> Iterator[Queued]:
     """Where a dream first parted from its replay; where nobody could know the outcome it was only of another room."""
-    reader = ExperienceReader([path])
-    for row in RunReader(path).replays(MOST_LISTED):
-        parting = _first_parting(reader.trajectory(row.dream_id), reader.trajectory(row.replay_id))
-        if parting is not None and parting.determined:
-            reason = f"replayed in {_short(source)}, iteration {row.iteration}: other {', '.join(parting.differences)}"
-            yield Queued(transition_id(row.dream_id, parting.step), reason, source)
+    rows = RunReader(path).replays(MOST_LISTED)
+    for start in range(0, len(rows), NUM_TRAJECTORIES_AT_ONCE):
+        piece = rows[start : start + NUM_TRAJECTORIES_AT_ONCE]
+        with open_files([path]) as files:
+            (file,) = files.paths
+            dreams = load(files, [Key(file, row.dream) for row in piece])
+            replays = load(files, [Key(file, row.replay) for row in piece])
+        for row, dream, replay in zip(piece, dreams, replays, strict=True):
+            parting = _first_parting(dream, replay)
+            if parting is not None and parting.determined:
+                reason = f"replayed in {_at(source, row.iteration)}: other {', '.join(parting.differences)}"
+                yield Queued(transition_id(row.dream_id, parting.step), reason, source)
 
 
 def _first_parting(dream: Trajectory, real: Trajectory) -> StepComparison | None:
@@ -298,10 +304,6 @@ def _disputed(store: AnnotationStore, done: frozenset[str]) -> Iterator[Queued]:
             yield Queued(item_id, f"{len(one.annotators)} annotators disagree on: {', '.join(one.disputed)}")
         elif one.status == "adjudicated" and item_id in done:
             yield Queued(item_id, "decided")
-
-
-def _short(source: str) -> str:
-    return source.removeprefix(RUN)
 
 
 _OF_RUNS: Mapping[str, Callable[[Path, str], Iterator[Queued]]] = {

@@ -151,7 +151,10 @@ class ReplayRow:
 
     iteration: int
     dream_id: str
-    replay_id: str
+    dream: int
+    """Its row in `trajectories`."""
+    replay: int
+    """Likewise."""
 
 
 class RunStore:
@@ -322,7 +325,7 @@ class RunReader:
     def replays(self, limit: int) -> list[ReplayRow]:
         """Replays beside the dreams that they may be of, newest iteration first; at most `limit`."""
         rows = self._query(
-            "SELECT r.iteration, d.trajectory_id, t.trajectory_id FROM rollouts r"
+            "SELECT r.iteration, d.trajectory_id, d.id, t.id FROM rollouts r"
             " JOIN trajectories t ON t.id = r.trajectory"
             " JOIN rollouts o ON o.iteration = r.iteration AND o.purpose = 'train'"
             " JOIN trajectories d ON d.id = o.trajectory AND d.task_id = t.task_id AND d.outcome = 'success'"
