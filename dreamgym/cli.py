@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamgym.annotation import commands as annotations
 from dreamgym.config import ROOT, CollectConfig
 from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.registry import find_model
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_teach(commands)
     _add_evaluate(commands)
     _add_export(commands)
+    annotations.add(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(

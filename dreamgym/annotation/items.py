@@ -4,6 +4,7 @@ It is copied when it is annotated, history included, so that it outlives the run
 made from it later. Its name is its transition's id, a content hash: the same step in two files is one item.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -131,7 +132,7 @@ def find_item(workspace: Workspace, item_id: str, source: str = "") -> Item:
     for name in sorted(named, key=lambda name: name != source):
         with suppress(WorkspaceError):  # not there, or a file that is damaged or of a newer version
             trajectory, number = ExperienceReader([named[name]]).transition(item_id)
-            return item_of(trajectory, number, name)
+            return replace(item_of(trajectory, number, name), item_id=item_id)  # as it is stored
     raise WorkspaceError(f"no transition {item_id!r} in {workspace.path}: its run was deleted, or it lies elsewhere")
 
 
@@ -216,6 +217,8 @@ def _row(what: str, kind: type, record: object) -> Mapping[str, Any]:
         is_odd_bool = isinstance(record[name], bool) and bool not in (accepted or ())
         if accepted and (not isinstance(record[name], accepted) or is_odd_bool):
             raise AnnotationError(f"{what}: {name} is of type {type(record[name]).__name__}")
+        if isinstance(record[name], float) and not math.isfinite(record[name]):
+            raise AnnotationError(f"{what}: {name} is no finite number")
     return record
 
 

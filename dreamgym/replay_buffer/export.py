@@ -117,23 +117,36 @@ def export(
     if max_rows is not None and (num := _count(reader, keep, rows)) > max_rows:
         raise ConfigError(f"{num:,} rows are more than the page writes ({max_rows:,}); in a shell: {again}")
     found = _steps(reader, keep) if rows == "transitions" else _trajectories(reader, keep)
-    data, manifest = folder / f"{rows}.{format}", folder / MANIFEST
-    unfinished = data.with_name(data.name + ".part")
+    data = folder / f"{rows}.{format}"
+    told = {
+        "rows": rows,
+        "order": "oldest first",
+        "filter": {name: value for name, value in asdict(keep).items() if value is not None},
+        "sources": [path.name for path in reader.paths if path.exists()],
+    }
+    if format == "jsonl":
+        return write(data, lambda path: write_jsonl(found, path), told, again)
+    return write(data, lambda path: _parquet(found, rows, path), told, again)
+
+
+def write(data: Path, fill: Callable[[Path], int], told: Mapping[str, Any], command: str) -> Exported:
+    """Write a file and its manifest into a folder, which is made; an earlier file gives way when the new one is whole.
+
+    Args:
+        data: The file.
+        fill: Writes the path that it is given, and returns how many rows that were.
+        told: What the manifest says beside the number of rows, the checksum and the origin.
+        command: What repeats it.
+
+    Raises:
+        WorkspaceError: The folder cannot be written; nothing half written is left.
+    """
+    manifest, unfinished = data.with_name(MANIFEST), data.with_name(data.name + ".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write: Callable[[Iterable[Mapping[str, Any]], Rows, Path], int] = _jsonl if format == "jsonl" else _parquet
-        num_rows = write(found, rows, unfinished)
+        data.parent.mkdir(parents=True, exist_ok=True)
+        num_rows = fill(unfinished)
         unfinished.replace(data)
-        told = {
-            "rows": rows,
-            "num_rows": num_rows,
-            "order": "oldest first",
-            "filter": {name: value for name, value in asdict(keep).items() if value is not None},
-            "file": data.name,
-            "sha256": _checksum(data),
-            "sources": [path.name for path in reader.paths if path.exists()],
-            **origin(again),
-        }
+        told = {"num_rows": num_rows, "file": data.name, "sha256": _checksum(data), **told, **origin(command)}
         manifest.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         reason = error.strerror or error
@@ -178,7 +191,8 @@ def _trajectories(reader: ExperienceReader, keep: Filter) -> Iterator[dict[str, 
         yield current
 
 
-def _jsonl(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
+def write_jsonl(found: Iterable[Mapping[str, Any]], path: Path) -> int:
+    """Write rows as JSON lines, and return how many they were."""
     num_rows = 0
     with path.open("w", encoding="utf-8") as file:
         for row in found:
@@ -187,9 +201,22 @@ def _jsonl(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
     return num_rows
 
 
-def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
+def write_parquet(found: Iterable[Mapping[str, Any]], schema: Any, path: Path) -> int:
+    """Write rows with a schema of pyarrow as Parquet, some thousands at a time, and return how many they were."""
     import pyarrow as pa  # noqa: PLC0415  slow to load
     from pyarrow import parquet  # noqa: PLC0415
+
+    num_rows = 0
+    with parquet.ParquetWriter(path, schema) as file:
+        left = iter(found)
+        while piece := list(islice(left, _ROWS_AT_ONCE)):
+            file.write_table(pa.Table.from_pylist(piece, schema=schema))
+            num_rows += len(piece)
+    return num_rows
+
+
+def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
+    import pyarrow as pa  # noqa: PLC0415  slow to load
 
     def field(name: str, kind: str) -> Any:
         if kind == "neighbours":
@@ -200,14 +227,7 @@ def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
     steps = [field(*each) for each in STEP_FIELDS.items()]
     episode = [field(*each) for each in EPISODE_FIELDS.items()]
     own = [pa.field("transitions", pa.list_(pa.struct(steps)))] if rows == "trajectories" else steps
-    schema = pa.schema([*episode, *own])
-    num_rows = 0
-    with parquet.ParquetWriter(path, schema) as file:
-        left = iter(found)
-        while piece := list(islice(left, _ROWS_AT_ONCE)):
-            file.write_table(pa.Table.from_pylist(piece, schema=schema))
-            num_rows += len(piece)
-    return num_rows
+    return write_parquet(found, pa.schema([*episode, *own]), path)
 
 
 def _checksum(path: Path) -> str:
