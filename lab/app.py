@@ -1,4 +1,4 @@
-"""The lab as one gr.Blocks: header, address, seven tabs, and one handler that follows every link.
+"""The lab as one gr.Blocks: header, address, eight tabs, and one handler that follows every link.
 
 One round trip per link: `go` turns the link into a new `Selection`, the selected tab renders it, the other tabs are
 left as they are. The address line is written from the same selection, so that what is seen always has its link.
@@ -19,7 +19,7 @@ from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
-from lab.tabs import compare, curriculum, dream, home, inspect, models, train
+from lab.tabs import annotate, compare, curriculum, dream, home, inspect, models, train
 from lab.viewmodels.header import header_value
 from lab.views import Views
 
@@ -32,6 +32,7 @@ BUILDERS = {
     "compare": compare.build,
     "curriculum": curriculum.build,
     "train": train.build,
+    "annotate": annotate.build,
     "models": models.build,
 }
 HEAD_SCRIPTS = ("dom.js", "live.js", "curves.js", "shortcuts.js")

@@ -10,11 +10,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from dreamgym.annotation.queue import KINDS
 from dreamgym.runs.sections import Method
 from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 
-TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "models")
+TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "annotate", "models")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
@@ -22,6 +23,7 @@ NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
 SUBJECTS = ("exploits",)
 LOOKS = ("again", "out", "luck")
+QUEUES: tuple[str, ...] = (*KINDS, "like")
 GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
 RUN_STATES: tuple[str, ...] = get_args(State)
@@ -63,6 +65,10 @@ class Selection:
     """Run whose exploits are listed; empty: all."""
     kind: str = ""
     """Kind of exploits that are listed; empty: all."""
+    queue: str = ""
+    """Which items wait in Annotate; empty: random ones."""
+    like: str = ""
+    """Transition id that the items of the queue "like" resemble."""
     rows: str = "transitions"
     text: str = ""
     world: str = ""
@@ -121,6 +127,10 @@ def _read_trajectory(value: str) -> dict[str, Any] | None:
     return {"trajectory": match[1], "step": int(match[2] or 0)} if match else None
 
 
+def _read_like(value: str) -> dict[str, Any] | None:
+    return {"like": value} if (match := _TRAJECTORY.fullmatch(value)) and match[2] else None
+
+
 def _pattern(field: str, pattern: re.Pattern[str]) -> Read:
     return lambda value: {field: value} if pattern.fullmatch(value) else None
 
@@ -170,6 +180,8 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "by-server": (("server",), _pattern("server", re.compile(r"[1-9][0-9]{0,3}"))),
     "of": (("subject",), _choice("subject", SUBJECTS)),
     "by-run": (("found_by",), _pattern("found_by", _RUN)),
+    "queue": (("queue",), _choice("queue", QUEUES)),
+    "like": (("like",), _read_like),
     "kind": (("kind",), _text("kind", 80)),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
@@ -218,6 +230,17 @@ _SHOWN_BY = {
     },
     "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs": "versus"},
     "compare": {"of": "subject", "by-run": "found_by", "kind": "kind", "mode": "mode", "set": "switches"},
+    "annotate": {
+        "queue": "queue",
+        "like": "like",
+        "by-run": "found_by",
+        "q": "text",
+        "world": "world",
+        "split": "split",
+        "action": "action_type",
+        "outcome": "outcome",
+        "policy": "policy",
+    },
     "curriculum": {"run": "run", "by": "by", "cell": "cell", "w": "window_end", "task": "task"},
     "train": {
         "run": "run",

@@ -16,7 +16,8 @@ const meta = (v) => el('div', { class: 'dg-meta-line dg-meta' },
     v.meta.map((text) => el('span', {}, text))),
   el('div', { class: 'dg-row dg-nw' },
     el('a', { href: v.compare, 'data-key': 'c', title: v.world === 'real' ? 'Dream these actions and compare' : 'Compare with the real engine' }, 'Compare ', kbd('c')),
-    el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d'))));
+    el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d')),
+    el('a', { href: v.annotate, 'data-key': 'a', title: 'Say what is wrong with this step' }, 'Annotate ', kbd('a'))));
 
 const state = (world, ...content) => el('pre', { class: world === 'real' ? 'dg-reald' : 'dg-dreamed' }, ...content);
 

@@ -66,6 +66,7 @@ def step_value(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "legend": _legend(trajectory),
         "compare": link("compare", t=address),
         "dream": link("dream", t=address),
+        "annotate": link("annotate", t=address),
         "parts": parts | {"lie": lie_view(found, step)},
         "json": as_json(trajectory, step),
     }

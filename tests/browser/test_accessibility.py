@@ -26,6 +26,7 @@ PAGES = {
     "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),
     "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
+    "annotate": (f"?tab=annotate&t={DREAM}", "#dg-annotate-item .dg-kinds"),
     "models": ("?tab=models", "#dg-models h3"),
 }
 
