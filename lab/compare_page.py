@@ -1,8 +1,6 @@
 """What the Compare tab does, without its widgets: choose what to compare, run it, say how far it is."""
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,19 +14,18 @@ from dreamgym.environments import environment_module
 from dreamgym.errors import EngineError, EnvironmentUnavailableError, WorkspaceError
 from dreamgym.experience_model.model import Switches
 from dreamgym.types import Failure, Task, Trajectory, Transition
-from lab.comparisons import ComparisonKey, Comparisons
+from lab.comparisons import ComparisonKey, EpisodeComparisons, Jobs
 from lab.dream_page import COLLECT
 from lab.dreaming import Dreamer
 from lab.navigation import Selection
 from lab.services import ASSETS, Services
-from lab.viewmodels.compare import Progress, comparison_view
+from lab.viewmodels.compare import EpisodeProgress, Progress, comparison_view
 from lab.viewmodels.compare_controls import choices_of, heading, side_view
 from lab.viewmodels.compare_file import comparison_file
 from lab.viewmodels.switches import describe, read_switches
 
 NUM_CHOICES = 200
 """Newest trajectories in the list; any other is reached by its address."""
-MAX_SESSIONS = 1000
 SECONDS_FOR_AN_ENGINE = 30.0
 
 
@@ -49,12 +46,18 @@ class Chosen:
 class ComparePage:
     """The Compare tab's behaviour; any number of pages can share it."""
 
-    def __init__(self, services: Services, results: Path = ASSETS / "results") -> None:
+    def __init__(
+        self,
+        services: Services,
+        results: Path = ASSETS / "results",
+        comparisons: EpisodeComparisons | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        """Compare nothing yet; `comparisons` and `jobs` are what other pages share with this one."""
         self._services = services
-        self._comparisons = Comparisons()
+        self._comparisons = comparisons or EpisodeComparisons()
         self._results_folder = results
-        self._lock = threading.Lock()
-        self._jobs: OrderedDict[str, str] = OrderedDict()
+        self._jobs = jobs or Jobs()
 
     def choose(self, selection: Selection) -> Chosen:
         """Resolve an address; an unknown trajectory falls back to the newest real one."""
@@ -73,7 +76,7 @@ class ComparePage:
         selection = replace(selection, mode=mode, step=min(selection.step, num_steps))
         return Chosen(selection, trajectory, mode, read_switches(selection.switches), notice)
 
-    def begin(self, chosen: Chosen) -> Progress:
+    def begin(self, chosen: Chosen) -> EpisodeProgress:
         """Start the comparison if it is not made yet; returns how far it is."""
         if chosen.trajectory is None:
             return Progress(done=True)
@@ -83,21 +86,13 @@ class ComparePage:
             return Progress(num_total=_num_steps(trajectory), error=refused)
         return self._comparisons.begin(key, _num_steps(trajectory), lambda: self._compare(chosen))
 
-    def leave(self, session: str, job: str) -> None:
-        """Follow nothing but `job` in this session from now on."""
-        with self._lock:
-            self._jobs[session] = job
-            self._jobs.move_to_end(session)
-            while len(self._jobs) > MAX_SESSIONS:
-                self._jobs.popitem(last=False)
-
-    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[Progress]:
+    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[EpisodeProgress]:
         """Yield the comparison's progress until its end, or until this session follows another job."""
-        self.leave(session, job)
+        self._jobs.turn_to(session, job)
         if chosen.trajectory is not None and not self._refusal(chosen):
-            yield from self._comparisons.follow(self._key(chosen), lambda: self._jobs.get(session) == job)
+            yield from self._comparisons.follow(self._key(chosen), lambda: self._jobs.is_followed(session, job))
 
-    def view(self, chosen: Chosen, progress: Progress) -> list[dict[str, Any]]:
+    def view(self, chosen: Chosen, progress: EpisodeProgress) -> list[dict[str, Any]]:
         """Values of the main column and of the side column."""
         listed = [row.trajectory_id for row in self._rows()]
         if chosen.trajectory is None:

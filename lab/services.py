@@ -1,6 +1,6 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.workspace import Workspace
 from lab.live import LiveDreams
 from lab.model_servers import ModelServers
+from lab.second_models import SecondModels
 from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -61,6 +62,8 @@ class Services:
     """vLLM servers that are started here; None where nothing may be started."""
     live: LiveDreams = field(default_factory=LiveDreams)
     """Dreams that are played on some page."""
+    second_models: SecondModels = field(default_factory=SecondModels)
+    """What Compare may lay beside an environment's own experience model."""
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 
@@ -70,6 +73,7 @@ class Services:
 
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""
+        self.second_models.close()
         if self.servers is not None:
             self.servers.close()
         for each in self.environments.values():
@@ -78,15 +82,17 @@ class Services:
                     part.close()
 
 
-def open_services(path: Path, *, read_only: bool = False) -> Services:
+def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = False) -> Services:
     """Open a workspace, and start the model's and the environments' processes without waiting for them.
 
     Args:
         path: The workspace; a missing or empty folder becomes a copy of the demo.
+        models: Further experience models for Compare: folders, or endpoints as `engines.registry` names them.
         read_only: Nothing is written: a missing folder shows the demo where it is, and no real environment is started.
 
     Raises:
         WorkspaceError: The folder is no workspace, or a newer version wrote it.
+        EngineError: One of `models` is neither a folder with a model nor an endpoint.
     """
     if read_only:
         workspace = Workspace.open(path if path.exists() or not DEMO.is_dir() else DEMO, read_only=True)
@@ -100,7 +106,8 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
         if each.engine is not None and name in played:  # another one starts when it is first asked
             each.engine.start()
     servers = None if read_only else ModelServers(workspace.path / "servers")
-    return Services(workspace, reader, environments, servers, read_only=read_only)
+    second_models = SecondModels(workspace.path / "models", models, servers, read_only=read_only)
+    return Services(workspace, reader, environments, servers, second_models=second_models, read_only=read_only)
 
 
 def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:

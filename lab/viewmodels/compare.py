@@ -5,7 +5,7 @@ Texts of models and tasks stay texts here; the page puts them in with `textConte
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from dreamgym.comparison import Answer, StepComparison, Totals, inherited_from, total
 from dreamgym.counterparts import Mode
@@ -23,19 +23,25 @@ MODE_HELP: dict[Mode, str] = {
 }
 
 
+Step = TypeVar("Step")
+
+
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Generic[Step]):
     """How far a comparison is."""
 
-    steps: tuple[StepComparison, ...] = ()
+    steps: tuple[Step, ...] = ()
     num_total: int = 0
     done: bool = False
     error: str | None = None
     """Why it stopped before the end, with the next move."""
 
 
+EpisodeProgress = Progress[StepComparison]
+
+
 def comparison_view(
-    trajectory: Trajectory, mode: Mode, progress: Progress, real_name: str, dream_name: str, selected: int = 0
+    trajectory: Trajectory, mode: Mode, progress: EpisodeProgress, real_name: str, dream_name: str, selected: int = 0
 ) -> dict[str, Any]:
     """Everything left of the side column.
 
@@ -85,7 +91,7 @@ def figures(totals: Totals, num_total: int) -> list[dict[str, str]]:
     ]
 
 
-def strip(progress: Progress, trajectory: Trajectory, selected: int) -> list[dict[str, Any]]:
+def strip(progress: EpisodeProgress, trajectory: Trajectory, selected: int) -> list[dict[str, Any]]:
     """One cell for each step: tint and figure say how many facts differ."""
     cells = [_cell(s, trajectory, s.step == selected) for s in progress.steps]
     actions = [t.action for t in trajectory.transitions]
@@ -258,7 +264,7 @@ def _missing(step: StepComparison) -> str:
     return ", ".join(reasons)
 
 
-def _progress_text(progress: Progress, mode: Mode) -> str:
+def _progress_text(progress: EpisodeProgress, mode: Mode) -> str:
     if progress.done or progress.error:
         return ""
     what = "played in the engine" if mode == "engine" else "dreamed"

@@ -123,7 +123,7 @@ def test_another_action_opens_a_branch_that_is_compared_shared_and_kept(url: str
     expect(stage).to_contain_text("They share 1 step")
     expect(stage.locator(".dg-versus-step").first).to_contain_text("2 go to microwave 1")
     expect(stage.locator(".dg-versus-step").last).to_contain_text("2 look")
-    expect(page).to_have_url(re.compile(r"tree=[0-9a-f]{8}.*vs=tr-"))
+    expect(page).to_have_url(re.compile(r"tree=[0-9a-f]{8}.*vs-branch=tr-"))
     page.reload()
     expect(stage).to_contain_text("They share 1 step")
     page.keyboard.press("c")

@@ -215,13 +215,13 @@ def test_a_comparison_is_saved_as_a_page_that_stands_alone(tmp_path: Path) -> No
 
 def test_a_comparison_that_is_left_for_the_exploits_comes_not_back_over_them(tmp_path: Path) -> None:
     services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.01)))
-    tab = CompareTab(Context(services, gr.State(), gr.HTML()), 16)
+    tab = CompareTab(Context(services, gr.State(), gr.HTML()))
     here, there = SimpleNamespace(session_hash="session"), SimpleNamespace(session_hash="another")
     one, values = tab.render(Selection("compare", REAL.trajectory_id))
-    mine, others = (tab.follow(request, one, values[2]) for request in (here, there))
+    mine, others = (tab.follow(request, one, values[3]) for request in (here, there))
     next(mine), next(others)
     left, values = tab.render(replace(one, subject="exploits"))
-    assert values[0] == values[1] == HIDDEN and len(values) == 16
-    assert list(tab.follow(here, left, values[2])) == [], "nothing is followed now"
+    assert values[0] == values[1] == values[2] == HIDDEN
+    assert list(tab.follow(here, left, values[3])) == [], "nothing is followed now"
     assert len(list(mine)) <= 1, "what was on its way, and then no more"
     assert len(list(others)) > 1, "a session that stayed sees it to its end"
