@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from dreamgym.engines.model_folder import BUNDLED, EXPERIENCE_MODELS
+from dreamgym.engines.model_folder import BUNDLED
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from lab.navigation import Selection
@@ -56,15 +57,28 @@ class Configurations:
         if selection.second == SAME:
             return Configuration(environment, self.first(environment, selection).model, switches)
         found = self._services.second_models.all().get(selection.second)
+        if found is not None and self._is_own(environment, found):
+            return Configuration(environment, self.first(environment, selection).model, switches)
         if found is None:
             raise EngineError(f"There is no model {selection.second!r} here; choose one of the list.")
         return Configuration(environment, self._services.second_models.full_name(found), switches, found)
 
     def choices(self, environment: str) -> list[tuple[str, str]]:
         """(label, value) of what can be laid beside the environment's own model."""
-        own = str(BUNDLED / EXPERIENCE_MODELS.get(environment, environment))
-        others = [model.name for model in self._services.second_models.all().values() if model.source != own]
-        return [("No second model", ""), ("Same model", SAME), *((name, name) for name in sorted(others))]
+        found = self._services.second_models.all()
+        others = sorted(name for name, model in found.items() if not self._is_own(environment, model))
+        return [("No second model", ""), ("Same model", SAME), *((name, name) for name in others)]
+
+    def chosen(self, environment: str, selection: Selection) -> str:
+        """The value of `choices` that an address stands for."""
+        second = self.second(environment, selection)
+        return "" if second is None else second.second.name if second.second else SAME
+
+    def _is_own(self, environment: str, model: SecondModel) -> bool:
+        """It is the environment's own model, which needs no second process."""
+        own = self._services.of(environment).model
+        is_bundled = Path(model.source).parent == BUNDLED
+        return is_bundled and own is not None and self._services.second_models.full_name(model) == own.name
 
     def refusal(self, one: Configuration) -> str | None:
         """Why it cannot dream here, with the next move; None when it can."""

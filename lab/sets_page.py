@@ -109,6 +109,7 @@ class SetsPage:
         try:
             second = self._configurations.second(environment, selection)
             configurations += [second] if second else []
+            selection = replace(selection, second=self._configurations.chosen(environment, selection))
         except EngineError as error:
             selection, notice = replace(selection, second="", second_switches="", only=""), str(error)
         played = tuple(trajectory for trajectory in found if trajectory.transitions)

@@ -3,7 +3,7 @@ const { el, kbd } = dg;
 
 // A share with its interval as a whisker: its number, and hatched where few steps count.
 const bar = (b, number) => el('span', { class: `dg-share ${number ? `m${number}` : ''} ${b.few ? 'few' : ''}`, title: b.title },
-  number && el('i', { class: 'dg-which' }, String(number)),
+  number > 0 && el('i', { class: 'dg-which' }, String(number)),
   el('span', { class: 'dg-track' },
     b.percent !== null && [el('i', { class: 'dg-share-bar', style: `--v:${b.percent}` }), el('i', { class: 'dg-whisker', style: `--low:${b.low};--high:${b.high}` })]),
   el('b', { class: 'dg-num' }, b.value), el('span', { class: 'dg-num dg-meta' }, b.n),
@@ -54,7 +54,7 @@ const body = (v) => [head(v),
   el('div', { class: 'dg-measures', role: 'group', 'aria-label': 'Measure' }, v.measures.map(measure)),
   el('div', { class: 'dg-charts' }, v.charts.map(chart)),
   el('div', { class: 'dg-legend' }, el('span', {}, 'Share, and the number of steps; the line is the 95 % interval'), el('span', {}, el('i', { class: 'dg-key-few' }), ` fewer than ${v.few} steps`),
-    v.difference && el('span', {}, 'Right: 2 less 1 in points with its interval, and how many steps 1 | 2 alone has so')),
+    v.difference && el('span', {}, 'Below: 2 less 1 in points, its interval (≠ where 0 is not in it), and how many steps 1 alone | 2 alone has so')),
   list(v.list)];
 
 dg.mount(element, props, watch, (root, v) => root.replaceChildren(...(v.hidden ? [] : [

@@ -284,8 +284,18 @@ def _choice_form() -> tuple[gr.Row, gr.Dropdown, gr.Radio]:
 
 def _second_form() -> tuple[gr.Column, gr.Dropdown, gr.Column, list[Any]]:
     with gr.Column(elem_classes="dg-filters dg-last-s", min_width=0) as head:
+        gr.HTML(
+            '<div class="dg-root dg-head"><h3>Second model</h3><span class="dg-meta">on the same steps</span></div>',
+            apply_default_css=False,
+        )
         second = gr.Dropdown(
-            [("No second model", "")], value="", label="Second model, on the same steps", elem_id="dg-compare-second"
+            [("No second model", "")],
+            value="",
+            label="Second model",
+            show_label=False,
+            container=False,
+            min_width=0,
+            elem_id="dg-compare-second",
         )
     column, settings = dream_settings("dg-second", "of the second model", "Second settings", visible=False)
     return head, second, column, settings

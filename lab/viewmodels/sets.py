@@ -276,4 +276,4 @@ def _why(wrong: ScoredStep, measure: Measure) -> str:
         return "malformed reply"
     if measure is MEASURES["reward"]:
         return f"reward {reward_figure(wrong.dreamed_reward)} for {reward_figure(wrong.reward)}"
-    return cause_of(wrong)
+    return cause_of(wrong).replace("_", " ")

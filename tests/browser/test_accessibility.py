@@ -23,6 +23,7 @@ PAGES = {
     "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-luck"),
     "dream": (f"?tab=dream&t={DREAM}", "#dg-dream-stage .dg-part"),
     "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
+    "set": ("?tab=compare&of=sets&split=test&vs=same&vs-set=no-retrieval", "#dg-sets .dg-share-row"),
     "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),
     "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
