@@ -232,17 +232,16 @@ def _form(page: ComparePage, chosen: Chosen) -> dict[str, Any]:
         "trajectory": gr.Dropdown(page.choices(chosen), value=identity),
         "mode": gr.Radio([(MODE_LABELS[way], way) for way in ways], value=chosen.mode),
         "settings": settings_values(chosen.switches),
-        "second_head": gr.Column(visible=False),
-        "second_column": gr.Column(visible=False),
+        **_second(chosen.selection, page.seconds(chosen), visible=chosen.mode != "engine"),
     }
 
 
-def _second(selection: Selection, choices: list[tuple[str, str]]) -> dict[str, Any]:
+def _second(selection: Selection, choices: list[tuple[str, str]], *, visible: bool = True) -> dict[str, Any]:
     switches = read_switches(selection.second_switches) if selection.second else Switches()
     return {
-        "second_head": gr.Column(visible=True),
-        "second": gr.Dropdown(choices, value=selection.second),
-        "second_column": gr.Column(visible=bool(selection.second)),
+        "second_head": gr.Column(visible=visible),
+        "second": gr.Dropdown(choices, value=selection.second) if visible else gr.skip(),
+        "second_column": gr.Column(visible=visible and bool(selection.second)),
         "second_settings": settings_values(switches),
     }
 

@@ -54,7 +54,11 @@ def heading(trajectory: Trajectory, listed: Sequence[str], notice: str) -> dict[
 
 
 def side_view(
-    progress: EpisodeProgress, results: Mapping[str, Any] | None, selection: Selection | None, model: str = ""
+    progress: EpisodeProgress,
+    results: Mapping[str, Any] | None,
+    selection: Selection | None,
+    model: str = "",
+    second: EpisodeProgress | None = None,
 ) -> dict[str, Any]:
     """How close this dream is, and the model's own test figures where they were measured.
 
@@ -63,13 +67,15 @@ def side_view(
         results: Contents of the model's results file; None when there is none.
         selection: What is compared; None when nothing is.
         model: Who dreamed what is compared, with or without its settings.
+        second: Of a second dream of the same steps.
     """
     step = selection.transition_id or f"{selection.trajectory}.1" if selection else ""
     return {
         "closeness": closeness(total(progress.steps)),
+        "second": [each["value"] for each in closeness(total(second.steps))] if second else None,
         "compared": f"{counted(total(progress.steps).num_compared, 'step')} compared",
         "test": measured_figures(results, model) if results else None,
-        "can_save": progress.done and selection is not None,
+        "can_save": progress.done and selection is not None and (second is None or second.done),
         "links": [
             {"label": "Open in Inspect", "key": "i", "href": link("inspect", t=step)},
             {"label": "Dream on from here", "key": "d", "href": link("dream", t=step)},

@@ -176,7 +176,8 @@ def test_nothing_is_dreamed_twice_alone_or_in_a_set(services: Services) -> None:
     dream(page, replace(SET, split="train", num_episodes=2))
     num_steps = engine.num_steps
     walked = one.choose(Selection("compare", walk(0).trajectory_id))
-    assert one.begin(walked).done and len(one.begin(walked).steps) == 5
+    (known,) = one.begin(walked)
+    assert known.done and len(known.steps) == 5
     dream(page, replace(SET, split="train", num_episodes=2, measure="reward"))
     assert engine.num_steps == num_steps
 
