@@ -1,7 +1,7 @@
 """Compare: the same actions in the real engine and in the dream, one episode step by step, or a set of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from typing import Any
 
@@ -64,7 +64,8 @@ class Parts:
         return [*chosen, *self.settings, *self.second_settings, *self.set_form]
 
 
-SINGLE = tuple(Parts.__dataclass_fields__)[:15]
+SINGLE = tuple(field.name for field in fields(Parts) if field.type != list[Any])
+"""Parts that are one component each."""
 
 
 def build(context: Context) -> TabHandles:
@@ -81,10 +82,8 @@ def build(context: Context) -> TabHandles:
             second_head, second, second_column, second_settings = _second_form()
             file = download()
     job = gr.State(("", ""))
-    parts = Parts(
-        *(main, side, many, job, about, lies, bar, set_bar, right, column, second_head, second_column),
-        *(trajectory, mode, second, settings, second_settings, controls),
-    )
+    shown = (main, side, many, job, about, lies, bar, set_bar, right, column, second_head, second_column)
+    parts = Parts(*shown, trajectory, mode, second, settings, second_settings, controls)
     tab = CompareTab(context)
     place = [context.selection, context.address]
     about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET)
@@ -93,7 +92,7 @@ def build(context: Context) -> TabHandles:
     job.change(tab.follow, [context.selection, job], [main, side, many], trigger_mode="multiple", **QUIET)
     *boxes, text, loop = controls
     changes = [trajectory.input, mode.input, second.input, loop.input, *(box.input for box in boxes)]
-    changes += [text.submit, text.blur]
+    changes.append(text.submit)  # and not its blur, which would race with the link that took the focus
     for *others, temperature in (settings, second_settings):
         changes += [temperature.release, *(control.input for control in others)]
     form = [context.selection, *parts.form]

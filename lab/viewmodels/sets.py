@@ -76,7 +76,7 @@ def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[st
         facts: What is compared.
         progress: How far each model is.
     """
-    dreamed = _aligned(facts, progress)
+    dreamed = _aligned(facts, _dreamers(progress))
     selection, measure = facts.selection, MEASURES[facts.selection.measure]
     listed = _chosen_part(dreamed, selection.part)
     return {
@@ -92,7 +92,7 @@ def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[st
             for name, each in MEASURES.items()
         ],
         "few": FEW,
-        "difference": len(facts.models) > 1,
+        "difference": len(dreamed.sides) > 1,
         "charts": [_chart(dreamed, measure, side, selection.part) for side in SIDES],
         **_list(facts, listed, measure),
     }
@@ -114,8 +114,15 @@ def empty_view(num_real: int, notice: str) -> dict[str, Any]:
     return {"hidden": False, "notice": notice or None, "empty": empty}
 
 
+def _dreamers(progress: Sequence[Progress[SetStep]]) -> Sequence[Progress[SetStep]]:
+    """Without a second one that could not begin, so that the first is seen."""
+    return progress[:1] if len(progress) > 1 and progress[1].error and not progress[1].steps else progress
+
+
 def _aligned(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> _Dreamed:
-    found = [{(step.trajectory_id, step.scored.depth): step for step in one.steps} for one in progress]
+    found: list[dict[tuple[str, int], SetStep]] = [
+        {(step.trajectory_id, step.scored.depth): step for step in one.steps} for one in progress
+    ]
     if not found:
         return _Dreamed((), tuple(() for _ in facts.models))
     order = {identity: place for place, identity in enumerate(facts.trajectory_ids)}

@@ -18,7 +18,7 @@ from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
 from lab.comparisons import Comparisons, EpisodeComparisons, Jobs
 from lab.navigation import Selection, follow, parse, to_query
-from lab.second_models import SecondModels
+from lab.second_models import READ_ONLY, SecondModels
 from lab.services import Services
 from lab.sets_page import NUM_EPISODES, SetsPage
 from lab.viewmodels.text import share_figure
@@ -26,6 +26,7 @@ from tests.browser.conftest import open_services
 from tests.engines.endpoint import Endpoint, serve
 from tests.lab.dreamed_world import SlowEngine, dream_reply, reply
 from tests.lab.experience import HOSTILE, NUM_WALKS, REAL_STATES, real_success, task, walk
+from tests.lab.test_second_models import folder
 
 SET = Selection("compare", subject="sets")
 REAL = real_success()
@@ -162,6 +163,14 @@ def test_the_same_model_may_differ_in_its_settings_and_unknown_models_are_said(s
     assert "'zeppelin'" in chosen.notice and len(chosen.configurations) == 1
     assert (chosen.selection.second, chosen.selection.second_switches, chosen.selection.only) == ("", "", "")
     assert ("Same model", "same") in page.seconds(chosen)
+
+
+def test_a_second_model_that_cannot_begin_leaves_the_figures_of_the_first(services: Services, tmp_path: Path) -> None:
+    folder(tmp_path / "models" / "refreshed")
+    page = sets_page(replace(services, second_models=SecondModels(tmp_path / "models", read_only=True)))
+    _, view = dream(page, replace(SET, split="test", second="refreshed"))
+    assert view["errors"] == [READ_ONLY] and len(view["models"]) == 2 and not view["can_save"]
+    assert [len(one["bars"]) for one in view["measures"]] == [1] * 4 and len(view["list"]["rows"]) == 3
 
 
 def test_nothing_is_dreamed_twice_alone_or_in_a_set(services: Services) -> None:
