@@ -2,10 +2,10 @@
 
     python scripts/screenshots.py [--workspace FOLDER] [--output FOLDER] [--only NAME]
 
-Writes assets/screenshots/{home,inspect,dream,compare,curriculum,train,annotate,models}-{light,dark,phone}.png. Ids
-are looked up in the workspace, so that the pictures show what is stored; nothing on them is made up. Needs chromium (or $CHROMIUM),
-playwright, the bundled model and the demo workspace; what is missing or goes wrong is said in a sentence, with exit
-status 1.
+Writes assets/screenshots/{home,inspect,dream,compare,curriculum,train,annotate,models}-{light,dark,phone}.png. Ids are
+looked up in the workspace, so that the pictures show what is stored; nothing on them is made up. Needs chromium (or
+$CHROMIUM), playwright, the bundled model and the demo workspace; what is missing or goes wrong is said in a sentence,
+with exit status 1.
 """
 
 import argparse
