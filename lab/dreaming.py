@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Query, Switches, to_transition
+from dreamgym.experience_model.model import (
+    ExperienceModel,
+    MalformedPrediction,
+    Query,
+    Switches,
+    to_failure,
+    to_transition,
+)
 from dreamgym.experience_model.prompts import PartialReply, parse_partial
 from dreamgym.interfaces import OnText
 from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
@@ -46,7 +53,7 @@ class Dreamer:
         """Dream one step; EngineError when the model cannot run."""
         (prediction,) = self._model.predict([query], switches, on_text)
         if isinstance(prediction, MalformedPrediction):
-            failure = Failure(query.action, prediction.reason, prediction.raw_reply)
+            failure = to_failure(query, prediction)
             return Dreamt(failure, prediction.num_tokens, query.demonstrations)
         return Dreamt(to_transition(query, prediction), prediction.num_tokens, query.demonstrations)
 

@@ -62,6 +62,7 @@ class TransformersEngine:
         self.context_length = _context_length(self.model.config)
         """Tokens that one conversation can have."""
         self._end_ids = _end_of_text(self.model)
+        self._alone: dict[int, str] = {}
 
     @property
     def name(self) -> str:
@@ -109,6 +110,12 @@ class TransformersEngine:
         """Token ids to text, special tokens included."""
         text = self.tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text)
+
+    def decode_alone(self, token_id: int) -> str:
+        """One token to the text that it has by itself."""
+        if token_id not in self._alone:
+            self._alone[token_id] = self.decode([token_id])
+        return self._alone[token_id]
 
     def forward(self, cache: RaggedCache, rows: range | list[int], tokens: list[list[int]]) -> Tensor:
         """Append ragged `tokens` to `rows` of the cache; return logits after the longest, shape (rows, vocabulary)."""
@@ -197,7 +204,8 @@ class TransformersSession:
             min(max_tokens, self._engine.context_length - size) if size and (rows is None or row in rows) else 0
             for row, size in enumerate(sizes)
         ]
-        writers = [ReplyWriter(self._engine.decode, rule, limit, on_text is not None) for limit in room]
+        decode, alone = self._engine.decode, self._engine.decode_alone
+        writers = [ReplyWriter(decode, rule, limit, on_text is not None, alone) for limit in room]
         luck = None if temperature == 0 else _luck(seed, sizes, self._num_restarts, max(room))
         read = dict(zip(cache.conversations, cache.lengths, strict=True))
         try:

@@ -244,6 +244,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             for event in ("UPDATE", "DELETE")
         ),
     ),
+    ("ALTER TABLE transitions ADD COLUMN token_probabilities BLOB",),
 )
 
 

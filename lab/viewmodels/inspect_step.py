@@ -9,6 +9,7 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.facts import Fact, changed
 from dreamgym.experience_model.prompts import ParsedReply, parse
 from dreamgym.policy import parse_thought
+from dreamgym.tokens import tokens_of
 from dreamgym.types import Failure, Task, Trajectory, Transition, transition_id
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
@@ -256,10 +257,17 @@ def as_json(trajectory: Trajectory, step: int) -> str:
         "world": trajectory.world,
         "task": task,
         "provenance": asdict(trajectory.provenance),
-        "transition": None if failed else asdict(trajectory.transitions[step - 1]),
-        "failure": asdict(trajectory.failure) if failed and trajectory.failure else None,
+        "transition": None if failed else _record(trajectory.transitions[step - 1]),
+        "failure": _record(trajectory.failure) if failed and trajectory.failure else None,
     }
     return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def _record(part: Transition | Failure) -> dict[str, Any]:
+    tokens = tokens_of(part.token_probabilities, part.raw_reply)
+    raw = part.raw_reply or ""
+    said = None if tokens is None else [[raw[each.start : each.end], round(each.probability, 3)] for each in tokens]
+    return asdict(part) | {"token_probabilities": said}
 
 
 def neighbour_figures(similarity: float) -> dict[str, Any]:

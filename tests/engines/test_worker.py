@@ -65,6 +65,8 @@ def test_replies_equal_those_of_the_engine_in_process(engine: WorkerEngine, tiny
             session.extend(turn)
         here, there = (session.generate("<end>", 30, temperature=0.8, seed=1) for session in sessions)
         assert here == there
+        for reply in here:
+            assert len(reply.lengths) == len(reply.token_ids) and sum(reply.lengths) == len(reply.text)
         streamed = sessions[0].generate("<end>", 5, on_text=on_text)
         assert [reply.text for reply in streamed] == pieces
         assert streamed == sessions[1].generate("<end>", 5)
