@@ -15,6 +15,7 @@ from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
 from lab.viewmodels.lies import lie_view, lies
 from lab.viewmodels.text import counted, percent, reward_figure, seconds_figure, subscript, unit_figure
+from lab.viewmodels.tint import tint_view
 
 FOLD_LINES = 12
 SURE, DOUBTFUL, VERY_DOUBTFUL = 0.9, 0.75, 0.5
@@ -22,6 +23,8 @@ SURE, DOUBTFUL, VERY_DOUBTFUL = 0.9, 0.75, 0.5
 
 FIRST_STATE_ONLY = "places: "
 """A line that state texts write once; that later states lack it is no change."""
+
+DREAM_AGAIN = "Dream it again with the microscope (m): a fresh dream has them."
 
 ReadFacts = Callable[[str], frozenset[Fact]]
 
@@ -158,7 +161,8 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "guard": guard_view(transition),
         "fold_lines": FOLD_LINES,
         "next_state": segments or [("equal", transition.next_state)],
-        "next_label": f"s{subscript(step)}" + (f" against s{subscript(step - 1)}" if against_state else ""),
+        "next_label": f"s{subscript(step)}",
+        "against": f" against s{subscript(step - 1)}" if against_state else "",
         "views": [
             {"label": f"against s{subscript(step - 1)}", "href": link("inspect", show="state"), "on": against_state},
             {"label": "plain", "href": link("inspect", show="plain"), "on": not against_state},
@@ -166,6 +170,7 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "facts": _changed(trajectory.task, transition),
         "outcome": _outcome(transition),
         "raw_reply": transition.raw_reply,
+        "tint": tint_view(transition, DREAM_AGAIN),
     }
 
 
@@ -214,6 +219,7 @@ def _failed_attempt(trajectory: Trajectory) -> dict[str, Any]:
         "action_label": f"a{subscript(step)}",
         "failure": failure_value(failure),
         "raw_reply": None,
+        "tint": tint_view(failure, DREAM_AGAIN) if failure.raw_reply is not None else None,
     }
 
 

@@ -29,6 +29,7 @@ PAGES = {
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
     "annotate": (f"?tab=annotate&t={DREAM}", "#dg-annotate-item .dg-kinds"),
     "models": ("?tab=models", "#dg-models h3"),
+    "inspect, tinted": (f"?tab=inspect&t={DREAM}", "#dg-transition .dg-tint-switch"),
 }
 
 
@@ -50,6 +51,9 @@ def test_axe_finds_nothing_serious(full: str, new_page: Any, mode: str) -> None:
     for name, (query, ready) in PAGES.items():
         page.goto(full + query)
         expect(page.locator(ready).first).to_be_visible()
+        if name.endswith("tinted"):
+            page.keyboard.press("w")
+            expect(page.locator(".dg-least")).to_be_visible()
         found = axe.Axe().run(page).response["violations"]
         serious = [
             (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
