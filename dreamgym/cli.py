@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
     nano.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
     nano.set_defaults(run=_nano)
-    bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
+    bench = commands.add_parser("bench", help="measure the parts: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
     bench.set_defaults(run=_bench)
