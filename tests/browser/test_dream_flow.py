@@ -51,7 +51,7 @@ def test_a_chosen_action_streams_its_reasoning_and_then_the_state(url: str, page
     expect(stage).to_contain_text("Choose an action below")
     page.get_by_role("button", name="go to fridge 1", exact=True).click()
     expect(stage.locator(".dg-chip")).to_have_text("● dreaming")
-    reasoning = stage.locator(".dg-part", has_text="Reasoning").locator("pre")
+    reasoning = stage.locator(".dg-part", has_text="Reasoning").locator("pre:visible")
     expect(reasoning).to_have_text("The agent walks to fridge 1. It")  # as many words as come before the gate
     expect(stage.locator(".dg-caret")).to_be_visible()
     expect(stage).to_contain_text("comes after the reasoning")

@@ -179,7 +179,7 @@ def test_a_malformed_reply_is_shown_with_its_reason(url: str, page: Any) -> None
 
 def test_long_reasoning_is_folded_and_stays_unfolded(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
-    reasoning = page.locator(".dg-part", has_text="Reasoning").locator("pre")
+    reasoning = page.locator(".dg-part", has_text="Reasoning").locator("pre:visible")
     expect(reasoning).to_have_class("dg-folded")
     page.keyboard.press("o")
     expect(reasoning).not_to_have_class("dg-folded")
@@ -298,7 +298,7 @@ def test_the_microscope_finds_causes_and_counts_luck(url: str, page: Any) -> Non
     expect(luck).to_have_count(1)
     expect(luck.locator("b")).to_have_text("20")
     luck.locator("summary").click()
-    expect(luck.locator("pre")).to_contain_text("You arrive at diningtable 1.")
+    expect(luck.locator("pre:visible")).to_contain_text("You arrive at diningtable 1.")
     expect(page.locator("#dg-neighbours h3")).to_have_text("Retrieved neighbours")
 
 
