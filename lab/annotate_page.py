@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dreamgym.annotation.agreement import agreement
-from dreamgym.annotation.items import Item
+from dreamgym.annotation.items import Item, item_of
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
 from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
 from dreamgym.annotation.resolution import resolve_all
@@ -140,7 +140,7 @@ class AnnotatePage:
         """
         person = self._writer(here)
         given = labels if isinstance(labels, Labels) else read_labels(labels)
-        item = self._store.find(item_id)
+        item = self._need(item_id)
         self._store.answer(item, person.name, given, seconds, cast(Role, person.role))
         return (item_id,)
 
@@ -222,10 +222,18 @@ class AnnotatePage:
             return found
 
     def _find(self, item_id: str, source: str = "") -> Item | None:
-        """None when it is gone, e.g. with its run; a live dream of this lab is found, too."""
+        """None when it is gone, e.g. with its run."""
         with suppress(WorkspaceError):
-            return self._store.find(item_id, source)
+            return self._need(item_id, source)
         return None
+
+    def _need(self, item_id: str, source: str = "") -> Item:
+        """An item of the workspace, or a step of a dream that is played on some page; WorkspaceError without one."""
+        trajectory_id, _, number = item_id.rpartition(".")
+        live = self._services.live.find(trajectory_id)
+        if live is not None and number.isdecimal() and 0 < int(number) <= live.dream.num_shown:
+            return item_of(live.trajectory, int(number), "a dream on a page")
+        return self._store.find(item_id, source)
 
     def _answer(self, item_id: str, person: Person) -> Annotation | None:
         return self._store.current_of(item_id, person.name, cast(Role, person.role)) if person.name else None

@@ -17,7 +17,7 @@ const heading = (v) => [
     v.chip && el('span', { class: `dg-chip ${v.chip.kind}` }, v.chip.text)),
   el('div', { class: 'dg-row dg-wrap dg-meta dg-line' },
     el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph('dream'), el('span', { class: 'dg-world dream' }, 'Dream')),
-    v.meta.map((text) => el('span', {}, text)), el('span', { class: 'dg-fill' }), dg.tint.button()),
+    v.meta.map((text) => el('span', {}, text)), el('span', { class: 'dg-fill' }), v.annotate && el('a', { href: v.annotate, 'data-key': 'a', title: 'Say what is wrong with this step' }, 'Annotate ', kbd('a')), dg.tint.button()),
 ];
 const tinted = (v) => v.tint && el('div', { class: 'dg-when-tinted' }, part('Tokens', v.tint.why ? '' : 'least sure', dg.tint.summary(v.tint)));
 

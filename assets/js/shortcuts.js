@@ -34,6 +34,7 @@ dg.shortcuts = [
   { tab: 'dream', keys: ['c'], help: 'Compare two branches, or close the comparison' },
   { tab: 'dream', keys: ['o'], help: 'Fold or unfold the reasoning' },
   { tab: 'dream', keys: ['w'], help: 'Tint each token by its probability' },
+  { tab: 'dream', keys: ['a'], help: 'Annotate the step' },
   { tab: 'dream', keys: ['s'], help: 'Save the trajectory' },
   { tab: 'dream', keys: ['r'], help: 'Replay in the real engine, and compare' },
   { tab: 'compare', keys: ['n'], help: 'Next step where the worlds differ' },

@@ -17,6 +17,7 @@ from lab.annotate_page import AnnotatePage, Here
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
+from lab.viewmodels.episode import Dream
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store
 
 DREAM = dream_with_neighbours(real_success())
@@ -140,6 +141,18 @@ def test_the_engine_says_what_really_happens(workspace: Workspace):
     page.answer(here, HEAT, LOST, 1.0)
     told = page.engine(here)
     assert ("insert", "potato 2 (hot)") in told["diff"] and not told["same"] and Pool.environment.is_closed
+
+
+def test_a_step_of_a_dream_that_is_only_on_a_page_is_annotated_with_its_text(workspace: Workspace):
+    page = page_of(workspace)
+    live = replace(DREAM, transitions=DREAM.transitions[:2], provenance=replace(DREAM.provenance, policy="by hand"))
+    name = page._services.live.keep(Dream(live.task, live.transitions), live)
+    here = Here(at(f"{name}.2"), "mia")
+    assert page.choose(here).item.source == "a dream on a page"
+    assert page.choose(Here(at(f"{name}.3"), "mia")).notice
+    page.answer(here, f"{name}.2", LOST, 1.0)
+    kept = AnnotationStore(workspace).item(f"{name}.2")
+    assert kept.transition.next_state == live.transitions[1].next_state, "it outlives the page"
 
 
 def test_undo_brings_back_what_was_said_before_or_nothing(workspace: Workspace, page: AnnotatePage):
