@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 from dreamgym.annotation.agreement import agreement
@@ -20,6 +21,7 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.types import Failure, Trajectory, Transition
+from lab.exporting import annotations_zip
 from lab.navigation import Selection
 from lab.services import Services
 from lab.viewmodels.annotate import (
@@ -195,6 +197,10 @@ class AnnotatePage:
         finally:
             environment.close()
         return engine_view(item, played)
+
+    def export(self, here: Here, format: str) -> Path:
+        """Write a person's own answers as a zip, to be given to `forget`; DreamGymError when it cannot be."""
+        return annotations_zip(self._store, self.person(here).name, format)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

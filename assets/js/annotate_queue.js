@@ -25,7 +25,7 @@ const choice = (v) => {
 };
 
 const progress = (v) => el('div', {},
-  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.pace),
+  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.pace, v.name && exporting()),
   !v.is_like && el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${v.percent} %`, style: `--v:${v.percent}` }));
 
 const row = (v, r, apply) => {
@@ -46,6 +46,13 @@ const applier = (v) => {
   const count = () => { button.disabled = !ticked.size; button.textContent = `Say “${v.apply.join(', ')}” of ${ticked.size} ticked`; };
   count();
   return Object.assign(el('div', { class: 'dg-sec' }, button), { count });
+};
+
+const FORMATS = [['jsonl', 'JSON lines'], ['parquet', 'Parquet'], ['sft', 'Rows for SFT'], ['dpo', 'Pairs for DPO'], ['hf', 'Hugging Face dataset']];
+const exporting = () => {
+  const details = el('details', { class: 'dg-menu' }, el('summary', { class: 'dg-btn s', title: 'All that you have answered, with a manifest' }, 'Export mine'),
+    el('div', {}, FORMATS.map(([format, label]) => el('button', { type: 'button', class: 'dg-btn s', onclick: () => { details.open = false; trigger('export', { format }); } }, label))));
+  return details;
 };
 
 const agreement = (a) => el('section', { class: 'dg-sec', 'aria-label': 'Agreement' },

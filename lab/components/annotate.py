@@ -11,7 +11,8 @@ from lab.components.base import drawn
 def annotation_queue() -> gr.HTML:
     """Who annotates, the queue, agreement.
 
-    Events: name_me (with `name`, `remembered`), turn (with `name`), apply (with `items`).
+    Events: name_me (with `name`, `remembered`), turn (with `name`), apply (with `items`), export (with
+    `format`).
     """
     return drawn("annotate_queue.js", elem_id="dg-annotate-queue")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from dreamgym.annotation.labels import LONGEST_TEXT
 from dreamgym.errors import DreamGymError
 from lab.annotate_page import MAX_REMEMBERED, AnnotatePage, Here
 from lab.components.annotate import annotation_item, annotation_queue
+from lab.components.exports import export_file, hand_out
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import QUEUES, Selection, to_query
 from lab.viewmodels.annotate import Visit, checked_view
@@ -27,6 +29,7 @@ def build(context: Context) -> TabHandles:
     with gr.Row(elem_classes="dg-cols dg-annotate", equal_height=False):
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side"):
             queue = annotation_queue()
+            file = export_file("dg-annotations-file")
         with gr.Column(scale=70, min_width=0, elem_classes="dg-main dg-annotate-main"):
             item = annotation_item(tab.check)
     here = [context.selection, name, visit]
@@ -42,6 +45,7 @@ def build(context: Context) -> TabHandles:
         (item.engine, tab.engine),
     ):
         listen(handle, here, moved, **QUIET, **ONE_BY_ONE)
+    hand_out(queue.export, file, here, tab.export)
     return TabHandles(tab.render, shown, [name, visit])
 
 
@@ -109,6 +113,10 @@ class AnnotateTab:
         except DreamGymError as error:
             gr.Warning(str(error))
             return self._moved(here)
+
+    def export(self, event: gr.EventData, *state: Any) -> Path:
+        """Write what this person has answered."""
+        return self._page.export(_here(*state), str(event.format))
 
     @staticmethod
     def check(ask: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     assert answers.current_of(HEAT, "mia") is None
     page.keyboard.press("Enter")
     expect(page).not_to_have_url(re.compile(re.escape(HEAT)))
+    page.get_by_text("Export mine").click()
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="JSON lines").click()
+    assert taken.value.suggested_filename == "dreamgym-annotations-3-jsonl.zip", "with the version that was taken back"
     page.keyboard.press("x")
     page.keyboard.press("7")
     expect(page.locator("#dg-submit")).to_be_enabled()

@@ -1,6 +1,7 @@
 """What the Annotate tab does: which item is next, what is kept, what stays hidden, how answers are taken back."""
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.types import transition_id
 from dreamgym.workspace import Workspace
 from lab.annotate_page import AnnotatePage, Here
+from lab.exporting import forget
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
@@ -181,6 +183,21 @@ def test_what_was_said_of_one_is_said_of_ticked_ones_like_it(workspace: Workspac
     assert page.answer_alike(like, [first, first]) == (first,)
     said = AnnotationStore(workspace).current_of(first, "mia").labels
     assert said.errors == (ErrorMark("lost object"),) and said.note == f"as {HEAT}" and said.correction is None
+
+
+def test_a_person_exports_his_own_answers_and_nobody_elses(page: AnnotatePage):
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, {**LOST, "note": "bob's"}, 1.0)
+    page.answer(Here(DOUBTFUL, "mia"), BROKEN, {**LOST, "note": "mia's"}, 1.0)
+    path = page.export(Here(DOUBTFUL, "mia"), "jsonl")
+    with zipfile.ZipFile(path) as file:
+        told = file.read("annotations.jsonl").decode()
+        assert set(file.namelist()) == {"annotations.jsonl", "manifest.json"}
+    assert "mia's" in told and "bob's" not in told
+    forget(str(path))
+    assert not path.parent.exists()
+    for name, format in (("", "jsonl"), ("mia", "../../etc")):
+        with pytest.raises(DreamGymError):
+            page.export(Here(DOUBTFUL, name), format)
 
 
 def test_a_correction_is_looked_at_while_it_is_written():
