@@ -17,6 +17,7 @@ from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.registry import find_model
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.experience_model import commands as models
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_export(commands)
     annotations.add(commands)
+    models.add(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(

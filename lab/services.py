@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamgym.engines.model_folder import experience_model_of, policy_of
+from dreamgym.engines.model_folder import policy_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
@@ -101,7 +102,8 @@ def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = F
     files = [workspace.experience_path, workspace.lab_path]
     reader = WorkspaceReader(files, workspace.runs_path)
     played = {task.environment for task in reader.tasks()}
-    environments = {name: _environment(name, files, read_only) for name in ENVIRONMENTS}
+    versions = Versions(workspace)
+    environments = {name: _environment(name, files, versions, read_only) for name in ENVIRONMENTS}
     for name, each in environments.items():
         if each.engine is not None and name in played:  # another one starts when it is first asked
             each.engine.start()
@@ -110,10 +112,10 @@ def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = F
     return Services(workspace, reader, environments, servers, second_models=second_models, read_only=read_only)
 
 
-def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:
+def _environment(name: str, files: list[Path], versions: Versions, read_only: bool) -> EnvironmentServices:
     engine, reason = None, ""
     try:
-        engine = WorkerEngine(experience_model_of(name))
+        engine = WorkerEngine(versions.model(name))
     except EngineError as error:
         reason = _sentence(error)
     policy, policy_reason = None, "The lab was started read-only, so no policy's process is started."
