@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dreamgym.annotation.export import Keep
+from dreamgym.annotation.lessons import corrections
+from dreamgym.annotation.store import AnnotationStore
 from dreamgym.engines.model_folder import policy_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
@@ -102,8 +105,7 @@ def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = F
     files = [workspace.experience_path, workspace.lab_path]
     reader = WorkspaceReader(files, workspace.runs_path)
     played = {task.environment for task in reader.tasks()}
-    versions = Versions(workspace)
-    environments = {name: _environment(name, files, versions, read_only) for name in ENVIRONMENTS}
+    environments = {name: _environment(name, workspace, files, read_only) for name in ENVIRONMENTS}
     for name, each in environments.items():
         if each.engine is not None and name in played:  # another one starts when it is first asked
             each.engine.start()
@@ -112,10 +114,10 @@ def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = F
     return Services(workspace, reader, environments, servers, second_models=second_models, read_only=read_only)
 
 
-def _environment(name: str, files: list[Path], versions: Versions, read_only: bool) -> EnvironmentServices:
+def _environment(name: str, workspace: Workspace, files: list[Path], read_only: bool) -> EnvironmentServices:
     engine, reason = None, ""
     try:
-        engine = WorkerEngine(versions.model(name))
+        engine = WorkerEngine(Versions(workspace).model(name))
     except EngineError as error:
         reason = _sentence(error)
     policy, policy_reason = None, "The lab was started read-only, so no policy's process is started."
@@ -131,7 +133,14 @@ def _environment(name: str, files: list[Path], versions: Versions, read_only: bo
         policy,
         policy_reason,
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
-        retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
+        retriever=Retriever(
+            files,
+            HashedNgrams(),
+            splits=("train",),
+            read_only=read_only,
+            environment=name,
+            corrections=corrections(AnnotationStore(workspace), Keep(environment=name)),
+        ),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,
     )
 

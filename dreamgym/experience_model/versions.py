@@ -54,6 +54,10 @@ class Version:
             raise EngineError(f"the weights in {self.folder} have changed: their checksum is {found}")
 
 
+VersionList = list[Version]
+Rows = list[sqlite3.Row]
+
+
 class Versions:
     """Reads and writes the versions of a workspace; threads and processes may share them.
 
@@ -104,7 +108,7 @@ class Versions:
             )
         return known
 
-    def list(self, environment: str | None = None) -> "list[Version]":
+    def list(self, environment: str | None = None) -> VersionList:
         """Return all versions, oldest first; None: of every environment."""
         rows = self._query("SELECT * FROM model_versions ORDER BY rowid")
         return [self._version(row) for row in rows if environment in (None, row["environment"])]
@@ -221,7 +225,7 @@ class Versions:
             registered_at=row["registered_at"],
         )
 
-    def _query(self, sql: str, values: Sequence[object] = ()) -> "list[sqlite3.Row]":
+    def _query(self, sql: str, values: Sequence[object] = ()) -> Rows:
         if not self.path.exists() or check(self.path) < VERSIONS_FROM:
             return []
         with (

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from sqlite_utils import Database
 
 from dreamgym.errors import WorkspaceError
-from dreamgym.replay_buffer.migrations import MIGRATIONS
+from dreamgym.replay_buffer.migrations import MIGRATIONS as MIGRATIONS  # also known as the schema's
 
 APPLICATION_ID = 0x44474C31
 """Marks a SQLite file as ours: "DGL1"."""
