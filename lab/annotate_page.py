@@ -22,6 +22,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.types import Failure, Trajectory, Transition
 from lab.exporting import annotations_zip
+from lab.model_jobs import ModelJobs
 from lab.navigation import Selection
 from lab.services import Services
 from lab.viewmodels.annotate import (
@@ -33,6 +34,7 @@ from lab.viewmodels.annotate import (
     labels_effect,
     progress_text,
     queue_view,
+    repair_view,
 )
 
 NUM_LISTED = 12
@@ -76,6 +78,7 @@ class AnnotatePage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._store = AnnotationStore(services.workspace)
+        self._jobs = ModelJobs(services)
         self._retrievers: dict[str, Retriever] = {}
         self._lock = threading.Lock()
 
@@ -131,7 +134,8 @@ class AnnotatePage:
             return [queue, {"empty": True, "text": queue["empty"] or queue["notice"]}]
         shown = self._item(item, person) | {"saved_at": visit.saved_at, "can_undo": bool(visit.done)} | item_changes
         effect = labels_effect(_by_item(current), person.name)
-        return [queue, shown | {"effect": effect, "read_only": self._services.read_only}]
+        shown |= {"effect": effect, "read_only": self._services.read_only}
+        return [queue, shown | {"repair": self._repair(current, item.task.environment)}]
 
     def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[str, ...]:
         """Keep an answer; it is on the disk when this returns.
@@ -202,6 +206,17 @@ class AnnotatePage:
         """Write a person's own answers as a zip, to be given to `forget`; DreamGymError when it cannot be."""
         return annotations_zip(self._store, self.person(here).name, format)
 
+    def repair(self, here: Here) -> str:
+        """Start to repair the model that dreams the item's environment; returns the job's id.
+
+        Raises:
+            DreamGymError: There is no item, the lab is read-only, or the process cannot be started.
+        """
+        item = self.choose(here).item
+        if item is None:
+            raise AnnotationError("There is no step whose model could be repaired.")
+        return self._jobs.repair(item.task.environment).job_id
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _waiting(self, selection: Selection, person: Person, limit: int) -> Waiting:
@@ -261,6 +276,14 @@ class AnnotatePage:
             found = environment_module(item.task.environment).availability()
             return "The lab was started read-only, so no real engine runs." if found.ok else found.detail
         return "" if item.action else "Nothing was tried in this step."
+
+    def _repair(self, current: Sequence[Annotation], environment: str) -> dict[str, Any]:
+        settled = [one for one in resolve_all(current).values() if one.is_resolved and one.labels is not None]
+        corrected = [one.item_id for one in settled if one.labels is not None and one.labels.correction is not None]
+        tasks = [item.task for item in self._store.items(corrected).values()] if corrected else []
+        splits = [task.split for task in tasks if task.environment == environment]
+        num = splits.count("train")
+        return repair_view(num, len(splits) - num, self._jobs.repair_command(environment))
 
     def _sums(self, current: Sequence[Annotation], person: Person, counts: tuple[int, int]) -> dict[str, Any]:
         mine = [one.seconds for one in current if (one.annotator, one.role) == (person.name, person.role)]

@@ -1,7 +1,7 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dreamgym.annotation.export import Keep
@@ -60,7 +60,7 @@ class Services:
     workspace: Workspace
     reader: ExperienceReader
     """Reads experience.sqlite and lab.sqlite together, and finds a trajectory of a run by its id."""
-    environments: Mapping[str, EnvironmentServices] = field(default_factory=dict)
+    environments: dict[str, EnvironmentServices] = field(default_factory=dict)
     """Key of `dreamgym.environments.ENVIRONMENTS` -> what is there for it."""
     servers: ModelServers | None = None
     """vLLM servers that are started here; None where nothing may be started."""
@@ -74,6 +74,18 @@ class Services:
     def of(self, environment: str) -> EnvironmentServices:
         """What is there for an environment; for one that is not known nothing is."""
         return self.environments.get(environment) or EnvironmentServices()
+
+    def change_model(self, environment: str) -> None:
+        """Dream an environment with the version that is in use now; EngineError when it cannot be, and all stays.
+
+        A step that the model before is writing ends with an error that says so.
+        """
+        here = self.of(environment)
+        engine = WorkerEngine(Versions(self.workspace).model(environment))
+        engine.start()
+        self.environments[environment] = replace(here, engine=engine, model=ExperienceModel(engine), model_reason="")
+        if here.engine is not None:
+            here.engine.close()
 
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""

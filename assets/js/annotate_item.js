@@ -230,6 +230,11 @@ const right = () => {
       value.mine?.is_fine && el('p', { class: 'dg-meta' }, '✓ You said that it is correct as it is.'),
       why() && el('p', { class: 'dg-meta dg-warned' }, why())),
     el('section', { class: 'dg-sec', 'aria-label': 'My labels' }, el('div', { class: 'dg-head' }, el('h3', {}, 'My labels')), el('div', { class: 'dg-figs' }, value.effect.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))))),
+    el('section', { class: 'dg-sec', 'aria-label': 'Repair' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Repair the model'), el('a', { href: value.repair.href, class: 'dg-meta' }, 'Models')),
+      el('p', { class: 'dg-meta' }, value.repair.text), value.repair.command && dg.command(value.repair.command),
+      value.repair.command && !value.read_only && el('button', { type: 'button', class: 'dg-btn', id: 'dg-repair', onclick: async () => {
+        if (await dg.confirm('Repair the model?', 'It runs the command that is shown, in the background, and measures the copy before and after. Nothing is in use until somebody promotes it in Models.', 'Start')) trigger('repair');
+      } }, 'Start a repair')),
   ];
 };
 

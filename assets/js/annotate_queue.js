@@ -25,8 +25,9 @@ const choice = (v) => {
 };
 
 const progress = (v) => el('div', {},
-  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.pace, v.name && exporting()),
-  !v.is_like && el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${v.percent} %`, style: `--v:${v.percent}` }));
+  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.name && exporting()),
+  !v.is_like && el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${v.percent} %`, style: `--v:${v.percent}` }),
+  v.pace && el('p', { class: 'dg-meta' }, v.pace));
 
 const row = (v, r, apply) => {
   const box = v.is_like && !r.done && el('input', { type: 'checkbox', 'aria-label': `Tick ${r.id}` });

@@ -21,5 +21,5 @@ def sets() -> gr.HTML:
 
 
 def exploits() -> gr.HTML:
-    """Dreamed successes that runs had replayed in the real engine, and the lies among them."""
+    """Dreamed successes that runs had replayed in the real engine, and the lies among them; event: harden."""
     return drawn("exploits.js", elem_id="dg-exploits")

@@ -43,6 +43,7 @@ def build(context: Context) -> TabHandles:
         (item.skip, tab.skip),
         (item.back, tab.back),
         (item.engine, tab.engine),
+        (item.repair, tab.repair),
     ):
         listen(handle, here, moved, **QUIET, **ONE_BY_ONE)
     hand_out(queue.export, file, here, tab.export)
@@ -113,6 +114,15 @@ class AnnotateTab:
         except DreamGymError as error:
             gr.Warning(str(error))
             return self._moved(here)
+
+    def repair(self, *state: Any) -> list[Any]:
+        """Start to repair the experience model from what everybody has said."""
+        here = _here(*state)
+        try:
+            gr.Info(f"{self._page.repair(here)} has started; Models shows how far it is.")
+        except DreamGymError as error:
+            gr.Warning(str(error))
+        return self._moved(here)
 
     def export(self, event: gr.EventData, *state: Any) -> Path:
         """Write what this person has answered."""

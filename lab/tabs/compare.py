@@ -89,6 +89,7 @@ def build(context: Context) -> TabHandles:
     about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET)
     for drawn in (side, many):
         drawn.save(tab.save, context.selection, file, **QUIET)
+    lies.harden(tab.harden, context.selection, None, **QUIET)
     job.change(tab.follow, [context.selection, job], [main, side, many], trigger_mode="multiple", **QUIET)
     *boxes, text, loop = controls
     changes = [trajectory.input, mode.input, second.input, loop.input, *(box.input for box in boxes)]
@@ -109,6 +110,13 @@ class CompareTab:
         self._sets = SetsPage(context.services, episodes, jobs)
         self._found = ExploitsPage(context.services)
         self._followed, self._jobs = jobs, count(1)
+
+    def harden(self, selection: Selection) -> None:
+        """Start a hardening round on the exploits that are shown."""
+        try:
+            gr.Info(f"{self._found.harden(selection)} has started; Models shows how far it is.")
+        except DreamGymError as error:
+            gr.Warning(str(error))
 
     def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
         """Show one episode in both worlds, a set of them, or the exploits.

@@ -18,7 +18,7 @@ from lab.annotate_page import AnnotatePage, Here
 from lab.exporting import forget
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
-from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
+from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text, repair_view
 from lab.viewmodels.episode import Dream
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store
 
@@ -198,6 +198,16 @@ def test_a_person_exports_his_own_answers_and_nobody_elses(page: AnnotatePage):
     for name, format in (("", "jsonl"), ("mia", "../../etc")):
         with pytest.raises(DreamGymError):
             page.export(Here(DOUBTFUL, name), format)
+
+
+def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):
+    _, before = page.view(page.choose(Here(at(HEAT), "mia")), Visit())
+    assert before["repair"]["command"] == "" and "Nothing to learn" in before["repair"]["text"]
+    page.answer(Here(DOUBTFUL, "mia"), HEAT, {"correction": {"next_state": "Nothing happens."}}, 1.0)
+    _, after = page.view(page.choose(Here(at(HEAT), "mia")), Visit())
+    assert "1 of test and validation rooms only measure" in after["repair"]["text"]
+    assert after["repair"]["command"] == "", "it would fail"
+    assert repair_view(3, 0, "dreamgym repair")["text"] == "3 corrected steps of train rooms, settled, of everybody."
 
 
 def test_a_correction_is_looked_at_while_it_is_written():
