@@ -84,6 +84,11 @@ class ReplyWriter:
         self._finished = self._ended = False
         self.done = max_tokens <= 0
 
+    @property
+    def num_tokens(self) -> int:
+        """Written so far."""
+        return len(self._token_ids)
+
     def push(self, token_id: int, logprob: float) -> str:
         """Take one token; return the text it completes, up to the stop text's end."""
         self._token_ids.append(token_id)
