@@ -1,6 +1,7 @@
 """One dreamed step for the page: retrieve, predict, stream what is written."""
 
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,10 @@ class Dreamt:
     demonstrations: tuple[Demonstration, ...]
 
 
+class _LeftError(Exception):
+    """The page that asked is gone, so the model need not go on."""
+
+
 class Dreamer:
     """The experience model together with what it remembers; safe to use from several threads."""
 
@@ -58,17 +63,27 @@ class Dreamer:
         return Dreamt(to_transition(query, prediction), prediction.num_tokens, query.demonstrations)
 
     def stream(self, query: Query, switches: Switches) -> Iterator[PartialReply | Dreamt]:
-        """Yield the reply while it is written, then the step; the model runs in a thread of its own.
+        """Yield the reply while it is written, then the step; a thread runs the model while anyone looks.
 
         Raises:
             EngineError: The model cannot run; what it had written is lost.
         """
         pieces: queue.SimpleQueue[str] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def take(_: int, text: str) -> None:
+            if left.is_set():
+                raise _LeftError
+            pieces.put(text)
+
         executor = ThreadPoolExecutor(1, thread_name_prefix="dream")
-        step = executor.submit(self.dream, query, switches, lambda _, text: pieces.put(text))
+        step = executor.submit(self.dream, query, switches, take)
         executor.shutdown(wait=False)
-        yield from _written(step, pieces)
-        yield step.result()
+        try:
+            yield from _written(step, pieces)
+            yield step.result()
+        finally:
+            left.set()
 
 
 def retrieve(

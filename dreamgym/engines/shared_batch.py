@@ -49,14 +49,14 @@ class SharedBatch:
         if number in self._writing:
             self._writing.pop(number)[0].undo()
 
+    @torch.inference_mode()
     def step(self) -> None:
         """Let one request in, if there is room, and write one token of every reply."""
         self._admit()
         try:
-            with torch.inference_mode():
-                self._num_active = retire(self._cache, self._rows, self._num_active)
-                if self._num_active:
-                    self._num_active = write_tokens(self._engine.forward, self._cache, self._rows, self._num_active)
+            self._num_active = retire(self._cache, self._rows, self._num_active)
+            if self._num_active:
+                self._num_active = write_tokens(self._engine.forward, self._cache, self._rows, self._num_active)
         except EngineError as error:  # the pass failed before anything was written: the newest request makes room
             self._fail(next(reversed(self._writing)), error)
         except Exception as error:
