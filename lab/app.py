@@ -17,6 +17,7 @@ from lab.components.address import address, links
 from lab.components.base import ASSETS, PLOTLY, script, styles
 from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
+from lab.economy import economise
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
 from lab.tabs import annotate, compare, curriculum, dream, home, inspect, models, train
@@ -39,7 +40,6 @@ HEAD_SCRIPTS = ("dom.js", "tint.js", "live.js", "curves.js", "shortcuts.js")
 HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in HEAD_SCRIPTS)
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 SECONDS_BETWEEN_LOOKS = 1.0
-QUEUE_SECONDS = 0.01
 LAUNCH: dict[str, Any] = {
     "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     "head": HEAD,
@@ -75,8 +75,7 @@ def build(services: Services) -> gr.Blocks:
         frame = Frame(services, selection, line, tabs, head, timer, handles)
         frame.wire(lab, link)
     lab.queue(default_concurrency_limit=8, max_size=64)
-    # Gradio looks a thousand times a second whether an event waits: a waste while models train on the same cores.
-    lab._queue.sleep_when_free = QUEUE_SECONDS
+    economise(lab)
     return lab
 
 
