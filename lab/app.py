@@ -52,6 +52,7 @@ LAUNCH: dict[str, Any] = {
     "share": False,
     "quiet": True,
     "state_session_capacity": 200,
+    "max_file_size": 1,  # byte: nothing is uploaded here
     "allowed_paths": [str(PLOTLY)],
 }
 """Arguments of `launch` that never change; launch.py and the tests add host, port and login."""
@@ -115,9 +116,9 @@ class Frame:
         chosen = follow(Selection(), dict(request.query_params))
         return [*self._model(), gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
-    def go(self, query: str, chosen: Selection, *values: Any) -> list[Any]:
+    def go(self, query: str | None, chosen: Selection, *values: Any) -> list[Any]:
         """Follow a link."""
-        chosen = follow(chosen, dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
+        chosen = follow(chosen, dict(parse_qsl((query or "").removeprefix("?"), keep_blank_values=True)))
         return [gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
     def switch(self, event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
