@@ -296,10 +296,16 @@ def megabytes(process: psutil.Process) -> dict[str, float]:
     return found
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time of the lab's own process."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def crowd(url: str, lab: psutil.Process, options: argparse.Namespace, tasks: list[str]) -> dict[str, Any]:
     """Let everybody look for a while."""
     times, over = Times(), threading.Event()
-    before, peak = megabytes(lab), megabytes(lab)
+    before, peak, worked = megabytes(lab), megabytes(lab), cpu_seconds(lab)
     with ThreadPoolExecutor(options.viewers) as executor:
         acts: list[Callable[[], None]] = []
         for number in range(options.viewers):
@@ -317,8 +323,10 @@ def crowd(url: str, lab: psutil.Process, options: argparse.Namespace, tasks: lis
         over.set()
         for future in futures:
             future.result()
+    actions = times.all_but("dream a step", "open the page")
     return {
-        "page_actions": times.all_but("dream a step", "open the page"),
+        "page_actions": actions,
+        "lab_cpu_seconds_per_action": (cpu_seconds(lab) - worked) / actions["number"],
         "seconds_by_action": times.figures(),
         "errors": dict(times.errors),
         "megabytes_before": before,
@@ -348,7 +356,7 @@ def main() -> None:
         tasks = [task.task_id for task in reader.tasks()]
         place = ("--workspace", str(workspace.path))
         run = ("-m", "dreamgym.cli", "train", "--preset", PRESET, "--foreground", *place)
-        training = nullcontext() if options.no_training else started(*run, until="iteration")
+        training = nullcontext() if options.no_training else started(*run, until="from iteration")
         with training as trains, started("launch.py", *place, until="open at") as (lab, line):
             url = re.search(r"http://[^ ]+/", line)
             assert url is not None
