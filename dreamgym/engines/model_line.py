@@ -126,8 +126,9 @@ class ModelProcess:
         with suppress(EOFError, OSError):
             while True:
                 number, kind, content = self._connection.recv()
-                if number in self._asked:
-                    self._asked[number].put((kind, content))
+                answers = self._asked.get(number)
+                if answers is not None:  # else nobody waits any more
+                    answers.put((kind, content))
         for answers in list(self._asked.values()):
             answers.put(("died", None))
 

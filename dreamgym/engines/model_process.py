@@ -34,7 +34,7 @@ def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
         return
     connection.send((0, "result", str(engine.device)))
     desk = _Desk(engine, connection.send)
-    with suppress(EOFError, BrokenPipeError):  # the parent hung up
+    with suppress(EOFError, ConnectionError):  # the parent hung up
         while True:
             while desk.batch.idle or connection.poll():
                 desk.take(*connection.recv())

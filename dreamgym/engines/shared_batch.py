@@ -18,7 +18,6 @@ MOST_ROWS = 64
 """Conversations that are answered at once. A request that finds no room waits, first come, first served; one that is
 larger than this is answered alone."""
 
-
 Answer = Callable[[list[Reply] | Exception], None]
 """Called once with a request's replies, or with why there are none."""
 
