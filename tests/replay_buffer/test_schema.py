@@ -23,7 +23,7 @@ VERSIONS = range(1, len(schema.MIGRATIONS) + 1)
 
 
 def episodes(version: int) -> list[Trajectory]:
-    """What a schema could hold; from 5 on also what the policy wrote, from 7 on how likely each token was."""
+    """What a schema could hold; from 5 on also what the policy wrote, from 9 on how likely each token was."""
     later = [thinking(4)] if version >= 5 else []
     return [real(1), weighed(2) if version >= 9 else dream(2), failed(3), *later]
 
