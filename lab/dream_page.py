@@ -126,7 +126,8 @@ class DreamPage:
         return self.show(self._settled(until(dream, dream.num_shown - 1), replace(place, at=None)))
 
     def look(self, place: Place, branch: str, step: int) -> Frame:
-        """Look at a step of any branch of the tree: an action from there opens another branch."""
+        """Look at a step of a branch of the tree, "" for this one: an action from there opens another branch."""
+        branch = branch or place.branch
         if branch not in self._dreams(place):
             raise WorkspaceError("This branch is gone: it was taken back. Choose another one.")
         last = self._live(Place(branch)).dream.num_shown

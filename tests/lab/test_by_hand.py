@@ -9,16 +9,22 @@ from urllib.parse import quote
 
 import pytest
 
+from dreamgym.annotation.store import AnnotationStore
 from dreamgym.curriculum import edits
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.types import transition_id
 from lab.components.base import PLOTLY
+from lab.views import Views
 from tests.browser.conftest import open_services, serving
 from tests.lab.curricula import CHILD, write_run
 from tests.lab.dreamed_world import dream_reply
+from tests.lab.experience import dream_with_neighbours, real_success
 from tests.lab.runs import WrittenRun
 from tests.lab.visitor import Visitor
 
+DREAM = transition_id(dream_with_neighbours(real_success()).trajectory_id, 4)
 STOPPED, LIVE, DONE = "dream-grpo-01", "live-01", "old-01"
 DATA = {
     "run": STOPPED,
@@ -32,6 +38,14 @@ DATA = {
     "look": "again",
     "value": "Train",
     "index": 5,
+    "branch": "",
+    "everything": True,
+    "name": "mia",
+    "remembered": False,
+    "item": DREAM,
+    "items": [DREAM],
+    "labels": {"is_fine": True},
+    "seconds": 1.0,
 }
 """What any event of the page may say."""
 ASK = {
@@ -93,6 +107,10 @@ def change_what_can_be(visitor: Visitor) -> list[str]:
     visitor.send("dg-links", "go", {"dg-links": "?tab=dream"})
     visitor.send("dg-action-chips", "choose", action="go to fridge 1")
     answers = [visitor.call(handler, DATA)["said"] for handler, targets in visitor.handlers() if SAVE in targets]
+    for target in (("dg-annotate-queue", "name_me"), ("dg-header", "save_view"), ("dg-annotate-item", "submit")):
+        handler = next(each for each, targets in visitor.handlers() if target in targets)
+        said = visitor.call(handler, DATA)["said"]
+        answers += [said] if target[1] != "name_me" else []
     for event, run in (("halt", LIVE), ("remove", DONE)):
         handler = next(each for each, targets in visitor.handlers() if ("dg-run-head", event) in targets)
         answers.append(visitor.call(handler, {"run": run})["said"])
@@ -109,7 +127,9 @@ def test_a_lab_that_may_write_does_what_it_is_told_by_hand(tmp_path: Path) -> No
     workspace = services.workspace
     with serving(services) as url:
         change_what_can_be(Visitor(url))
-    assert workspace.lab_path.exists()
+    assert ExperienceReader([workspace.lab_path]).counts()["dream"] > 0
+    assert [view.name for view in Views(workspace).all()] == ["mia"]
+    assert AnnotationStore(workspace).current_of(DREAM, "mia") is not None
     assert (workspace.runs_path / LIVE / "STOP").exists() and not (workspace.runs_path / DONE).exists()
     assert (workspace.runs_path / STOPPED / edits.FILE).exists() and list((workspace.path / "tasks").iterdir())
 
@@ -121,7 +141,7 @@ def test_a_read_only_lab_writes_and_starts_nothing_whatever_is_sent(tmp_path: Pa
         visitor = Visitor(url)
         started.clear()
         answers = change_what_can_be(visitor)
-        assert len(answers) == 5 and all("read-only" in each for each in answers), answers
+        assert len(answers) == 7 and all("read-only" in each for each in answers), answers
         handlers = [each for each, _ in visitor.handlers() if each["backend_fn"]]
         assert len(handlers) > 30
         for handler in handlers:

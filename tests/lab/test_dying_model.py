@@ -26,7 +26,7 @@ def test_a_killed_model_costs_the_step_that_it_wrote_and_nothing_else(tmp_path: 
         choose = next(each for each, targets in visitor.handlers() if ("dg-action-chips", "choose") in targets)
 
         def actions() -> list[str]:
-            shown = visitor.send("dg-dream-steps", "look", step=99)["dg-dream-steps"]
+            shown = visitor.send("dg-dream-steps", "look", step=99, branch="")["dg-dream-steps"]
             return [row["action"] for row in shown["rows"][1:]]
 
         visitor.send("dg-links", "go", {"dg-links": "?tab=dream"})

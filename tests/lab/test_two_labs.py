@@ -34,7 +34,7 @@ def save_dreams(workspace: Workspace, lab: str) -> list[str]:
     with ThreadPoolExecutor(3) as people:
         frames = list(people.map(page.save, dreams))
     assert all(frame.side is not None and frame.side["keep"]["saved"] for frame in frames)
-    return dreams
+    return [dream.branch for dream in dreams]
 
 
 def test_two_labs_save_at_once_into_one_workspace(tmp_path: Path) -> None:
