@@ -21,6 +21,7 @@ from lab.economy import economise
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
 from lab.tabs import annotate, compare, curriculum, dream, home, inspect, models, train
+from lab.turns import take_turns
 from lab.viewmodels.header import header_value
 from lab.views import Views
 
@@ -77,6 +78,7 @@ def build(services: Services) -> gr.Blocks:
         frame.wire(lab, link)
     lab.queue(default_concurrency_limit=8, max_size=64)
     economise(lab)
+    take_turns(lab)
     return lab
 
 
