@@ -91,6 +91,8 @@ class ScoredStep:
     task_type: str = ""
     over: bool = False
     """In a closed loop: the dream had ended before, so that nobody was asked."""
+    end_right: bool = True
+    """The dream ends here if the real episode does."""
 
     @property
     def reward_right(self) -> bool:
@@ -238,6 +240,7 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
         real_plausibility=None if determined else weigh(step.next_state, step.reward),
         wrong_parts=module.differing_parts(step.next_state, read.next_state) if read else (),
         task_type=task.task_type,
+        end_right=read is not None and read.done == step.terminated,
     )
 
 
@@ -276,11 +279,12 @@ def with_interval(values: Sequence[bool]) -> dict[str, Any]:
     return {"value": share(values), "n": len(values), "ci_low": low, "ci_high": high}
 
 
-def wilson(successes: int, num: int) -> tuple[float, float]:
+def wilson(successes: float, num: int) -> tuple[float, float]:
     """95 % Wilson score interval of a share.
 
     Args:
-        successes: Number of successes.
+        successes: Number of successes; or the sum of values in [0, 1], for whose mean the interval is then too wide
+            rather than too narrow.
         num: Number of trials; (0, 1) when there are none.
 
     Returns:
