@@ -42,7 +42,7 @@ def fit_pairs(
         watch: Looks on.
 
     Returns:
-        Share of pairs whose right reply gained more in the last logged steps, loss, seconds, number of pairs.
+        Share of pairs whose right reply gained more, as last logged; mean loss, seconds, number of pairs.
 
     Raises:
         ConfigError: No pair fits.
@@ -65,14 +65,14 @@ def fit_pairs(
         callbacks=[watching(watch)] if watch else None,
     )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    trained = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     refuse_unfinished(trainer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    logged = [entry for entry in trainer.state.log_history if "rewards/accuracies" in entry]
+    accuracies = [one["rewards/accuracies"] for one in trainer.state.log_history if "rewards/accuracies" in one]
     return {
-        "pair_accuracy": logged[-1]["rewards/accuracies"] if logged else None,
-        "loss": logged[-1]["loss"] if logged else None,
+        "pair_accuracy": accuracies[-1],
+        "loss": trained.training_loss,
         "seconds": time.perf_counter() - start,
         "num_pairs": len(rows),
     }

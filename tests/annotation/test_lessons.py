@@ -11,9 +11,11 @@ from dreamgym.annotation.labels import Correction, ErrorMark, Labels
 from dreamgym.annotation.lessons import corrections, lessons, without
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.errors import AnnotationError
+from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Split
 from dreamgym.workspace import Workspace
-from tests.annotation.answers import FINE, wrong
+from lab.services import open_services
+from tests.annotation.answers import FINE, stored, wrong
 from tests.experience_model.kitchen import solved
 
 EMPTY = "You heat it.\nat: microwave 1 (closed)\nholding: nothing\nhere: not visible"
@@ -126,3 +128,24 @@ def test_wrong_steps_are_barred_and_corrected_ones_shown(store: AnnotationStore)
     assert (shown.transition_id, shown.transition.next_state) == (heated(1).item_id, right(1))
     apart = without(found, lessons(store, ALL, "alfworld").learned)
     assert apart.barred == found.barred and apart.corrected == ()
+
+
+def test_the_labs_memory_heeds_what_was_settled(store: AnnotationStore) -> None:
+    stored(store.workspace.experience_path, solved(1), solved(2, "mug"))
+    item = item_of(solved(1), 5, "experience")
+    query = (item.state, item.action or "", 1)
+
+    def nearest() -> Demonstration:
+        services = open_services(store.workspace.path, read_only=True)
+        retriever = services.of("alfworld").retriever
+        assert retriever is not None
+        (found,) = retriever.top_k(*query)
+        services.close()
+        return found
+
+    assert nearest().transition.next_state == right(1)
+    other = Labels((ErrorMark("other"),), correction=Correction(next_state=EMPTY))
+    store.answer(item, "Ann", other)
+    assert (nearest().transition_id, nearest().transition.next_state) == (item.item_id, EMPTY)
+    store.answer(item, "Ann", wrong("other"))
+    assert nearest().transition_id != item.item_id
