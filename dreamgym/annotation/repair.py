@@ -45,7 +45,8 @@ from dreamgym.workspace import Workspace
 Method = Literal["sft", "dpo", "demonstrations"]
 LEARNING_RATES: Mapping[Method, float] = {"sft": 5e-4, "dpo": 5e-5}
 """Where the settings name none."""
-RECORD = "repair.json"
+RECORD, TRAINED = "repair.json", "trained.json"
+"""What a repair says in the end; what its training took, which is not done again when only the measuring is left."""
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +209,7 @@ def repair(told: Repair, folder: Path, control: Control) -> dict[str, Any]:
         "minutes": (time.perf_counter() - start) / 60,
         **origin(told.command),
     }
-    _write(folder, record)
+    _write(folder / RECORD, record)
     if trained:
         made = {"by": "repair", "command": told.command, "num_annotations": len(found.learned)}
         versions.register(folder, settings.environment, record["parent"], made, _scores(record))
@@ -225,17 +226,19 @@ def train(
     folder: Path,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Train a copy of the model in `source` on lessons and old episodes, into `folder`.
+    """Train a copy of the model in `source` on lessons and old episodes, into `folder`, unless that is done.
 
     Returns:
-        Amounts, loss and time.
+        Amounts, loss and time, as trained.json has them.
 
     Raises:
         ConfigError: DPO of an instruction model, or of no pair; nothing to replay.
     """
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
-    settings = told.settings
+    done, settings = folder / TRAINED, told.settings
+    if done.exists():
+        return dict(json.loads(done.read_text(encoding="utf-8")))
     fit_settings = replace(settings.fit, threads=told.measure.threads)
     form = prompt_form(TransformersEngine(source))
     amounts: dict[str, Any]
@@ -257,9 +260,11 @@ def train(
         rows += replay_rows(old, retriever, form, num_old, settings.seed) if num_old else ()
         result = fit_rows(source, form, rows, fit_settings, folder, settings.lora_rank, watch)
         amounts = {"num_lesson_rows": num - num_old, "num_replayed_rows": num_old}
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     _write_recipe(source, folder, len(found.learned), {**amounts, **result})
-    return {**amounts, **result, "settings": asdict(fit_settings)}
+    trained = {**amounts, **result, "settings": asdict(fit_settings)}
+    _write(done, trained)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return trained
 
 
 def fit_rows(
@@ -327,8 +332,8 @@ def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record["after"][name]["value"] for name in ("items", "held_out", "test_elsewhere")}
 
 
-def _write(folder: Path, record: Mapping[str, Any]) -> None:
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_recipe(source: Path, folder: Path, num_annotations: int, figures: Mapping[str, Any]) -> None:
@@ -336,7 +341,7 @@ def _write_recipe(source: Path, folder: Path, num_annotations: int, figures: Map
     known = model_data(str(source))
     seen = {"from": model_name(source), "num_transitions": 0, "num_annotations": num_annotations, **figures}
     recipe = {"data": known[0], "refreshed": [*known[1:], seen]} if known else {"refreshed": [seen]}
-    (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    _write(folder / "recipe.json", recipe)
 
 
 def work(told: Mapping[str, Any], folder: Path, control: Control) -> str:

@@ -113,6 +113,9 @@ def test_a_repair_that_is_stopped_goes_on_from_its_checkpoint(workspace: Workspa
     control = Quiet()
     repair(told(workspace), folder, control)
     assert control.said == [0, 0, 2, 3], "the first step was not done again"
+    again = Quiet()
+    repair(told(workspace), folder, again)
+    assert again.said == [0, 0, 3] and len(Versions(workspace).list()) == 1, "only measured again"
 
 
 def test_corrections_alone_train_nothing_and_are_measured_all_the_same(workspace: Workspace, tmp_path: Path) -> None:
