@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from dreamgym.types import Trajectory
+from lab.live import Place
 from lab.navigation import Selection
-from lab.viewmodels.dream import stage_view, steps_view
+from lab.viewmodels.dream import stage_view
+from lab.viewmodels.dream_tree import steps_view
 from lab.viewmodels.episode import Dream, resume
 from lab.viewmodels.inspect_step import step_value
 from lab.viewmodels.lies import lie_view, lies
@@ -47,12 +49,12 @@ def test_inspect_marks_the_first_lie_of_a_dream() -> None:
 def test_a_dream_marks_it_as_it_happens() -> None:
     trajectory = lying()
     dream = Dream(trajectory.task, trajectory.transitions, num_tokens=(None,) * 4, recalled=(None,) * 4)
-    rows = steps_view(dream, 4)["rows"]
+    rows = steps_view({"": dream}, Place())["rows"]
     assert rows[4]["note"] == "⚑ first lie" and rows[4]["kind"] == "bad"
     assert all("lie" not in row["note"] for row in rows[:4])
     stage = stage_view(dream, 4, "model", lambda _: ())
     assert stage["lie"]["title"] == "First lie" and stage_view(dream, 3, "model", lambda _: ())["lie"] is None
     given, _ = resume(replace(trajectory, world="real"))
-    assert "lie" not in steps_view(given, 4)["rows"][4]["note"], "a real episode was taken over"
+    assert "lie" not in steps_view({"": given}, Place())["rows"][4]["note"], "a real episode was taken over"
     dreamed, _ = resume(trajectory)
-    assert steps_view(dreamed, 4)["rows"][4]["note"] == "⚑ first lie"
+    assert steps_view({"": dreamed}, Place())["rows"][4]["note"] == "⚑ first lie"

@@ -77,11 +77,11 @@ def test_only_what_has_a_model_is_offered_to_dream(services: Services, shopped: 
     parts = {part["what"]: part for part in home_value(services)["parts"]}
     assert parts["experience model of webshop"]["detail"] == "train it"
     page = DreamPage(services)
-    start = page.start(Selection(tab="dream"))
+    start = page.starts.find(Selection(tab="dream"))
     assert start.dream is not None and start.dream.task.environment == "alfworld"
-    other = page.start(Selection(tab="dream", task=shopped[0].task.task_id))
+    other = page.starts.find(Selection(tab="dream", task=shopped[0].task.task_id))
     assert other.dream is not None
-    frame = page.show(page.keep(other.dream))
+    frame = page.show(page.open(other))
     assert frame.chips is not None and (frame.chips["note"], frame.chips["locked"]) == ("train it", True)
     assert any(chip["action"].startswith("search[") for group in frame.chips["groups"] for chip in group["chips"])
 
@@ -100,6 +100,7 @@ def test_a_dreamed_purchase_is_played_by_the_shop(services: Services, shopped: l
         for latest in page.follow("session", "1", chosen):
             progress = latest
         main, side = page.view(chosen, progress)
+    progress, _ = progress
     assert progress.error == "" or progress.error is None
     assert [cell["word"] for cell in main["strip"]][-1] == "buy"
     assert all(step.facts is not None and step.facts.num_different == 0 for step in progress.steps)
