@@ -100,7 +100,7 @@ def test_a_dreamed_purchase_is_played_by_the_shop(services: Services, shopped: l
         for latest in page.follow("session", "1", chosen):
             progress = latest
         main, side = page.view(chosen, progress)
-    progress, _ = progress
+    (progress,) = progress
     assert progress.error == "" or progress.error is None
     assert [cell["word"] for cell in main["strip"]][-1] == "buy"
     assert all(step.facts is not None and step.facts.num_different == 0 for step in progress.steps)
