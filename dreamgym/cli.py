@@ -25,6 +25,7 @@ from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
 from dreamgym.runs import commands as runs
 from dreamgym.studies import commands as studies
+from dreamgym.studies import measures
 from dreamgym.studies.commands import BUNDLED_MODEL
 from dreamgym.studies.handlers import open_retriever
 from dreamgym.types import SPLITS
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_export(commands)
     annotations.add(commands)
+    measures.add(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(

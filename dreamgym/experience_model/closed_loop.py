@@ -50,6 +50,10 @@ class LivedStep:
     """The answer is what follows from the dream's own history; None: nothing follows, or there was no answer."""
     dreamed_success: bool
     success: bool
+    reward: float
+    """In the real world."""
+    dreamed_reward: float | None
+    """0 behind the dream's own end; None: the reply, or one before it, could not be read."""
 
 
 @dataclass(slots=True)
@@ -106,7 +110,13 @@ class _Life:
             else None,
             dreamed_success=read is not None and read.success,
             success=step.success,
+            reward=step.reward,
+            dreamed_reward=read.reward if read else self._reward_without_reply(answer),
         )
+
+    def _reward_without_reply(self, answer: Answer | None) -> float | None:
+        has_ended = answer is None and bool(self.lived) and self.lived[-1].terminated
+        return 0.0 if has_ended else None
 
 
 def live(

@@ -86,6 +86,8 @@ class ScoredStep:
     """Of the real outcome, as a check of the judge; None: determined."""
     wrong_parts: tuple[str, ...] = ()
     """Parts of the state that differ from the real one."""
+    end_right: bool = True
+    """The dream ends here if the real episode does."""
 
 
 Place = tuple[Trajectory, Sequence[Transition], str, str]
@@ -216,6 +218,7 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
         plausibility=None if determined or read is None else weigh(read.next_state, read.reward),
         real_plausibility=None if determined else weigh(step.next_state, step.reward),
         wrong_parts=module.differing_parts(step.next_state, read.next_state) if read else (),
+        end_right=read is not None and read.done == step.terminated,
     )
 
 
@@ -254,11 +257,12 @@ def with_interval(values: Sequence[bool]) -> dict[str, Any]:
     return {"value": share(values), "n": len(values), "ci_low": low, "ci_high": high}
 
 
-def wilson(successes: int, num: int) -> tuple[float, float]:
+def wilson(successes: float, num: int) -> tuple[float, float]:
     """95 % Wilson score interval of a share.
 
     Args:
-        successes: Number of successes.
+        successes: Number of successes; or the sum of values in [0, 1], for whose mean the interval is then too wide
+            rather than too narrow.
         num: Number of trials; (0, 1) when there are none.
 
     Returns:
