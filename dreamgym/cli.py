@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.annotation import commands as annotations
+from dreamgym.annotation import judge_commands as judges
 from dreamgym.config import ROOT, CollectConfig
 from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.registry import find_model
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     annotations.add(commands)
     measures.add(commands)
+    judges.add(commands)
     studies.add(commands)
     nano = commands.add_parser("nano", help="make the bundled models from nothing (about an hour on two cores)")
     nano.add_argument(
@@ -237,6 +239,7 @@ def _teach(options: argparse.Namespace) -> None:
     from dreamgym.engines.openai_http import HttpEngine  # noqa: PLC0415
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
     from dreamgym.experience_model import teacher as teachers  # noqa: PLC0415
+    from dreamgym.experience_model.asking import ReplyCache  # noqa: PLC0415
     from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
 
     if not options.buffer.exists():
@@ -246,17 +249,13 @@ def _teach(options: argparse.Namespace) -> None:
     episodes = real_train_episodes([options.buffer])[: options.episodes]
     settings = teachers.TeacherSettings(hindsight=options.hindsight, tries=options.tries)
     cache = options.cache or options.output.with_suffix(".replies.sqlite")
-    with teachers.ReplyCache(cache) as replies:
+    with ReplyCache(cache) as replies:
         engine = open_engine(options.model)
         name = engine.model if isinstance(engine, HttpEngine) else engine.name
         teacher = teachers.Teacher(engine, replies, settings, name)
         asked = teacher.estimate(episodes)
-        tokens = (asked.prompt_tokens, asked.reply_tokens)
         print(f"{asked.num_prompts} prompts for {len(episodes)} episodes, {asked.num_cached} of them answered before")
-        print(f"to be read about {tokens[0]:,} tokens, to be written about {tokens[1]:,}")
-        if options.price:
-            cost = sum(price * num / 1e6 for price, num in zip(options.price, tokens, strict=True))
-            print(f"cost about {cost:.2f}")
+        print("\n".join(asked.describe(options.price)))
         if options.dry_run:
             return
         start = time.perf_counter()

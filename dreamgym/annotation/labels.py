@@ -1,7 +1,4 @@
-"""What a person says of a transition: errors and where they show, the paper's four axes, what would have been right.
-
-Source of the axes: DreamGym, arXiv:2511.03773, appendix C.4, where a model judges.
-"""
+"""What a person says of a transition: errors and where they show, the paper's four axes, what would have been right."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,17 +7,9 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from dreamgym.characters import whole
 from dreamgym.errors import AnnotationError
-
-Axis = Literal["consistency", "diversity", "informativeness", "hallucination"]
-AXES: Mapping[Axis, str] = {
-    "consistency": "the next state follows from state and action",
-    "diversity": "the state varies as a real one would, and does not repeat what was there",
-    "informativeness": "the next state says what the agent needs",
-    "hallucination": "nothing is invented, and an impossible action fails (2: no hallucination)",
-}
-"""Axis to what the best rating means."""
-RATINGS = (0, 1, 2)
-"""Bad, middling, good."""
+from dreamgym.experience_model.axes import AXES as AXES
+from dreamgym.experience_model.axes import RATINGS as RATINGS
+from dreamgym.experience_model.axes import Axis as Axis
 
 ErrorKind = Literal[
     "invented object",

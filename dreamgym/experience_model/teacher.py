@@ -11,7 +11,6 @@ that cannot be read is asked for again, and then left out with the reason: such 
 Source: DreamGym, arXiv:2511.03773, section 4.1, Eq. 5, and appendix C.1 to C.3.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -19,18 +18,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from sqlite_utils import Database
-
-from dreamgym.characters import whole
 from dreamgym.environments import environment_module
 from dreamgym.environments.judgement import reward_text
-from dreamgym.errors import ConfigError, RequestRefusedError
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.asking import Asker, Estimate, ReplyCache
 from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.experience_model.prompts import neutral
-from dreamgym.interfaces import Engine, Reply
+from dreamgym.interfaces import Engine
 from dreamgym.types import Trajectory
 
 VERSION = "1"
@@ -44,10 +40,6 @@ RULES = (
     'Answer with JSON between <json> and </json>: {"steps": [{"step": 1, "reasoning": "…"}, …]}, with each step that '
     "is asked for exactly once."
 )
-CHARACTERS_PER_TOKEN = 4
-"""For the estimate alone."""
-UNFIT = (400, 413, 422)
-"""HTTP's status where it is the prompt that an endpoint does not take."""
 TOKENS_PER_STEP = 60
 """Of a reply; for the estimate and, with room, for the limit."""
 
@@ -83,50 +75,6 @@ class Prompt:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a run will ask for, before it starts."""
-
-    num_prompts: int
-    num_cached: int
-    prompt_tokens: int
-    reply_tokens: int
-    """Both of what is not cached; about four characters a token."""
-
-
-class ReplyCache:
-    """Replies by the content of what was asked, in one SQLite file."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or make it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = Database(path)
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, teacher TEXT, text TEXT, num_tokens INTEGER)"
-        )
-
-    def get(self, key: str) -> str | None:
-        """The reply's text."""
-        row = self._database.execute("SELECT text FROM replies WHERE key = ?", [key]).fetchone()
-        return None if row is None else str(row[0])
-
-    def put(self, key: str, teacher: str, reply: Reply) -> None:
-        """Keep one; it is on disk when this returns."""
-        row = {"key": key, "teacher": teacher, "text": whole(reply.text), "num_tokens": len(reply.token_ids)}
-        with self._database.atomic():
-            self._database.table("replies").insert(row, replace=True)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class Teacher:
     """Asks, reads, keeps."""
 
@@ -144,26 +92,22 @@ class Teacher:
         render = chat_template(engine)
         if render is None:
             raise ConfigError(f"{engine.name} takes no instructions; a teacher is a model with a chat template")
-        self._engine, self._cache, self._render = engine, cache, render
+        self._render = render
         self.name = name or engine.name
-        self._refused: dict[str, str] = {}
-        """Keys of prompts that the endpoint does not take, e.g. as too long, with the reason."""
+        self._asker = Asker(engine, cache, self.name, VERSION, STOP)
         self.settings = settings or TeacherSettings()
         self.left_out: Counter[str] = Counter()
         """Reason to the number of steps that have no reasoning for it."""
-        self.num_tokens = 0
+
+    @property
+    def num_tokens(self) -> int:
         """Written in this run."""
+        return self._asker.num_tokens
 
     def estimate(self, trajectories: Sequence[Trajectory]) -> Estimate:
         """Say what annotating these would ask for; sends nothing."""
         asked = [prompt for one in trajectories for prompt in self._prompts(one)]
-        new = [prompt for prompt in asked if self._cache.get(self._key(prompt, 0)) is None]
-        return Estimate(
-            num_prompts=len(asked),
-            num_cached=len(asked) - len(new),
-            prompt_tokens=sum(len(prompt.text) for prompt in new) // CHARACTERS_PER_TOKEN,
-            reply_tokens=sum(TOKENS_PER_STEP * len(prompt.steps) for prompt in new),
-        )
+        return self._asker.estimate((prompt.text, TOKENS_PER_STEP * len(prompt.steps)) for prompt in asked)
 
     def annotate(
         self, trajectories: Sequence[Trajectory], on_done: Callable[[int], None] | None = None
@@ -202,20 +146,17 @@ class Teacher:
             return [Prompt(trajectory, tuple(range(1, num + 1)), _question(self._render, trajectory, num, None))]
         return [Prompt(trajectory, (n,), _question(self._render, trajectory, n, n)) for n in range(1, num + 1)]
 
-    def _key(self, prompt: Prompt, attempt: int) -> str:
-        return hashlib.sha256(json.dumps([VERSION, self.name, attempt, prompt.text]).encode()).hexdigest()
-
     def _ask(self, prompts: Sequence[Prompt]) -> dict[tuple[str, int], str]:
         """Reasoning by trajectory and step; what could not be read after all tries is counted."""
         found: dict[tuple[str, int], str] = {}
         open_prompts = list(prompts)
         problems: dict[int, str] = {}
         for attempt in range(self.settings.tries):
-            self._write([prompt for prompt in open_prompts if not self._cached(prompt, attempt)], attempt)
+            self._write([one for one in open_prompts if self._asker.known(one.text, attempt) is None], attempt)
             still = []
             for prompt in open_prompts:
-                key = self._key(prompt, attempt)
-                read = self._refused.get(key) or parse(self._cache.get(key) or "", prompt.steps)
+                reply = self._asker.known(prompt.text, attempt) or ""
+                read = self._asker.refusal(prompt.text, attempt) or parse(reply, prompt.steps)
                 if isinstance(read, str):
                     problems[id(prompt)] = read
                     still.append(prompt)
@@ -226,38 +167,13 @@ class Teacher:
             self.left_out[problems[id(prompt)]] += len(prompt.steps)
         return found
 
-    def _cached(self, prompt: Prompt, attempt: int) -> bool:
-        return self._cache.get(self._key(prompt, attempt)) is not None
-
     def _write(self, prompts: Sequence[Prompt], attempt: int) -> None:
-        by_limit: dict[int, list[Prompt]] = {}
+        by_limit: dict[int, list[str]] = {}
         for prompt in prompts:
-            by_limit.setdefault(500 + 500 * (TOKENS_PER_STEP * len(prompt.steps) // 400), []).append(prompt)
+            limit = 500 + 500 * (TOKENS_PER_STEP * len(prompt.steps) // 400)
+            by_limit.setdefault(limit, []).append(prompt.text)
         for limit, alike in by_limit.items():
-            self._write_alike(alike, limit, attempt)
-
-    def _write_alike(self, prompts: Sequence[Prompt], limit: int, attempt: int) -> None:
-        """One batch; where the endpoint refuses it, in halves, until it is known which prompt it does not take."""
-        session = self._engine.open(len(prompts))
-        try:
-            session.extend([prompt.text for prompt in prompts])
-            temperature = self.settings.temperature if attempt else 0.0
-            replies = session.generate(STOP, limit, temperature, attempt)
-        except RequestRefusedError as error:
-            if error.status not in UNFIT:
-                raise  # a wrong key or an unknown model is no fault of a prompt
-            if len(prompts) == 1:
-                self._refused[self._key(prompts[0], attempt)] = str(error)
-                return
-            half = len(prompts) // 2
-            for part in (prompts[:half], prompts[half:]):
-                self._write_alike(part, limit, attempt)
-            return
-        finally:
-            session.close()
-        for prompt, reply in zip(prompts, replies, strict=True):
-            self._cache.put(self._key(prompt, attempt), self.name, reply)
-            self.num_tokens += len(reply.token_ids)
+            self._asker.write(alike, limit, self.settings.temperature if attempt else 0.0, attempt)
 
 
 def parse(raw: str, steps: Sequence[int]) -> dict[int, str] | str:

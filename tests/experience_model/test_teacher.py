@@ -10,7 +10,8 @@ import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.errors import ConfigError, EngineError, RequestRefusedError
-from dreamgym.experience_model.teacher import ReplyCache, Teacher, TeacherSettings, foresight, parse, summary
+from dreamgym.experience_model.asking import ReplyCache
+from dreamgym.experience_model.teacher import Teacher, TeacherSettings, foresight, parse, summary
 from tests.experience_model.kitchen import solved
 
 EPISODE = solved()

@@ -1,0 +1,122 @@
+"""`dreamgym judge`: rules, or a model, rate dreamed steps on the four axes of the paper."""
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dreamgym.annotation import judging
+from dreamgym.annotation.export import Keep, choose
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.errors import ConfigError
+from dreamgym.experience_model.asking import ReplyCache
+from dreamgym.experience_model.judge import RULES, RULES_VERSION, Case, Verdict, judge, summary
+from dreamgym.experience_model.model_judge import PROMPT_VERSION, ModelJudge
+from dreamgym.replay_buffer import export as exports
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
+from dreamgym.results import typed_command
+from dreamgym.types import SPLITS
+from dreamgym.workspace import Workspace
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the parser of `dreamgym`."""
+    told = commands.add_parser("judge", help="let rules, or a model, rate dreamed steps on the paper's four axes")
+    told.add_argument("--model", help="an instruction model, see dreamgym/engines/registry.py; default: our rules")
+    told.add_argument("--reference", action="store_true", help="also what the real engine answers to the same actions")
+    told.add_argument("--annotated", action="store_true", help="the items that people have annotated, not stored steps")
+    choices = {"world": ["real", "dream"], "split": SPLITS, "outcome": ["success", "failure", "failed"]}
+    for field, option in exports.OPTIONS.items():
+        kind = float if field == "max_confidence" else str
+        default = "dream" if field == "world" else None
+        told.add_argument(
+            option, dest=field, type=kind, default=default, choices=choices.get(field), help="keep only these"
+        )
+    told.add_argument("--workspace", type=Path, default=Path("workspace"))
+    told.add_argument("--run", dest="run_id", default="", metavar="ID", help="what this training run has played")
+    told.add_argument("--limit", type=int, help="draw so many steps")
+    told.add_argument("--seed", type=int, default=0, help="of the draw")
+    told.add_argument("--tries", type=int, default=2, help="of a prompt whose replies cannot be read")
+    told.add_argument("--cache", type=Path, help="keeps a model's replies; default: in the output")
+    told.add_argument(
+        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
+    )
+    told.add_argument("--dry-run", action="store_true", help="only say what it would ask for")
+    told.add_argument("--output", type=Path, default=Path("verdicts"), help="a folder; default: verdicts")
+    told.set_defaults(run=_judge)
+
+
+def _judge(options: argparse.Namespace) -> None:
+    if options.limit is not None and options.limit < 1:
+        raise ConfigError(f"--limit draws at least 1 step, got {options.limit}")
+    cases = _cases(options)
+    if options.reference:
+        cases = judging.with_references(cases)
+    asked = [case for case in cases if case.reference is not None or not options.reference]
+    print(f"{len(asked):,} of {len(cases):,} steps can be judged")
+    if not options.model:
+        if not options.dry_run:
+            _write(options, cases, RULES, RULES_VERSION, map(judge, asked))
+        return
+    with _model_judge(options) as model:
+        estimate = model.estimate(asked)
+        print(f"{estimate.num_prompts} prompts, {estimate.num_cached} of them answered before")
+        print("\n".join(estimate.describe(options.price)))
+        if not options.dry_run:
+            done = model.judge(asked, lambda num: print(f"{num} of {len(asked)} steps are judged"))
+            _write(options, cases, model.name, PROMPT_VERSION, done)
+
+
+def _cases(options: argparse.Namespace) -> list[Case]:
+    workspace = Workspace.open(options.workspace, read_only=True)
+    if options.annotated:
+        items = choose(AnnotationStore(workspace), Keep(run=options.run_id or None)).items
+        return judging.drawn(judging.annotated_cases(items), options.limit, options.seed)
+    files = [workspace.experience_path, workspace.lab_path]
+    if options.run_id:
+        files = [workspace.runs_path / options.run_id / "run.sqlite"]
+        if Path(options.run_id).name != options.run_id or not files[0].exists():
+            raise ConfigError(f"no run {options.run_id!r} in {workspace.runs_path}; see: dreamgym runs list")
+    keep = Filter(**{name: getattr(options, name) for name in exports.OPTIONS})
+    return judging.stored_cases(ExperienceReader(files), keep, options.limit, options.seed)
+
+
+@contextmanager
+def _model_judge(options: argparse.Namespace) -> Iterator[ModelJudge]:
+    from dreamgym.engines.openai_http import HttpEngine  # noqa: PLC0415
+    from dreamgym.engines.registry import open_engine  # noqa: PLC0415
+
+    with ReplyCache(options.cache or options.output.with_name(f"{options.output.name}.replies.sqlite")) as replies:
+        engine = open_engine(options.model)
+        name = engine.model if isinstance(engine, HttpEngine) else engine.name
+        yield ModelJudge(engine, replies, name, options.tries)
+
+
+def _write(
+    options: argparse.Namespace, cases: Sequence[Case], name: str, version: str, verdicts: Iterable[Verdict]
+) -> None:
+    """Write all cases in order, those that could not be judged with the reason."""
+    found = {one.item_id: one for one in verdicts}
+    unjudged = Verdict("", name, version, False, problem=judging.NO_REFERENCE)
+    every = [found.get(case.item_id, replace(unjudged, item_id=case.item_id)) for case in cases]
+    rows = [judging.judged(case, verdict) for case, verdict in zip(cases, every, strict=True)]
+    told = {
+        "rows": "verdicts of a judge, no answers of people",
+        "judge": name,
+        "version": version,
+        "with_reference": options.reference,
+        **summary(every),
+    }
+    data = options.output / judging.FILE
+    done = exports.write(data, lambda path: judging.write_verdicts(rows, path), told, typed_command())
+    for axis, figures in told["axes"].items():
+        bad, middling, good = figures["counts"]
+        mean = "-" if figures["mean"] is None else f"{figures['mean']:.2f}"
+        print(f"{axis:16} mean {mean}   0: {bad}   1: {middling}   2: {good}")
+    print(f"{done.num_rows:,} verdicts in {done.data}; {done.manifest} says what they are")
