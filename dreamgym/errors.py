@@ -17,6 +17,10 @@ class AnnotationError(DreamGymError):
     """An answer, or a line of a file of answers, says what cannot be."""
 
 
+class LeakError(DreamGymError):
+    """An evaluation set shares with training data what its split forbids."""
+
+
 class EnvironmentUnavailableError(DreamGymError):
     """A real environment cannot run here: a package, a compiler or its data is missing."""
 

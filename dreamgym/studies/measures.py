@@ -1,20 +1,23 @@
-"""`dreamgym fidelity`: how far a dream can be trusted, in figures with what repeats them."""
+"""`dreamgym fidelity` and `dreamgym leaks`: how far a dream, and a figure, can be trusted."""
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.engines.registry import open_engine
 from dreamgym.environments import ENVIRONMENTS
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, LeakError
+from dreamgym.experience_model import leaks
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
 from dreamgym.runs.gaps import measured_gaps
-from dreamgym.studies.handlers import open_retriever
-from dreamgym.types import SPLITS
+from dreamgym.studies.handlers import DEMO_EXPERIENCE, open_retriever
+from dreamgym.types import SPLITS, Trajectory
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ GAMMAS = (0.8, 0.95)
 
 
 def add(commands: "Commands") -> None:
-    """Add the command to the parser of `dreamgym`."""
+    """Add the commands to the parser of `dreamgym`."""
+    _add_leaks(commands)
     fidelity = commands.add_parser(
         "fidelity", help="errors of reward and transition (eps_R, eps_P), and Lemma 1 beside the measured gap"
     )
@@ -45,6 +49,74 @@ def add(commands: "Commands") -> None:
     fidelity.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
     fidelity.add_argument("--threads", type=int, help="of torch; default: its own choice")
     fidelity.set_defaults(run=_fidelity)
+
+
+def _add_leaks(commands: "Commands") -> None:
+    told = commands.add_parser(
+        "leaks", help="what the evaluation set has in common with training data and retrieval buffer"
+    )
+    told.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
+    told.add_argument("--split", default="test", choices=SPLITS, help="of the evaluation set")
+    told.add_argument("--tasks", type=int, help="only the first so many tasks of the split's episodes")
+    told.add_argument(
+        "--training", type=Path, nargs="+", default=[], help="experience.sqlite files; of them train episodes count"
+    )
+    told.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    told.add_argument("--near", type=float, default=0.95, help="texts are alike from this similarity on")
+    told.add_argument("--strict", action="store_true", help="exit with 1 when something leaks")
+    told.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    told.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
+    told.set_defaults(run=_leaks)
+
+
+def _leaks(options: argparse.Namespace) -> None:
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
+
+    if not 0 < options.near <= 1:
+        raise ConfigError(f"--near is a similarity above 0, up to 1, got {options.near:g}")
+    sources = {"training": options.training, "buffer": [options.buffer or DEMO_EXPERIENCE]}
+    for path in (each for paths in sources.values() for each in paths):
+        if not path.exists():
+            raise ConfigError(f"there is no file {path}; dreamgym collect makes one, and make nano build/nano's")
+    read = {
+        name: leaks.Contents.of(_train_episodes(paths, options.environment)) for name, paths in sources.items() if paths
+    }
+    evaluated = leaks.Contents.of(evaluation_set(options.environment, options.split, options.tasks))
+    found = {name: leaks.overlaps(evaluated, contents, options.near) for name, contents in read.items()}
+    num = sum(row["num"] for rows in found.values() for row in rows if row["is_leak"])
+    figures = {
+        "environment": options.environment,
+        "split": options.split,
+        "num_leaks": num,
+        "near": options.near,
+        "sizes": {name: contents.counts() for name, contents in {"evaluation": evaluated, **read}.items()},
+        "evaluation_and": found,
+    }
+    if options.output:
+        publish(figures, typed_command(), options.output)
+    print(json.dumps(figures, indent=2) if options.json else "\n".join(leaks_table(figures)))
+    if options.strict and num:
+        raise LeakError(f"{num} tasks, rooms or trajectories of the evaluation set are in what it is meant to test")
+
+
+def _train_episodes(paths: Sequence[Path], environment: str) -> Iterator[Trajectory]:
+    """As `open_retriever` and training read them: of train tasks alone."""
+    for path in paths:  # one at a time: a reader takes ten files at most
+        for trajectory in ExperienceReader([path]).iterate_trajectories(Filter(split="train")):
+            if trajectory.task.environment == environment:
+                yield trajectory
+
+
+def leaks_table(figures: dict[str, Any]) -> Iterator[str]:
+    """Lines of the figures for a terminal."""
+    for name, sizes in figures["sizes"].items():
+        yield f"{name:11} {sizes['num_trajectories']:7,} trajectories, {sizes['num_transitions']:9,} transitions"
+    for name, rows in figures["evaluation_and"].items():
+        for row in rows:
+            mark = "LEAK" if row["is_leak"] and row["num"] else ""
+            yield f"evaluation and {name:8}  {row['kind']:12} {row['num']:7,} of {row['of']:7,}  {mark}".rstrip()
+            for example in row["examples"][:1]:
+                yield f"    {' | '.join(str(example['evaluated']).split(chr(10)))[:100]}"
 
 
 def _fidelity(options: argparse.Namespace) -> None:
