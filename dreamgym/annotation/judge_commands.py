@@ -1,14 +1,16 @@
-"""`dreamgym judge`: rules, or a model, rate dreamed steps on the four axes of the paper."""
+"""`dreamgym judge`: rules, or a model, rate dreamed steps; `dreamgym judge-agreement`: what their ratings are worth."""
 
 import argparse
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dreamgym.annotation import judging
 from dreamgym.annotation.export import Keep, choose
+from dreamgym.annotation.judge_agreement import judge_agreement
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.asking import ReplyCache
@@ -17,7 +19,7 @@ from dreamgym.experience_model.model_judge import PROMPT_VERSION, ModelJudge
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
-from dreamgym.results import typed_command
+from dreamgym.results import publish, typed_command
 from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: "Commands") -> None:
-    """Add the command to the parser of `dreamgym`."""
+    """Add the commands to the parser of `dreamgym`."""
     told = commands.add_parser("judge", help="let rules, or a model, rate dreamed steps on the paper's four axes")
     told.add_argument("--model", help="an instruction model, see dreamgym/engines/registry.py; default: our rules")
     told.add_argument("--reference", action="store_true", help="also what the real engine answers to the same actions")
@@ -50,6 +52,12 @@ def add(commands: "Commands") -> None:
     told.add_argument("--dry-run", action="store_true", help="only say what it would ask for")
     told.add_argument("--output", type=Path, default=Path("verdicts"), help="a folder; default: verdicts")
     told.set_defaults(run=_judge)
+    agree = commands.add_parser("judge-agreement", help="how far judges agree with people and with the real engine")
+    agree.add_argument("verdicts", type=Path, nargs="+", help="folders or files that dreamgym judge wrote")
+    agree.add_argument("--workspace", type=Path, default=Path("workspace"), help="with people's answers")
+    agree.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    agree.add_argument("--output", type=Path, help="write the figures, and what repeats them, to this file")
+    agree.set_defaults(run=_agreement)
 
 
 def _judge(options: argparse.Namespace) -> None:
@@ -120,3 +128,43 @@ def _write(
         mean = "-" if figures["mean"] is None else f"{figures['mean']:.2f}"
         print(f"{axis:16} mean {mean}   0: {bad}   1: {middling}   2: {good}")
     print(f"{done.num_rows:,} verdicts in {done.data}; {done.manifest} says what they are")
+
+
+def _agreement(options: argparse.Namespace) -> None:
+    current = AnnotationStore(Workspace.open(options.workspace, read_only=True)).current()
+    figures = []
+    for path in options.verdicts:
+        found = list(judging.read_verdicts(path / judging.FILE if path.is_dir() else path))
+        if len({(one.verdict.judge, one.verdict.version) for one in found}) > 1:
+            raise ConfigError(f"{path} holds verdicts of several judges: give each a file of its own")
+        figures.append({"file": str(path), **judge_agreement(found, current)})
+    if options.output:
+        publish({"judges": figures}, typed_command(), options.output)
+    lines = [json.dumps(figures, indent=2)] if options.json else [line for each in figures for line in _table(each)]
+    print("\n".join(lines))
+
+
+def _table(figures: dict[str, Any]) -> Iterator[str]:
+    yield f"{figures['judge']} {figures['version']}: {figures['num_judged']} of {figures['num_verdicts']} steps judged"
+    engine = figures["engine"]
+    for axis, found in figures["axes"].items():
+        people, among = (_figure(found[name]) for name in ("alpha_with_people", "alpha_among_people"))
+        auroc = _known(engine["auroc"][axis])
+        yield f"{axis:16} alpha with people {people}, among people {among}; AUROC of the engine's verdict {auroc}"
+        for name, kappa in found["kappas"].items():
+            yield f"{'':16} kappa with {name} {_figure(kappa)}"
+    called = engine["hallucination_0"]
+    yield (
+        f"of {engine['num_wrong']} wrong among {engine['num_steps']} determined steps it calls "
+        f"{called['wrong_and_called']} a hallucination (0), and {called['right_and_called']} right ones"
+    )
+    confidence = engine["confidence"]
+    yield f"the experience model's own confidence: AUROC {_known(confidence['auroc'])}, ECE {_known(confidence['ece'])}"
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    return f"undefined ({figure['reason']})" if figure["value"] is None else f"{figure['value']:.3f}"
+
+
+def _known(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
