@@ -28,6 +28,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=Path("workspace"),
         help="folder with experience and runs; a missing one starts as the demo",
     )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FOLDER|URL",
+        help="a further experience model that Compare may lay beside the bundled one; repeatable: a folder, or an "
+        "endpoint (http://host:8000/v1#NAME)",
+    )
     parser.add_argument("--read-only", action="store_true", help="nothing is written and nothing is started")
     parser.add_argument(
         "--auth",
@@ -50,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         auth = read_auth(options.auth)
         refuse_open_host(options.host, auth, options.read_only)
         port = choose_port(options.host, options.port, DEFAULT_PORT)
-        services = open_services(options.workspace, read_only=options.read_only)
+        services = open_services(options.workspace, models=options.model, read_only=options.read_only)
     except DreamGymError as error:
         print(f"launch.py: {error}", file=sys.stderr)
         return 2

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from dreamgym.annotation import commands as annotations
 from dreamgym.annotation import judge_commands as judges
+from dreamgym.annotation import repair_commands as repairs
+from dreamgym.annotation.lessons import corrections
+from dreamgym.annotation.store import AnnotationStore
 from dreamgym.config import ROOT, CollectConfig
 from dreamgym.engines.model_folder import experience_model_of
-from dreamgym.engines.registry import find_model
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.experience_model import commands as models
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
@@ -27,7 +30,6 @@ from dreamgym.results import publish, typed_command
 from dreamgym.runs import commands as runs
 from dreamgym.studies import commands as studies
 from dreamgym.studies import measures
-from dreamgym.studies.commands import BUNDLED_MODEL
 from dreamgym.studies.handlers import open_retriever
 from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
@@ -61,11 +63,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_collect(commands)
     runs.add(commands)
-    _add_refresh(commands)
+    repairs.add(commands)
     _add_teach(commands)
     _add_evaluate(commands)
     _add_export(commands)
     annotations.add(commands)
+    models.add(commands)
     measures.add(commands)
     judges.add(commands)
     studies.add(commands)
@@ -82,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
     nano.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
     nano.set_defaults(run=_nano)
-    bench = commands.add_parser("bench", help="measure speed: " + ", ".join(benchmarks()))
+    bench = commands.add_parser("bench", help="measure the parts: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="for the benchmark; --help lists them")
     bench.set_defaults(run=_bench)
@@ -107,19 +110,6 @@ def _add_collect(commands: "Commands") -> None:
     collect.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     collect.add_argument("--workspace", type=Path, default=Path("workspace"))
     collect.set_defaults(run=_collect)
-
-
-def _add_refresh(commands: "Commands") -> None:
-    refresh = commands.add_parser(
-        "refresh", help="train a copy of the experience model on what the workspace's runs have played for real"
-    )
-    refresh.add_argument("--model", default=BUNDLED_MODEL, help="bundled name or folder")
-    refresh.add_argument("--workspace", type=Path, default=Path("workspace"))
-    refresh.add_argument("--run", dest="run_ids", action="append", metavar="ID", help="only this one; may be repeated")
-    refresh.add_argument("--steps", type=int, default=100, help="updates; 100 take some minutes on two cores")
-    refresh.add_argument("--seed", type=int, default=0)
-    refresh.add_argument("--output", type=Path, required=True, help="folder of the copy")
-    refresh.set_defaults(run=_refresh)
 
 
 def _add_teach(commands: "Commands") -> None:
@@ -150,6 +140,12 @@ def _add_evaluate(commands: "Commands") -> None:
     evaluate.add_argument("--tasks", type=int, help="only the first so many tasks of the split's episodes")
     evaluate.add_argument("--closed", type=int, default=96, help="episodes dreamed in a closed loop as well")
     evaluate.add_argument("--buffer", type=Path, help="experience.sqlite to retrieve from; default: the bundled demo's")
+    evaluate.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="WORKSPACE",
+        help="whose annotations are heeded: wrong steps are not retrieved, corrected ones are",
+    )
     evaluate.add_argument("--encoder", default=HASHED_NGRAMS, help=ENCODER_HELP)
     evaluate.add_argument("--k", type=int, default=2)
     evaluate.add_argument("--temperature", type=float, default=0.0)
@@ -212,29 +208,6 @@ def _collect(options: argparse.Namespace) -> None:
     print(f"{len(tasks)} episodes played, {won} solved, {failed} failed; {stored} new in {workspace.experience_path}")
 
 
-def _refresh(options: argparse.Namespace) -> None:
-    from dreamgym.experience_model.refresh import FIT, real_train_episodes, refresh  # noqa: PLC0415  loads torch
-
-    workspace = Workspace.open(options.workspace, read_only=True)
-    found = workspace.runs_path.glob("*/run.sqlite")
-    stores = sorted(path for path in found if not options.run_ids or path.parent.name in options.run_ids)
-    missing = set(options.run_ids or ()) - {path.parent.name for path in stores}
-    if missing:
-        raise ConfigError(f"no run {', '.join(sorted(missing))} in {workspace.runs_path}; see: dreamgym runs list")
-    old = real_train_episodes([workspace.experience_path])
-    seen = {trajectory.trajectory_id for trajectory in old}
-    new = [trajectory for trajectory in real_train_episodes(stores) if trajectory.trajectory_id not in seen]
-    retriever = open_retriever(workspace.experience_path)
-    settings = replace(FIT, steps=options.steps)
-    refresh(Path(find_model(options.model)), new, old, retriever, options.output, options.seed, settings)
-    num_transitions = sum(len(trajectory.transitions) for trajectory in new)
-    print(
-        f"learned from {len(new)} new real episodes ({num_transitions} transitions); use the copy with "
-        f"dreamgym train --set experience_model.model={options.output}, compare it with "
-        f"dreamgym evaluate-experience-model --model {options.output}"
-    )
-
-
 def _teach(options: argparse.Namespace) -> None:
     from dreamgym.engines.openai_http import HttpEngine  # noqa: PLC0415
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
@@ -281,11 +254,17 @@ def _evaluate(options: argparse.Namespace) -> None:
     names = ("history", "reasoning", "retrieval", "k", "temperature", "guard")
     switches = Switches(**{name: getattr(options, name) for name in names})
     retriever = open_retriever(options.buffer, options.encoder, options.environment)
+    heeded = None
+    if options.annotations:
+        heeded = corrections(AnnotationStore(Workspace.open(options.annotations, read_only=True)))
+        retriever.correct(heeded)
     name = options.model or experience_model_of(options.environment)
     regex = prompts.reply_regex if options.structure else None
     model = ExperienceModel(open_engine(name, num_threads=options.threads, regex=regex))
     trajectories = evaluation_set(options.environment, options.split, options.tasks)
     figures = evaluate(model, trajectories, retriever, switches, options.split, options.closed)
+    if heeded is not None:
+        figures |= {"num_barred": len(heeded.barred), "num_corrected": len(heeded.corrected)}
     if options.output:
         publish(figures, typed_command(), options.output)
     if options.json:

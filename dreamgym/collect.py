@@ -49,9 +49,11 @@ def play(
             if step.terminated:
                 break
             state = step.next_state
-    except (EnvironmentFailedError, MalformedReplyError, TaskError) as error:
-        failure = Failure(action, str(error), getattr(error, "raw_reply", None))
+    except MalformedReplyError as error:
+        failure = Failure(action, str(error), error.raw_reply, error.token_probabilities)
         return Trajectory(task, world, tuple(steps), provenance, failure)
+    except (EnvironmentFailedError, TaskError) as error:
+        return Trajectory(task, world, tuple(steps), provenance, Failure(action, str(error)))
     return Trajectory(task, world, tuple(steps), provenance)
 
 

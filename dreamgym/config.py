@@ -30,7 +30,8 @@ class ExperienceModelConfig:
     """How the experience model answers."""
 
     model: str = "nano"
-    """A bundled name, a folder, or a Hugging Face id."""
+    """A bundled name, a folder, or a Hugging Face id. The default name of an environment's model ("nano") is what the
+    workspace has promoted, where it has; "nano-experience-model" is always the bundled one."""
     k: int = 2
     """Demonstrations retrieved per step, 0 to 16. The paper leaves it open."""
     history: bool = True

@@ -5,11 +5,17 @@ states. A dreamed trajectory is replayed in the real engine ("engine"), and each
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dreamgym.comparison import Answer, StepComparison, compare_step
+from dreamgym.environments import environment_module
 from dreamgym.errors import EnvironmentFailedError
+from dreamgym.experience_model import fidelity
+from dreamgym.experience_model.fidelity import ScoredStep
+from dreamgym.experience_model.model import MalformedPrediction, Prediction, Query, Switches, to_transition
 from dreamgym.interfaces import Environment, EnvironmentModule
+from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Failure, Task, Trajectory, Transition
 
 Mode = Literal["open", "closed", "engine"]
@@ -40,6 +46,103 @@ def dream_beside(
             lived += [] if isinstance(answer, Failure) else [answer]
         determined = module.is_determined(task, history, state, step.action)
         yield compare_step(index + 1, step.action, step, answer, determined, module.facts)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A real trajectory that is being dreamed, as a `fidelity.Walk`."""
+
+    real: Trajectory
+    mode: Literal["open", "closed"]
+    lived: list[Transition] = field(default_factory=list)
+    over: bool = False
+    steps: list[StepComparison] = field(default_factory=list)
+
+    def ask(self) -> fidelity.Place | None:
+        index, steps = len(self.steps), self.real.transitions
+        if self.over or index == len(steps):
+            return None
+        if self.mode == "open":
+            return self.real, steps[:index], steps[index].state, steps[index].action
+        state = self.lived[-1].next_state if self.lived else steps[index].state
+        return self.real, tuple(self.lived), state, steps[index].action
+
+    def take(self, answer: fidelity.Answer) -> None:
+        place = self.ask()
+        assert place is not None  # else nothing was asked
+        _, history, state, action = place
+        if isinstance(answer, MalformedPrediction):
+            self._compare(Failure(action, answer.reason, answer.raw_reply))
+            self.over = self.mode == "closed"
+            return
+        dreamed = to_transition(Query(self.real.task, tuple(history), state, action), answer)
+        self._compare(dreamed)
+        self.over = self.mode == "closed" and dreamed.terminated
+        self.lived.append(dreamed)
+
+    def close(self) -> None:
+        """Compare what comes behind the end of a dream with no answer."""
+        while self.over and len(self.steps) < len(self.real.transitions):
+            self._compare(None)
+
+    def _compare(self, answer: Answer) -> None:
+        task, index = self.real.task, len(self.steps)
+        step, module = self.real.transitions[index], environment_module(task.environment)
+        determined = module.is_determined(task, self.real.transitions[:index], step.state, step.action)
+        self.steps.append(compare_step(index + 1, step.action, step, answer, determined, module.facts))
+
+
+def dream_all_beside(
+    trajectories: Sequence[Trajectory],
+    mode: Literal["open", "closed"],
+    model: fidelity.Predictor,
+    retriever: Retriever | None,
+    switches: Switches,
+) -> Iterator[tuple[Trajectory, StepComparison]]:
+    """Dream many real trajectories side by side, each as `dream_beside` does; yields each step when it is dreamed.
+
+    Args:
+        trajectories: Real ones.
+        mode: As in `dream_beside`.
+        model: The experience model, or a baseline.
+        retriever: As in `fidelity.score_steps`.
+        switches: What the model may use.
+
+    Raises:
+        EngineError: The model could not run.
+    """
+    walks = [_Walk(trajectory, mode) for trajectory in trajectories]
+    longest_first = sorted(walks, key=lambda walk: -len(walk.real.transitions))
+    for walk in fidelity.walk_on(model, longest_first, retriever, switches):
+        assert isinstance(walk, _Walk)
+        place = len(walk.steps) - 1
+        walk.close()
+        yield from ((walk.real, step) for step in walk.steps[place:])
+
+
+def score_beside(trajectory: Trajectory, compared: StepComparison) -> ScoredStep:
+    """A step of `dream_beside` or `dream_all_beside` with the figures of `fidelity`.
+
+    Behind the end of a dream nothing is right, and nothing was asked (`ScoredStep.over`). A comparison keeps neither
+    the number of tokens nor the confidence of a reply that cannot be read.
+    """
+    answer, index = compared.dream, compared.step - 1
+    if isinstance(answer, Transition):
+        read = Prediction(
+            answer.reasoning,
+            answer.next_state,
+            answer.reward,
+            answer.terminated,
+            answer.success,
+            answer.confidence,
+            answer.raw_reply or "",
+            0,
+            answer.seconds or 0.0,
+        )
+        return fidelity.score(trajectory, index, read)
+    reason = answer.reason if answer else "the dream was over"
+    scored = fidelity.score(trajectory, index, MalformedPrediction("", reason, None, 0, 0.0))
+    return scored if answer else replace(scored, malformed=False, over=True)
 
 
 def replay_beside(

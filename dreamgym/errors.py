@@ -57,7 +57,8 @@ class TrainingError(DreamGymError):
 class MalformedReplyError(DreamGymError):
     """A model's reply cannot be read; the episode ends with this as its reason, never with a reward of 0."""
 
-    def __init__(self, reason: str, raw_reply: str) -> None:
-        """Keep the reply as generated."""
+    def __init__(self, reason: str, raw_reply: str, token_probabilities: bytes | None = None) -> None:
+        """Keep the reply as generated, with the probabilities of its tokens where they are known."""
         super().__init__(f"malformed reply: {reason}")
         self.raw_reply = raw_reply
+        self.token_probabilities = token_probabilities

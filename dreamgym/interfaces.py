@@ -42,6 +42,19 @@ class Reply:
     gives none."""
     finished: bool
     """The stop text was reached; False: cut at `max_tokens`."""
+    lengths: tuple[int, ...] = ()
+    """Characters of `text` that each token wrote, same length as `token_ids`; together they are all of it. A token that
+    only begins a character wrote none. Empty where nobody says."""
+
+    def then(self, rest: "Reply") -> "Reply":
+        """What was written in two parts as one reply."""
+        return Reply(
+            self.text + rest.text,
+            self.token_ids + rest.token_ids,
+            self.logprobs + rest.logprobs,
+            rest.finished,
+            self.lengths + rest.lengths,
+        )
 
 
 Message = tuple[str, str]

@@ -17,6 +17,7 @@ from dreamgym.experience_model.model import (
     Prediction,
     Query,
     Switches,
+    to_failure,
     to_transition,
 )
 from dreamgym.types import Failure, Task, Transition
@@ -140,7 +141,7 @@ def _answers(model: ExperienceModel, queries: Sequence[Query], switches: Switche
 
 def _answer(query: Query, prediction: Prediction | MalformedPrediction) -> Answer:
     if isinstance(prediction, MalformedPrediction):
-        return Failure(query.action, prediction.reason, prediction.raw_reply)
+        return to_failure(query, prediction)
     return to_transition(query, prediction)
 
 

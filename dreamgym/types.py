@@ -77,6 +77,9 @@ class Transition:
     policy_reply: str | None = None
     """What the policy wrote behind `<think>`, thought and action, as generated; None: the actor wrote nothing (scripts,
     people), or it was not stored (before schema 5)."""
+    token_probabilities: bytes | None = None
+    """Which piece of `raw_reply` each token wrote and how likely it was, see `tokens.unpack`; None: a real step, an
+    engine that gives none, or it was not stored (before schema 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Failure:
     reason: str
     raw_reply: str | None = None
     """A malformed reply, as generated."""
+    token_probabilities: bytes | None = None
+    """Of the experience model's malformed reply, as in `Transition`."""
 
     @property
     def is_the_policys(self) -> bool:

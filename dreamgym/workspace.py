@@ -4,6 +4,7 @@ workspace.json       marks the folder and its format
 experience.sqlite    real transitions and promoted dreams; written by `dreamgym collect` and `import`
 lab.sqlite           what the lab saves; written by the lab
 runs/                one folder per run, written by that run
+models/              one folder per repair or refresh of an experience model, written by that job
 """
 
 import fcntl
@@ -88,6 +89,11 @@ class Workspace:
     def runs_path(self) -> Path:
         """One folder per run."""
         return self.path / "runs"
+
+    @property
+    def models_path(self) -> Path:
+        """One folder per experience model that was made here."""
+        return self.path / "models"
 
     @contextmanager
     def write_lock(self, which: Database, timeout_seconds: float = 5.0) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The lab as one gr.Blocks: header, address, seven tabs, and one handler that follows every link.
+"""The lab as one gr.Blocks: header, address, eight tabs, and one handler that follows every link.
 
 One round trip per link: `go` turns the link into a new `Selection`, the selected tab renders it, the other tabs are
 left as they are. The address line is written from the same selection, so that what is seen always has its link.
@@ -17,9 +17,11 @@ from lab.components.address import address, links
 from lab.components.base import ASSETS, PLOTLY, script, styles
 from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
+from lab.economy import economise
 from lab.navigation import TABS, Selection, follow, to_query
 from lab.services import Services
-from lab.tabs import compare, curriculum, dream, home, inspect, models, train
+from lab.tabs import annotate, compare, curriculum, dream, home, inspect, models, train
+from lab.turns import take_turns
 from lab.viewmodels.header import header_value
 from lab.views import Views
 
@@ -32,13 +34,13 @@ BUILDERS = {
     "compare": compare.build,
     "curriculum": curriculum.build,
     "train": train.build,
+    "annotate": annotate.build,
     "models": models.build,
 }
-HEAD_SCRIPTS = ("dom.js", "live.js", "curves.js", "shortcuts.js")
+HEAD_SCRIPTS = ("dom.js", "tint.js", "live.js", "curves.js", "shortcuts.js")
 HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in HEAD_SCRIPTS)
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 SECONDS_BETWEEN_LOOKS = 1.0
-QUEUE_SECONDS = 0.01
 LAUNCH: dict[str, Any] = {
     "theme": gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
     "head": HEAD,
@@ -51,6 +53,7 @@ LAUNCH: dict[str, Any] = {
     "share": False,
     "quiet": True,
     "state_session_capacity": 200,
+    "max_file_size": 1,  # byte: nothing is uploaded here
     "allowed_paths": [str(PLOTLY)],
 }
 """Arguments of `launch` that never change; launch.py and the tests add host, port and login."""
@@ -74,8 +77,8 @@ def build(services: Services) -> gr.Blocks:
         frame = Frame(services, selection, line, tabs, head, timer, handles)
         frame.wire(lab, link)
     lab.queue(default_concurrency_limit=8, max_size=64)
-    # Gradio looks a thousand times a second whether an event waits: a waste while models train on the same cores.
-    lab._queue.sleep_when_free = QUEUE_SECONDS
+    economise(lab)
+    take_turns(lab)
     return lab
 
 
@@ -115,9 +118,9 @@ class Frame:
         chosen = follow(Selection(), dict(request.query_params))
         return [*self._model(), gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
-    def go(self, query: str, chosen: Selection, *values: Any) -> list[Any]:
+    def go(self, query: str | None, chosen: Selection, *values: Any) -> list[Any]:
         """Follow a link."""
-        chosen = follow(chosen, dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
+        chosen = follow(chosen, dict(parse_qsl((query or "").removeprefix("?"), keep_blank_values=True)))
         return [gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
     def switch(self, event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:

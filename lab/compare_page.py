@@ -1,8 +1,6 @@
 """What the Compare tab does, without its widgets: choose what to compare, run it, say how far it is."""
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,19 +14,19 @@ from dreamgym.environments import environment_module
 from dreamgym.errors import EngineError, EnvironmentUnavailableError, WorkspaceError
 from dreamgym.experience_model.model import Switches
 from dreamgym.types import Failure, Task, Trajectory, Transition
-from lab.comparisons import ComparisonKey, Comparisons
+from lab.comparisons import ComparisonKey, EpisodeComparisons, Jobs
+from lab.configurations import Configuration, Configurations
 from lab.dream_page import COLLECT
 from lab.dreaming import Dreamer
 from lab.navigation import Selection
 from lab.services import ASSETS, Services
-from lab.viewmodels.compare import Progress, comparison_view
+from lab.viewmodels.compare import EpisodeProgress, Progress, SecondDream, comparison_view
 from lab.viewmodels.compare_controls import choices_of, heading, side_view
 from lab.viewmodels.compare_file import comparison_file
 from lab.viewmodels.switches import describe, read_switches
 
 NUM_CHOICES = 200
 """Newest trajectories in the list; any other is reached by its address."""
-MAX_SESSIONS = 1000
 SECONDS_FOR_AN_ENGINE = 30.0
 
 
@@ -42,6 +40,8 @@ class Chosen:
     """None when nothing is stored."""
     mode: Mode
     switches: Switches
+    dreamers: tuple[Configuration | None, ...] = (None,)
+    """Who makes the other world's side: one or two that dream, or None, the real engine."""
     notice: str = ""
     """Why the address could not be followed."""
 
@@ -49,12 +49,18 @@ class Chosen:
 class ComparePage:
     """The Compare tab's behaviour; any number of pages can share it."""
 
-    def __init__(self, services: Services, results: Path = ASSETS / "results") -> None:
-        self._services = services
-        self._comparisons = Comparisons()
+    def __init__(
+        self,
+        services: Services,
+        results: Path = ASSETS / "results",
+        comparisons: EpisodeComparisons | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        """Compare nothing yet; `comparisons` and `jobs` are what other pages share with this one."""
+        self._services, self._configurations = services, Configurations(services)
+        self._comparisons = comparisons or EpisodeComparisons()
         self._results_folder = results
-        self._lock = threading.Lock()
-        self._jobs: OrderedDict[str, str] = OrderedDict()
+        self._jobs = jobs or Jobs()
 
     def choose(self, selection: Selection) -> Chosen:
         """Resolve an address; an unknown trajectory falls back to the newest real one."""
@@ -71,47 +77,58 @@ class ComparePage:
         mode = _fitting(selection.mode, trajectory)
         num_steps = _num_steps(trajectory) if trajectory else 0
         selection = replace(selection, mode=mode, step=min(selection.step, num_steps))
-        return Chosen(selection, trajectory, mode, read_switches(selection.switches), notice)
+        if trajectory is None or mode == "engine":
+            return Chosen(selection, trajectory, mode, read_switches(selection.switches), notice=notice)
+        environment = trajectory.task.environment
+        dreamers: list[Configuration] = [self._configurations.first(environment, selection)]
+        try:
+            second = self._configurations.second(environment, selection)
+            dreamers += [second] if second else []
+            selection = replace(selection, second=self._configurations.chosen(environment, selection))
+        except EngineError as error:
+            selection, notice = replace(selection, second="", second_switches=""), notice or str(error)
+        return Chosen(selection, trajectory, mode, dreamers[0].switches, tuple(dreamers), notice)
 
-    def begin(self, chosen: Chosen) -> Progress:
-        """Start the comparison if it is not made yet; returns how far it is."""
+    def begin(self, chosen: Chosen) -> tuple[EpisodeProgress, ...]:
+        """Start what is not made yet; returns how far the comparison with each dream is, or with the engine."""
         if chosen.trajectory is None:
-            return Progress(done=True)
-        key, trajectory = self._key(chosen), chosen.trajectory
-        refused = self._refusal(chosen)
-        if refused:
-            return Progress(num_total=_num_steps(trajectory), error=refused)
-        return self._comparisons.begin(key, _num_steps(trajectory), lambda: self._compare(chosen))
+            return (Progress(done=True),)
+        return tuple(self._begin(chosen, one) for one in chosen.dreamers)
 
-    def leave(self, session: str, job: str) -> None:
-        """Follow nothing but `job` in this session from now on."""
-        with self._lock:
-            self._jobs[session] = job
-            self._jobs.move_to_end(session)
-            while len(self._jobs) > MAX_SESSIONS:
-                self._jobs.popitem(last=False)
-
-    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[Progress]:
+    def follow(self, session: str, job: str, chosen: Chosen) -> Iterator[tuple[EpisodeProgress, ...]]:
         """Yield the comparison's progress until its end, or until this session follows another job."""
-        self.leave(session, job)
-        if chosen.trajectory is not None and not self._refusal(chosen):
-            yield from self._comparisons.follow(self._key(chosen), lambda: self._jobs.get(session) == job)
+        self._jobs.turn_to(session, job)
+        if chosen.trajectory is None:
+            return
+        progress = [self._refused(chosen, one) for one in chosen.dreamers]
+        made = [place for place, refused in enumerate(progress) if refused is None]
+        keys = [self._key(chosen, chosen.dreamers[place]) for place in made]
+        for latest in self._comparisons.follow_all(keys, lambda: self._jobs.is_followed(session, job)) if keys else ():
+            for place, one in zip(made, latest, strict=True):
+                progress[place] = one
+            yield tuple(one for one in progress if one is not None)
 
-    def view(self, chosen: Chosen, progress: Progress) -> list[dict[str, Any]]:
+    def view(self, chosen: Chosen, progress: tuple[EpisodeProgress, ...]) -> list[dict[str, Any]]:
         """Values of the main column and of the side column."""
         listed = [row.trajectory_id for row in self._rows()]
         if chosen.trajectory is None:
             return [{"empty": True, "command": COLLECT}, side_view(Progress(done=True), None, None)]
+        first, *others = progress
+        second = SecondDream(chosen.dreamers[1].text, others[0]) if others and chosen.dreamers[1] else None
         main = heading(chosen.trajectory, listed, chosen.notice) | comparison_view(
             chosen.trajectory,
             chosen.mode,
-            progress,
+            first,
             self._real_name(chosen.trajectory),
             self._dream_name(chosen),
             chosen.selection.step,
+            second,
         )
         results = self._results(chosen.trajectory.task.environment)
-        return [main, side_view(progress, results, chosen.selection, self._dreamed_by(chosen))]
+        side = side_view(
+            first, results, chosen.selection, self._dreamed_by(chosen), second.progress if second else None
+        )
+        return [main, side]
 
     def file(self, chosen: Chosen, address: str) -> tuple[str, str]:
         """(name, HTML) of the comparison as a file of its own.
@@ -120,17 +137,23 @@ class ComparePage:
             WorkspaceError: There is nothing to compare, or it is not finished.
         """
         progress = self.begin(chosen)
-        if chosen.trajectory is None or not progress.done:
-            raise WorkspaceError(progress.error or "The comparison is not finished; wait until every step is there.")
+        if chosen.trajectory is None or not all(one.done for one in progress):
+            reasons = [one.error for one in progress if one.error]
+            raise WorkspaceError(*(reasons or ["The comparison is not finished; wait until every step is there."])[:1])
         main, side = self.view(chosen, progress)
         source = [
             ("DreamGym Lab", f"{address} on {date.today().isoformat()}, commit {commit_id()}"),
             ("real", self._real_name(chosen.trajectory)),
             ("dream", self._dream_name(chosen)),
+            *(("second dream", one.text) for one in chosen.dreamers[1:] if one),
         ]
         name = f"comparison-{chosen.trajectory.trajectory_id}-{chosen.mode}.html"
         style = (ASSETS / "css" / "comparison_file.css").read_text(encoding="utf-8")
         return name, comparison_file(main, side, source, style)
+
+    def seconds(self, chosen: Chosen) -> list[tuple[str, str]]:
+        """(label, value) of what can be laid beside the dream."""
+        return self._configurations.choices(chosen.trajectory.task.environment) if chosen.trajectory else []
 
     def choices(self, chosen: Chosen) -> list[tuple[str, str]]:
         """(label, id) of the trajectories to choose from; the chosen one is always among them."""
@@ -138,48 +161,50 @@ class ComparePage:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _compare(self, chosen: Chosen) -> Iterator[StepComparison]:
+    def _begin(self, chosen: Chosen, one: Configuration | None) -> EpisodeProgress:
+        trajectory = cast(Trajectory, chosen.trajectory)
+        return self._refused(chosen, one) or self._comparisons.begin(
+            self._key(chosen, one), _num_steps(trajectory), lambda: self._compare(chosen, one)
+        )
+
+    def _refused(self, chosen: Chosen, one: Configuration | None) -> EpisodeProgress | None:
+        reason = self._configurations.refusal(one) if one else self._engine_refusal(chosen)
+        return Progress(num_total=_num_steps(cast(Trajectory, chosen.trajectory)), error=reason) if reason else None
+
+    def _compare(self, chosen: Chosen, one: Configuration | None) -> Iterator[StepComparison]:
         trajectory = cast(Trajectory, chosen.trajectory)
         module = environment_module(trajectory.task.environment)
-        if chosen.mode == "engine":
-            pool = self._services.of(trajectory.task.environment).pool
-            if pool is None:
-                raise EnvironmentUnavailableError(self._refusal(chosen) or "")
-            environment = pool.acquire(SECONDS_FOR_AN_ENGINE)
+        here = self._services.of(trajectory.task.environment)
+        if one is None or chosen.mode == "engine":
+            if here.pool is None:
+                raise EnvironmentUnavailableError(self._engine_refusal(chosen) or "")
+            environment = here.pool.acquire(SECONDS_FOR_AN_ENGINE)
             try:
                 yield from replay_beside(trajectory, environment, module)
             finally:
                 environment.close()
             return
+        with self._configurations.open(one) as model:
+            dreamer = Dreamer(model, here.retriever)
 
-        def dream(task: Task, history: tuple[Transition, ...], state: str, action: str) -> Transition | Failure:
-            here = self._services.of(task.environment)
-            if here.model is None:
-                raise EngineError(here.model_reason)
-            dreamer = Dreamer(here.model, here.retriever)
-            return dreamer.dream(dreamer.query(task, history, state, action, chosen.switches), chosen.switches).answer
+            def dream(task: Task, history: tuple[Transition, ...], state: str, action: str) -> Transition | Failure:
+                return dreamer.dream(dreamer.query(task, history, state, action, one.switches), one.switches).answer
 
-        yield from dream_beside(trajectory, chosen.mode, dream, module)
+            yield from dream_beside(trajectory, chosen.mode, dream, module)
 
-    def _refusal(self, chosen: Chosen) -> str | None:
-        """Why this comparison cannot be made here, with the next move; None when it can."""
+    def _engine_refusal(self, chosen: Chosen) -> str | None:
+        """Why the real engine cannot replay here, with the next move; None when it can."""
         task = cast(Trajectory, chosen.trajectory).task
-        here = self._services.of(task.environment)
-        if chosen.mode != "engine":
-            return here.model_reason if here.model is None else None
-        if here.pool is not None:
+        if self._services.of(task.environment).pool is not None:
             return None
         available = environment_module(task.environment).availability()
         if not available.ok:
             return available.detail
         return "The lab was started read-only, so no real engine runs. Start it without --read-only to replay."
 
-    def _key(self, chosen: Chosen) -> ComparisonKey:
-        trajectory = cast(Trajectory, chosen.trajectory)
-        dreams = self._services.of(trajectory.task.environment).model
-        model = dreams.name if dreams and chosen.mode != "engine" else ""
-        switches = Switches() if chosen.mode == "engine" else chosen.switches
-        return ComparisonKey(trajectory.trajectory_id, chosen.mode, model, switches)
+    def _key(self, chosen: Chosen, one: Configuration | None) -> ComparisonKey:
+        identity = cast(Trajectory, chosen.trajectory).trajectory_id
+        return ComparisonKey(identity, chosen.mode, one.model if one else "", one.switches if one else Switches())
 
     def _real_name(self, trajectory: Trajectory) -> str:
         if trajectory.world == "real":

@@ -13,8 +13,10 @@ Render = Callable[..., tuple[Selection, Sequence[Any]]]
 """(selection, *values of `inputs`) -> (selection as resolved, one value for each of `outputs`)."""
 
 
-ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "selection", "concurrency_limit": 1}
-"""For handlers that write the selection while a person may go elsewhere: the later one reads what the earlier wrote."""
+ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "selection", "concurrency_limit": 8}
+"""For handlers that write the selection while a person may go elsewhere: the later one reads what the earlier wrote.
+
+Those of one session run in turn (`lab.turns`); the limit is how many sessions are served at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from dreamgym.interfaces import Availability, EnvironmentModule
 from dreamgym.policy import next_reply, parse_action
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.types import Task, Transition
+from dreamgym.types import Task, Transition, transition_id
 from lab.dream_start import DreamStarts, Start
 from lab.dreaming import Dreamer
 from lab.live import LiveDream, Place
+from lab.navigation import link
 from lab.services import Services
 from lab.viewmodels.dream import Running, stage_view
 from lab.viewmodels.dream_controls import chips_view, model_view, side_view
@@ -125,7 +126,8 @@ class DreamPage:
         return self.show(self._settled(until(dream, dream.num_shown - 1), replace(place, at=None)))
 
     def look(self, place: Place, branch: str, step: int) -> Frame:
-        """Look at a step of any branch of the tree: an action from there opens another branch."""
+        """Look at a step of a branch of the tree, "" for this one: an action from there opens another branch."""
+        branch = branch or place.branch
         if branch not in self._dreams(place):
             raise WorkspaceError("This branch is gone: it was taken back. Choose another one.")
         last = self._live(Place(branch)).dream.num_shown
@@ -171,6 +173,8 @@ class DreamPage:
         versus = versus_view(dreams, place, module.facts) if place.versus and running is None else None
         at = here.num_shown
         stage = self._stage(here if running else whole, at, running) | (versus or {})
+        if at and running is None and not versus:
+            stage["annotate"] = link("annotate", t=transition_id(place.branch, at))
         actions = module.possible_actions(here.task, here.steps, here.state)
         return Frame(
             place,

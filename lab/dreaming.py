@@ -1,12 +1,20 @@
 """One dreamed step for the page: retrieve, predict, stream what is written."""
 
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Query, Switches, to_transition
+from dreamgym.experience_model.model import (
+    ExperienceModel,
+    MalformedPrediction,
+    Query,
+    Switches,
+    to_failure,
+    to_transition,
+)
 from dreamgym.experience_model.prompts import PartialReply, parse_partial
 from dreamgym.interfaces import OnText
 from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
@@ -24,6 +32,10 @@ class Dreamt:
     """A malformed reply is a Failure with its raw text."""
     num_tokens: int
     demonstrations: tuple[Demonstration, ...]
+
+
+class _LeftError(Exception):
+    """The page that asked is gone, so the model need not go on."""
 
 
 class Dreamer:
@@ -46,22 +58,32 @@ class Dreamer:
         """Dream one step; EngineError when the model cannot run."""
         (prediction,) = self._model.predict([query], switches, on_text)
         if isinstance(prediction, MalformedPrediction):
-            failure = Failure(query.action, prediction.reason, prediction.raw_reply)
+            failure = to_failure(query, prediction)
             return Dreamt(failure, prediction.num_tokens, query.demonstrations)
         return Dreamt(to_transition(query, prediction), prediction.num_tokens, query.demonstrations)
 
     def stream(self, query: Query, switches: Switches) -> Iterator[PartialReply | Dreamt]:
-        """Yield the reply while it is written, then the step; the model runs in a thread of its own.
+        """Yield the reply while it is written, then the step; a thread runs the model while anyone looks.
 
         Raises:
             EngineError: The model cannot run; what it had written is lost.
         """
         pieces: queue.SimpleQueue[str] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def take(_: int, text: str) -> None:
+            if left.is_set():
+                raise _LeftError
+            pieces.put(text)
+
         executor = ThreadPoolExecutor(1, thread_name_prefix="dream")
-        step = executor.submit(self.dream, query, switches, lambda _, text: pieces.put(text))
+        step = executor.submit(self.dream, query, switches, take)
         executor.shutdown(wait=False)
-        yield from _written(step, pieces)
-        yield step.result()
+        try:
+            yield from _written(step, pieces)
+            yield step.result()
+        finally:
+            left.set()
 
 
 def retrieve(

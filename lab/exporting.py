@@ -3,8 +3,12 @@
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+from dreamgym.annotation import export as annotations
+from dreamgym.annotation.labels import check_annotator
+from dreamgym.annotation.store import AnnotationStore
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -25,13 +29,31 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
     if chosen is None:
         raise WorkspaceError(f"the formats are {', '.join(exports.FORMATS)}; got {format!r}")
     rows: exports.Rows = "trajectories" if selection.rows == "trajectories" else "transitions"
+    most = MAX_TRAJECTORIES if rows == "trajectories" else MAX_ROWS
+    keep = filter_of(selection)
+    return _zipped(rows, chosen, lambda folder: exports.export(reader, keep, rows, chosen, folder, most))
+
+
+def annotations_zip(store: AnnotationStore, annotator: str, format: str) -> Path:
+    """Write one person's answers; others' stay hidden. The file's folder is to be given to `forget`.
+
+    Raises:
+        DreamGymError: The format is unknown, nobody is named, or a file cannot be read or written.
+    """
+    chosen = next((one for one in annotations.FORMATS if one == format), None)
+    if chosen is None:
+        raise WorkspaceError(f"the formats are {', '.join(annotations.FORMATS)}; got {format!r}")
+    keep = annotations.Keep(annotator=check_annotator(annotator))
+    return _zipped("annotations", chosen, lambda folder: annotations.export(store, keep, chosen, folder))
+
+
+def _zipped(what: str, format: str, write: Callable[[Path], exports.Exported]) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="dreamgym-export-"))
     try:
-        most = MAX_TRAJECTORIES if rows == "trajectories" else MAX_ROWS
-        done = exports.export(reader, filter_of(selection), rows, chosen, folder, most)
-        path = folder / f"dreamgym-{rows}-{done.num_rows}-{chosen}.zip"
+        done = write(folder / "files")
+        path = folder / f"dreamgym-{what}-{done.num_rows}-{format}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-            for each in (done.data, done.manifest):
+            for each in sorted((folder / "files").iterdir(), key=lambda each: each.name == "manifest.json"):
                 file.write(each, each.name)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -43,7 +65,7 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
 
 
 def forget(path: str) -> None:
-    """Remove what `export_zip` wrote; the copy that Gradio hands out goes within a day."""
+    """Remove what was written; the copy that Gradio hands out goes within a day."""
     folder = Path(path).parent
     if folder.name.startswith("dreamgym-export-") and folder.parent == Path(tempfile.gettempdir()):
         shutil.rmtree(folder, ignore_errors=True)

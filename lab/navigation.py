@@ -10,18 +10,22 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 from urllib.parse import parse_qsl, urlencode
 
+from dreamgym.annotation.queue import KINDS
 from dreamgym.runs.sections import Method
 from dreamgym.runs.status import State
 from dreamgym.types import SPLITS, transition_id
 
-TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "models")
+TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "annotate", "models")
 ROWS = ("transitions", "trajectories")
 OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
-SUBJECTS = ("exploits",)
+SUBJECTS = ("sets", "exploits")
+MEASURES = ("exact", "changes", "reward", "malformed")
+ONLY = ("first", "second")
 LOOKS = ("again", "out", "luck")
+QUEUES: tuple[str, ...] = (*KINDS, "like")
 GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
 RUN_STATES: tuple[str, ...] = get_args(State)
@@ -58,11 +62,30 @@ class Selection:
     server: str = ""
     """Number of the vLLM server that dreams for the microscope; empty: the environment's own model."""
     subject: str = ""
-    """What Compare is about: one episode in both worlds, or the dreamed successes that runs had replayed for real."""
+    """What Compare is about: one episode in both worlds (empty), a set of them, or the exploits that runs found."""
+    environment: str = ""
+    """Of a set of episodes, as its `task_type` and `num_episodes`; its other filters are those of the lists."""
+    task_type: str = ""
+    num_episodes: int = 0
+    """At most so many; 0: as many as fit into a minute."""
+    measure: str = "exact"
+    """What the charts of a set show."""
+    part: str = ""
+    """Side and part of a set whose steps are listed, e.g. "action.take"; empty: all."""
+    second: str = ""
+    """The experience model that dreams the same steps beside the first, by its name in the lab; empty: none."""
+    second_switches: str = ""
+    """Its settings, as `switches`."""
+    only: str = ""
+    """Of two models: list the steps that the first or the second alone has right; empty: both kinds."""
     found_by: str = ""
     """Run whose exploits are listed; empty: all."""
     kind: str = ""
     """Kind of exploits that are listed; empty: all."""
+    queue: str = ""
+    """Which items wait in Annotate; empty: random ones."""
+    like: str = ""
+    """Transition id that the items of the queue "like" resemble."""
     rows: str = "transitions"
     text: str = ""
     world: str = ""
@@ -111,6 +134,9 @@ _TRAJECTORY = re.compile(r"(tr-[0-9a-f]{12})(?:\.([1-9][0-9]{0,4}))?")
 _TASK = re.compile(r"[\w./ ()@=,+-]{1,300}")
 _WORD = re.compile(r"[\w -]{1,60}")
 _CELL = re.compile(r"([a-z][a-z0-9_-]{0,60})\.(0|[1-9][0-9]{0,6})")
+_PART = re.compile(r"(?:task|action|depth|changes)\.[\w +-]{1,60}")
+_SWITCHES = re.compile(r"[a-z0-9.,-]{1,80}")
+_SECOND = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Read = Callable[[str], dict[str, Any] | None]
@@ -119,6 +145,10 @@ Read = Callable[[str], dict[str, Any] | None]
 def _read_trajectory(value: str) -> dict[str, Any] | None:
     match = _TRAJECTORY.fullmatch(value)
     return {"trajectory": match[1], "step": int(match[2] or 0)} if match else None
+
+
+def _read_like(value: str) -> dict[str, Any] | None:
+    return {"like": value} if (match := _TRAJECTORY.fullmatch(value)) and match[2] else None
 
 
 def _pattern(field: str, pattern: re.Pattern[str]) -> Read:
@@ -155,6 +185,10 @@ def _number(field: str) -> Read:
     return lambda value: {field: int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
 
 
+def _num_episodes(value: str) -> dict[str, Any] | None:
+    return {"num_episodes": int(value)} if re.fullmatch(r"[1-9][0-9]{0,3}", value) else None
+
+
 # Gradio takes some names for itself: page, view, deep_link, __theme.
 _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "tab": (("tab",), _choice("tab", TABS)),
@@ -163,13 +197,23 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "d": (("dream",), _pattern("dream", re.compile(r"tr-[0-9a-f]{12}"))),
     "tree": (("tree",), _pattern("tree", re.compile(r"[0-9a-f]{8}"))),
     "at": (("at",), _number("at")),
-    "vs": (("versus",), _pattern("versus", re.compile(r"tr-[0-9a-f]{12}"))),
+    "vs-branch": (("versus",), _pattern("versus", re.compile(r"tr-[0-9a-f]{12}"))),
     "mode": (("mode",), _choice("mode", MODES)),
-    "set": (("switches",), _pattern("switches", re.compile(r"[a-z0-9.,-]{1,80}"))),
+    "set": (("switches",), _pattern("switches", _SWITCHES)),
+    "vs": (("second",), _pattern("second", _SECOND)),
+    "vs-set": (("second_switches",), _pattern("second_switches", _SWITCHES)),
+    "only": (("only",), _choice("only", ONLY)),
+    "env": (("environment",), _pattern("environment", _WORD)),
+    "type": (("task_type",), _pattern("task_type", _WORD)),
+    "n": (("num_episodes",), _num_episodes),
+    "m": (("measure",), _choice("measure", MEASURES)),
+    "part": (("part",), _pattern("part", _PART)),
     "look": (("look",), _choice("look", LOOKS)),
     "by-server": (("server",), _pattern("server", re.compile(r"[1-9][0-9]{0,3}"))),
     "of": (("subject",), _choice("subject", SUBJECTS)),
     "by-run": (("found_by",), _pattern("found_by", _RUN)),
+    "queue": (("queue",), _choice("queue", QUEUES)),
+    "like": (("like",), _read_like),
     "kind": (("kind",), _text("kind", 80)),
     "rows": (("rows",), _choice("rows", ROWS)),
     "q": (("text",), _text("text", 200)),
@@ -216,8 +260,27 @@ _SHOWN_BY = {
         "set": "switches",
         "by-server": "server",
     },
-    "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs": "versus"},
-    "compare": {"of": "subject", "by-run": "found_by", "kind": "kind", "mode": "mode", "set": "switches"},
+    "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs-branch": "versus"},
+    "compare": {
+        "of": "subject",
+        "by-run": "found_by",
+        "kind": "kind",
+        "mode": "mode",
+        "set": "switches",
+        "vs": "second",
+        "vs-set": "second_switches",
+    },
+    "annotate": {
+        "queue": "queue",
+        "like": "like",
+        "by-run": "found_by",
+        "q": "text",
+        "world": "world",
+        "split": "split",
+        "action": "action_type",
+        "outcome": "outcome",
+        "policy": "policy",
+    },
     "curriculum": {"run": "run", "by": "by", "cell": "cell", "w": "window_end", "task": "task"},
     "train": {
         "run": "run",
@@ -230,8 +293,23 @@ _SHOWN_BY = {
     },
 }
 """Tab to what its addresses hold beside the chosen transition: name to field."""
+_OF_A_SET = {
+    "env": "environment",
+    "q": "text",
+    "split": "split",
+    "type": "task_type",
+    "outcome": "outcome",
+    "policy": "policy",
+    "n": "num_episodes",
+    "m": "measure",
+    "part": "part",
+    "only": "only",
+}
+"""What an address of Compare holds beside that where it is about a set."""
 _WITHOUT_A_TRAJECTORY = ("home", "curriculum", "train")
-_TEXT_OF_DEFAULTS = {name: _text_of(_DEFAULTS[field]) for names in _SHOWN_BY.values() for name, field in names.items()}
+_TEXT_OF_DEFAULTS = {
+    name: _text_of(_DEFAULTS[field]) for names in (*_SHOWN_BY.values(), _OF_A_SET) for name, field in names.items()
+}
 _FILTERS = ("rows", "text", "world", "split", "action_type", "outcome", "policy", "order")
 
 
@@ -272,9 +350,9 @@ def to_query(selection: Selection) -> str:
     Fields at their default are left out, except the tab, and so is what only another tab's page shows.
     """
     pairs = [("tab", selection.tab)]
-    if selection.tab not in _WITHOUT_A_TRAJECTORY:
+    if selection.tab not in _WITHOUT_A_TRAJECTORY and not _is_a_set(selection):
         pairs.append(("t", selection.transition_id or selection.trajectory))
-    pairs += [(name, _text_of(getattr(selection, field))) for name, field in _SHOWN_BY.get(selection.tab, {}).items()]
+    pairs += [(name, _text_of(getattr(selection, field))) for name, field in _names(selection).items()]
     shown = [(name, value) for name, value in pairs if value and value != _TEXT_OF_DEFAULTS.get(name)]
     return "?" + urlencode(shown, safe="/:,")
 
@@ -282,9 +360,16 @@ def to_query(selection: Selection) -> str:
 def whole_link(query: str) -> str:
     """Write an address as a link that leads to just what it shows, whatever was selected before."""
     selection = parse(query)
-    tab = selection.tab
-    cleared = dict.fromkeys([*([] if tab in _WITHOUT_A_TRAJECTORY else ["t"]), *_SHOWN_BY.get(tab, {})], "")
+    cleared = dict.fromkeys([*([] if selection.tab in _WITHOUT_A_TRAJECTORY else ["t"]), *_names(selection)], "")
     return link(**(cleared | dict(parse_qsl(to_query(selection).removeprefix("?")))))
+
+
+def _names(selection: Selection) -> dict[str, str]:
+    return _SHOWN_BY.get(selection.tab, {}) | (_OF_A_SET if _is_a_set(selection) else {})
+
+
+def _is_a_set(selection: Selection) -> bool:
+    return selection.tab == "compare" and selection.subject == "sets"
 
 
 def link(tab: str, **changes: str) -> str:

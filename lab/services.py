@@ -1,21 +1,26 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dreamgym.engines.model_folder import experience_model_of, policy_of
+from dreamgym.annotation.export import Keep
+from dreamgym.annotation.lessons import corrections
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.engines.model_folder import policy_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.workspace import Workspace
 from lab.live import LiveDreams
 from lab.model_servers import ModelServers
+from lab.second_models import SecondModels
 from lab.stored import WorkspaceReader
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -55,12 +60,14 @@ class Services:
     workspace: Workspace
     reader: ExperienceReader
     """Reads experience.sqlite and lab.sqlite together, and finds a trajectory of a run by its id."""
-    environments: Mapping[str, EnvironmentServices] = field(default_factory=dict)
+    environments: dict[str, EnvironmentServices] = field(default_factory=dict)
     """Key of `dreamgym.environments.ENVIRONMENTS` -> what is there for it."""
     servers: ModelServers | None = None
     """vLLM servers that are started here; None where nothing may be started."""
     live: LiveDreams = field(default_factory=LiveDreams)
     """Dreams that are played on some page."""
+    second_models: SecondModels = field(default_factory=SecondModels)
+    """What Compare may lay beside an environment's own experience model."""
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 
@@ -68,8 +75,21 @@ class Services:
         """What is there for an environment; for one that is not known nothing is."""
         return self.environments.get(environment) or EnvironmentServices()
 
+    def change_model(self, environment: str) -> None:
+        """Dream an environment with the version that is in use now; EngineError when it cannot be, and all stays.
+
+        A step that the model before is writing ends with an error that says so.
+        """
+        here = self.of(environment)
+        engine = WorkerEngine(Versions(self.workspace).model(environment))
+        engine.start()
+        self.environments[environment] = replace(here, engine=engine, model=ExperienceModel(engine), model_reason="")
+        if here.engine is not None:
+            here.engine.close()
+
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""
+        self.second_models.close()
         if self.servers is not None:
             self.servers.close()
         for each in self.environments.values():
@@ -78,15 +98,17 @@ class Services:
                     part.close()
 
 
-def open_services(path: Path, *, read_only: bool = False) -> Services:
+def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = False) -> Services:
     """Open a workspace, and start the model's and the environments' processes without waiting for them.
 
     Args:
         path: The workspace; a missing or empty folder becomes a copy of the demo.
+        models: Further experience models for Compare: folders, or endpoints as `engines.registry` names them.
         read_only: Nothing is written: a missing folder shows the demo where it is, and no real environment is started.
 
     Raises:
         WorkspaceError: The folder is no workspace, or a newer version wrote it.
+        EngineError: One of `models` is neither a folder with a model nor an endpoint.
     """
     if read_only:
         workspace = Workspace.open(path if path.exists() or not DEMO.is_dir() else DEMO, read_only=True)
@@ -95,18 +117,19 @@ def open_services(path: Path, *, read_only: bool = False) -> Services:
     files = [workspace.experience_path, workspace.lab_path]
     reader = WorkspaceReader(files, workspace.runs_path)
     played = {task.environment for task in reader.tasks()}
-    environments = {name: _environment(name, files, read_only) for name in ENVIRONMENTS}
+    environments = {name: _environment(name, workspace, files, read_only) for name in ENVIRONMENTS}
     for name, each in environments.items():
         if each.engine is not None and name in played:  # another one starts when it is first asked
             each.engine.start()
     servers = None if read_only else ModelServers(workspace.path / "servers")
-    return Services(workspace, reader, environments, servers, read_only=read_only)
+    second_models = SecondModels(workspace.path / "models", models, servers, read_only=read_only)
+    return Services(workspace, reader, environments, servers, second_models=second_models, read_only=read_only)
 
 
-def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentServices:
+def _environment(name: str, workspace: Workspace, files: list[Path], read_only: bool) -> EnvironmentServices:
     engine, reason = None, ""
     try:
-        engine = WorkerEngine(experience_model_of(name))
+        engine = WorkerEngine(Versions(workspace).model(name))
     except EngineError as error:
         reason = _sentence(error)
     policy, policy_reason = None, "The lab was started read-only, so no policy's process is started."
@@ -122,7 +145,14 @@ def _environment(name: str, files: list[Path], read_only: bool) -> EnvironmentSe
         policy,
         policy_reason,
         # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
-        retriever=Retriever(files, HashedNgrams(), splits=("train",), read_only=read_only, environment=name),
+        retriever=Retriever(
+            files,
+            HashedNgrams(),
+            splits=("train",),
+            read_only=read_only,
+            environment=name,
+            corrections=corrections(AnnotationStore(workspace), Keep(environment=name)),
+        ),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,
     )
 

@@ -2,10 +2,10 @@
 
     python scripts/screenshots.py [--workspace FOLDER] [--output FOLDER] [--only NAME]
 
-Writes assets/screenshots/{home,inspect,dream,compare,curriculum,train}-{light,dark,phone}.png. Ids are looked up in the
-workspace, so that the pictures show what is stored; nothing on them is made up. Needs chromium (or $CHROMIUM),
-playwright, the bundled model and the demo workspace; what is missing or goes wrong is said in a sentence, with exit
-status 1.
+Writes assets/screenshots/{home,inspect,dream,compare,curriculum,train,annotate,models}-{light,dark,phone}.png. Ids are
+looked up in the workspace, so that the pictures show what is stored; nothing on them is made up. Needs chromium (or
+$CHROMIUM), playwright, the bundled model and the demo workspace; what is missing or goes wrong is said in a sentence,
+with exit status 1.
 """
 
 import argparse
@@ -103,6 +103,16 @@ def open_an_undecided_cell(page: Any) -> None:
     page.evaluate("document.activeElement?.blur()")
 
 
+def annotate_a_step(page: Any) -> None:
+    """Say who one is, and mark an error and a rating without submitting them."""
+    page.locator("#dg-annotator").fill("mia")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".dg-warned", state="detached")
+    for key in ("1", "f", "0"):
+        page.keyboard.press(key)
+    page.evaluate("document.activeElement?.blur()")
+
+
 def wait_for_the_last_step(page: Any) -> None:
     """Wait until every step is compared; a comparison that stopped ends the script with what it said."""
     finished = """() => {
@@ -129,6 +139,7 @@ VIEWS = {
     ),
     "curriculum": View(lambda reader: link("curriculum", run=DEMO_RUN), ".dg-heat", open_an_undecided_cell),
     "train": View(lambda reader: link("train", run=DEMO_RUN), "#dg-plot-success .dg-plot[data-points]"),
+    "annotate": View(lambda reader: link("annotate", queue="doubtful"), "#dg-annotate-item h2", annotate_a_step),
     "models": View(lambda reader: "?tab=models", "#dg-models h2"),
 }
 

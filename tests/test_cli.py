@@ -22,6 +22,7 @@ from tests.experience_model.kitchen import solved
         (["evaluate-experience-model", "--buffer", "nowhere.sqlite"], "there is no buffer nowhere.sqlite"),
         (["evaluate-experience-model", "--environment", "webshop"], "no experience model of webshop is bundled"),
         (["nano", "--environment", "webshop", "--no-hard-negatives"], "is there for alfworld alone"),
+        (["evaluate-experience-model", "--annotations", "nowhere"], "nowhere is no folder"),
         (["evaluate-experience-model", "--k", "99"], "k is the number of demonstrations"),
         (["evaluate-experience-model", "--temperature", "9"], "temperature goes from 0"),
     ],

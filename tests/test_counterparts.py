@@ -1,13 +1,23 @@
 """A stored trajectory played in the other world, with a door as the world."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 
-from dreamgym.counterparts import dream_beside, num_real_transitions, replay_beside
+from dreamgym.counterparts import dream_all_beside, dream_beside, num_real_transitions, replay_beside, score_beside
+from dreamgym.engines.scripted import ScriptedEngine
+from dreamgym.environments import environment_module
 from dreamgym.environments.facts import Fact
 from dreamgym.errors import EnvironmentFailedError, EpisodeOverError
+from dreamgym.experience_model.closed_loop import live
+from dreamgym.experience_model.fidelity import score_steps
+from dreamgym.experience_model.model import ExperienceModel, Query, Switches
 from dreamgym.types import Failure, Provenance, Task, Trajectory, Transition
+from lab.dreaming import Dreamer
+from tests.experience_model.kitchen import kitchen_episodes
+from tests.lab.dreamed_world import dream_reply
 
 TASK = Task("door/1", "door", "go out", "test", "go_out", "hall", "door: closed", "generated")
 PROVENANCE = Provenance("by hand", 0, "door 1")
@@ -134,3 +144,51 @@ def test_a_world_that_breaks_is_a_failure_with_its_reason():
     dreamed = (Transition("door: closed", "break", "door: closed", 0.0, False),)
     (step,) = replay_beside(Trajectory(TASK, "dream", dreamed, PROVENANCE), Door(), MODULE)
     assert step.real == Failure("break", "the door fell out of its frame")
+
+
+def without_time(answer: object) -> object:
+    return replace(answer, seconds=None) if isinstance(answer, Transition) else answer
+
+
+@pytest.mark.parametrize("mode", ["open", "closed"])
+def test_many_episodes_side_by_side_are_dreamed_as_each_alone(mode: Literal["open", "closed"]) -> None:
+    episodes = kitchen_episodes(3)
+    episodes[1] = replace(episodes[1], transitions=episodes[1].transitions[:4])
+    # One that the dream ends early, and one with a reply that cannot be read.
+    ended = tuple(
+        replace(step, action="win" if n == 2 else step.action) for n, step in enumerate(episodes[2].transitions)
+    )
+    broken = tuple(replace(step, action="break" if n == 1 else step.action) for n, step in enumerate(ended))
+    episodes += [replace(episodes[2], transitions=ended), replace(episodes[2], transitions=broken)]
+    model, module = ExperienceModel(ScriptedEngine(dream_reply)), environment_module("alfworld")
+
+    def dream(task: Task, history: tuple[Transition, ...], state: str, action: str) -> Transition | Failure:
+        return Dreamer(model, None).dream(Query(task, history, state, action), Switches()).answer
+
+    found: dict[int, list] = {id(episode): [] for episode in episodes}
+    for episode, step in dream_all_beside(episodes, mode, model, None, Switches()):
+        found[id(episode)].append(step)
+    for episode in episodes:
+        alone = list(dream_beside(episode, mode, dream, module))
+        both = [
+            [replace(step, dream=without_time(step.dream)) for step in steps] for steps in (found[id(episode)], alone)
+        ]
+        assert both[0] == both[1]
+
+
+def test_compared_steps_have_the_figures_of_the_evaluation() -> None:
+    episodes, model = kitchen_episodes(2), ExperienceModel(ScriptedEngine(dream_reply))
+    broken = tuple(
+        replace(step, action="break" if n == 3 else step.action) for n, step in enumerate(episodes[1].transitions)
+    )
+    episodes[1] = replace(episodes[1], transitions=broken)
+    compared = list(dream_all_beside(episodes, "open", model, None, Switches()))
+    beside = {(id(episode), step.step): score_beside(episode, step) for episode, step in compared}
+    expected = score_steps(model, episodes, None, Switches())
+    places = [(id(episode), step) for episode in episodes for step in range(1, 8)]
+    kept = [replace(one, num_tokens=0, confidence=None if one.malformed else one.confidence) for one in expected]
+    assert [beside[place] for place in places] == kept
+    closed = [score_beside(*each) for each in dream_all_beside(episodes[1:], "closed", model, None, Switches())]
+    lived = live(model, episodes[1:], None, Switches(), "own")
+    assert [step.exact for step in closed] == [step.exact for step in lived]
+    assert [step.over for step in closed] == [False] * 4 + [True] * 3 and [s.malformed for s in closed].count(True) == 1

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dreamgym.types import Failure, Neighbour, Provenance, Trajectory, Transition, transition_id
-from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking
+from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking, weighed
 
 
 def test_a_trajectory_id_is_the_same_in_every_version() -> None:
@@ -31,6 +31,10 @@ def test_an_id_follows_content_and_origin_but_not_the_clock() -> None:
     ]
     assert {trajectory.trajectory_id for trajectory in same} == {first.trajectory_id}
     assert len({first.trajectory_id, *(trajectory.trajectory_id for trajectory in other)}) == 8
+
+
+def test_an_id_does_not_know_how_likely_the_tokens_were() -> None:
+    assert weighed(2).trajectory_id == dream(2).trajectory_id and weighed(2) != dream(2)
 
 
 def test_the_return_of_a_failed_episode_is_unknown_and_not_zero() -> None:

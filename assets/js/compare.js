@@ -16,26 +16,33 @@ const key = (href, label, letter) => href
   ? el('a', { class: 'dg-btn s', href, 'data-key': letter }, label, ' ', kbd(letter))
   : el('span', { class: 'dg-btn s', 'aria-disabled': 'true' }, label, ' ', kbd(letter));
 
+const which = (number) => el('span', { class: `dg-share m${number}` }, el('i', { class: 'dg-which' }, String(number)));
+const figures = (list, number) => el('div', { class: 'dg-figs' }, number && which(number),
+  list.map((f) => el('div', { class: `dg-fig ${f.kind}` }, el('b', {}, f.value), el('span', {}, f.label))));
+
 const drawHead = (v) => head.replaceChildren(...[
   v.notice && dg.notice(v.notice),
   el('div', { class: 'dg-row dg-wrap dg-title' },
     el('h2', {}, v.title), v.meta.map((text) => el('span', { class: 'dg-meta' }, text)), el('span', { class: 'dg-fill' }),
     key(v.previous, 'Previous', 'k'), key(v.next, 'Next', 'j'), key(v.next_difference, 'Next difference', 'n')),
-  el('div', { class: 'dg-figs' }, v.figures.map((f) => el('div', { class: `dg-fig ${f.kind}` }, el('b', {}, f.value), el('span', {}, f.label)))),
+  figures(v.figures, v.second_figures && '1'), v.second_figures && figures(v.second_figures, '2'),
+  v.alone.length > 0 && el('div', { class: 'dg-alone' }, v.alone.map((a) => el('div', { class: 'dg-row dg-wrap' }, which(a.number), 'alone agrees:',
+    a.steps.length ? a.steps.map((s) => el('a', { href: s.href }, `step ${s.step}`)) : el('span', { class: 'dg-meta' }, 'nowhere')))),
   v.strip.length > 0 && dg.strip(v.strip),
   v.strip.length > 0 && el('div', { class: 'dg-legend' }, el('span', {}, '±n = facts that differ; r, end = only the reward or the end differs; ✕ = one world has no step'),
     el('span', { class: 'dg-hide-s' }, kbd('←'), ' ', kbd('→'), ' or click')),
   v.error && el('div', { class: 'dg-alert', role: 'alert' }, el('b', {}, '⚠ Stopped'), el('span', {}, v.error)),
 ].filter(Boolean));
 
-const world = (side, who, how) => el('div', { role: 'columnheader' },
-  el('div', { class: 'dg-row dg-wrap' },
+const world = (side, who, how, number) => el('div', { role: 'columnheader' },
+  el('div', { class: 'dg-row dg-wrap' }, number && which(number),
     el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph(side), el('span', { class: `dg-world ${side}` }, side === 'real' ? 'Real' : 'Dream')),
     el('span', { class: 'dg-meta' }, who)),
   how && el('div', { class: 'dg-meta' }, how));
 
 const sides = (s) => el('div', { class: 'dg-cmp-row heads', role: 'row' }, el('div', {}),
-  world('real', s.real, s.way === 'engine' && s.how), world('dream', s.dream, s.way !== 'engine' && s.how));
+  world('real', s.real, s.way === 'engine' && s.how), world('dream', s.dream, s.way !== 'engine' && s.how, s.second && '1'),
+  s.second && world('dream', s.second, s.how, '2'));
 
 const text = (side, border) => {
   if (side.segments) return el('pre', { class: border }, dg.segments(side.segments));
@@ -44,21 +51,23 @@ const text = (side, border) => {
     side.raw && el('pre', {}, side.raw));
 };
 
-const reasoning = (row) => {
-  if (!row.dream.reasoning) return null;
-  const details = el('details', { class: 'dg-reasoning', open: opened.has(row.key) },
-    el('summary', {}, 'Reasoning', row.dream.confidence !== '–' && ` · confidence ${row.dream.confidence}`), el('pre', {}, row.dream.reasoning));
-  details.addEventListener('toggle', () => (details.open ? opened.add(row.key) : opened.delete(row.key)));
+const reasoning = (dream, key) => {
+  if (!dream.reasoning) return null;
+  const details = el('details', { class: 'dg-reasoning', open: opened.has(key) },
+    el('summary', {}, 'Reasoning', dream.confidence !== '–' && ` · confidence ${dream.confidence}`), el('pre', {}, dream.reasoning));
+  details.addEventListener('toggle', () => (details.open ? opened.add(key) : opened.delete(key)));
   return details;
 };
+
+const dreamed = (dream, facts, key, note) => el('div', { class: 'side', role: 'cell' }, text(dream, 'dg-dreamed'),
+  facts.length > 0 && dg.facts(facts, 'Facts kept, lost and invented'), note && el('p', { class: 'dg-meta' }, note), reasoning(dream, key));
 
 const step = (row) => el('div', { class: 'dg-cmp-row', role: 'row', id: `dg-compared-${row.step}`, 'data-step': row.step },
   el('div', { class: 'st', role: 'rowheader' }, String(row.step)),
   el('div', { class: 'ac', role: 'cell' }, el('code', { class: 'dg-b' }, row.action), el('span', { class: 'dg-fill' }),
     el('span', { class: 'dg-meta' }, [row.rewards, ...row.notes].join(', '))),
   el('div', { class: 'side', role: 'cell' }, text(row.real, 'dg-reald')),
-  el('div', { class: 'side', role: 'cell' }, text(row.dream, 'dg-dreamed'),
-    row.facts.length > 0 && dg.facts(row.facts, 'Facts kept, lost and invented'), reasoning(row)));
+  dreamed(row.dream, row.facts, row.key), row.second && dreamed(row.second, row.second.facts, `${row.key}/2`, row.second.note));
 
 const fold = (row, again) => {
   const open = unfolded.has(row.key);
@@ -115,6 +124,7 @@ const draw = () => {
     return;
   }
   if (v.key !== shown) { unfolded.clear(); opened.clear(); nodes = new Map(); table.replaceChildren(); shown = v.key; scrolledTo = ''; }
+  table.classList.toggle('two', Boolean(v.sides.second));
   drawHead(v);
   drawRows(v);
   mark(v);

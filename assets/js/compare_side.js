@@ -4,8 +4,8 @@ const { el, kbd } = dg;
 const close = (v) => el('section', { class: 'dg-sec', 'aria-label': 'How close is this dream?' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'How close is this dream?'), el('span', { class: 'dg-meta' }, v.compared)),
   el('table', { class: 'dg-table dg-close' },
-    el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Measure'), el('th', { scope: 'col', class: 'dg-num' }, 'here'), el('th', { scope: 'col' }, 'reads as'))),
-    el('tbody', {}, v.closeness.map((m) => el('tr', {}, el('td', {}, m.name), el('td', { class: 'dg-num dg-b' }, m.value), el('td', { class: 'dg-meta' }, m.reads))))));
+    el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Measure'), el('th', { scope: 'col', class: 'dg-num' }, v.second ? '1' : 'here'), v.second && el('th', { scope: 'col', class: 'dg-num' }, '2'), el('th', { scope: 'col' }, 'reads as'))),
+    el('tbody', {}, v.closeness.map((m, n) => el('tr', {}, el('td', {}, m.name), el('td', { class: 'dg-num dg-b' }, m.value), v.second && el('td', { class: 'dg-num dg-b' }, v.second[n]), el('td', { class: 'dg-meta' }, m.reads))))));
 
 const test = (t) => el('section', { class: 'dg-sec', 'aria-label': t.title },
   el('div', { class: 'dg-head' }, el('h3', {}, t.title), el('span', { class: 'dg-meta' }, t.note)),

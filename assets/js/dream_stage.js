@@ -17,8 +17,9 @@ const heading = (v) => [
     v.chip && el('span', { class: `dg-chip ${v.chip.kind}` }, v.chip.text)),
   el('div', { class: 'dg-row dg-wrap dg-meta dg-line' },
     el('span', { class: 'dg-row dg-gap-1 dg-nw' }, worldGlyph('dream'), el('span', { class: 'dg-world dream' }, 'Dream')),
-    v.meta.map((text) => el('span', {}, text))),
+    v.meta.map((text) => el('span', {}, text)), el('span', { class: 'dg-fill' }), v.annotate && el('a', { href: v.annotate, 'data-key': 'a', title: 'Say what is wrong with this step' }, 'Annotate ', kbd('a')), dg.tint.button()),
 ];
+const tinted = (v) => v.tint && el('div', { class: 'dg-when-tinted' }, part('Tokens', v.tint.why ? '' : 'least sure', dg.tint.summary(v.tint)));
 
 const earlier = (e) => {
   const details = el('details', { class: 'dg-earlier', open: earlierOpen },
@@ -40,6 +41,8 @@ const cell = (c) => el('div', { class: 'dg-versus-step' },
   el('p', {}, el('span', { class: 'dg-meta dg-num' }, String(c.step)), ' ', el('code', { class: 'dg-b' }, c.action), ' ', c.note && el('span', { class: c.kind === 'bad' ? 'dg-bad' : 'dg-meta' }, c.note)),
   c.facts?.length > 0 ? dg.facts(c.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, c.facts ? 'no fact changed' : ''));
 
+const next = (v, ...content) => el('pre', { class: `${border(v.world)} dg-next` }, ...content);
+
 const body = {
   empty: (v) => [el('div', { class: 'dg-empty' }, el('h3', {}, v.empty.title), el('p', {}, v.empty.text), v.empty.command && dg.command(v.empty.command))],
   start: (v) => [before(v.state), part('Action', sub('a', 1), el('p', { class: 'dg-meta' }, 'Choose an action below, or type one.'))],
@@ -54,13 +57,14 @@ const body = {
       part('Outcome', '', el('p', { class: 'dg-meta dg-outcome' }, v.reward === null ? '…' : `reward ${v.reward}${v.done === null ? '' : `, done ${v.done}`}`))];
   },
   done: (v) => [before(v.state), action(v), recalled(v),
-    v.reasoning && part('Reasoning', '', dg.fold(v.reasoning, 12)),
+    tinted(v),
+    v.reasoning && part('Reasoning', '', dg.tint.text(v.tint, 'reasoning', dg.fold(v.reasoning, 12), (tokens) => dg.fold(tokens, 12))),
     v.guard && part('Guard', '', dg.guard(v.guard)),
     v.lie && dg.lie(v.lie),
-    part('Next state', `${sub('s', v.number)} against ${sub('s', v.number - 1)}`,
-      el('pre', { class: `${border(v.world)} dg-next` }, dg.segments(v.next_state))),
+    part('Next state', [sub('s', v.number), dg.tint.against(v.tint, ` against ${sub('s', v.number - 1)}`)],
+      dg.tint.text(v.tint, 'state', next(v, dg.segments(v.next_state)), (tokens) => next(v, tokens))),
     part('Facts', 'changed', v.facts.length ? dg.facts(v.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
-    part('Outcome', '', figures(v.figures))],
+    part('Outcome', '', figures(v.figures), dg.tint.written(v.tint))],
   versus: (v) => [
     el('div', { class: 'dg-row dg-wrap dg-others' }, el('span', { class: 'dg-meta' }, `${v.shared}; beside`), v.others.map((o) => el('button', {
       type: 'button', class: `dg-act${o.on ? ' on' : ''}`, 'aria-pressed': String(o.on), onclick: () => trigger('versus', { branch: o.branch }) }, o.label))),
@@ -69,8 +73,8 @@ const body = {
       v.rows.flatMap((r) => r.cells.map((c) => (c ? cell(c) : el('div', { class: 'dg-meta' }, '–')))),
       v.ends.map((parts) => el('div', {}, el('h3', {}, 'Last state'), el('pre', { class: 'dg-dreamed' }, dg.segments(parts))))),
     part('Facts', 'from this end to the other', v.facts.length ? dg.facts(v.facts, 'Facts that only one end has') : el('span', { class: 'dg-meta' }, 'the same'))],
-  malformed: (v) => [before(v.state), action(v), recalled(v),
-    part('Reply', 'as written', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''),
+  malformed: (v) => [before(v.state), action(v), recalled(v), tinted(v),
+    part('Reply', 'as written', dg.tint.text(v.tint, 'raw', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)),
       el('p', { class: 'dg-reason' }, v.reason),
       el('p', { class: 'dg-meta' }, 'No step was taken and no reward is counted. Undo it ', kbd('u'), ' and dream on.'))],
 };

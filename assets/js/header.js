@@ -32,9 +32,9 @@ const views = (value) => {
     trigger('save_view', { name: name.value });
     typed = '';
   });
-  const details = el('details', { class: 'dg-views', open },
-    el('summary', { class: 'dg-btn s', id: 'dg-views', 'data-key': 'w' }, 'Views ', dg.kbd('w')),
-    el('div', { class: 'dg-views-list' },
+  const details = el('details', { class: 'dg-named', open },
+    el('summary', { class: 'dg-btn s', id: 'dg-views', 'data-key': 'z' }, 'Views ', dg.kbd('z')),
+    el('div', { class: 'dg-named-list' },
       value.views.length ? el('ul', {}, value.views.map((v) => view(v, value.read_only)))
         : el('p', { class: 'dg-meta' }, 'No view was saved yet. A view is an address with a name: tab, filters, what is chosen.'),
       value.read_only ? el('p', { class: 'dg-meta' }, 'The lab is read-only: no view is saved.') : save));
@@ -45,8 +45,8 @@ const views = (value) => {
   return details;
 };
 document.addEventListener('click', (event) => {
-  const list = element.querySelector('.dg-views');
-  if (list?.open && (!list.contains(event.target) || event.target.closest('.dg-views-list a'))) list.open = false;
+  const list = element.querySelector('.dg-named');
+  if (list?.open && (!list.contains(event.target) || event.target.closest('.dg-named-list a'))) list.open = false;
 });
 
 dg.mount(element, props, watch, (root, value) => {

@@ -11,7 +11,7 @@ const outcome = (o, first) => el('details', { class: 'dg-luck' },
     el('span', {}, o.label, o.is_first && el('span', { class: 'dg-meta' }, ` ${first}`)),
     el('div', { class: 'dg-bar', style: `--v:${o.percent}` }), el('b', { class: 'dg-num' }, String(o.count))),
   o.chips.length > 0 && dg.facts(o.chips, 'Facts against the most frequent outcome'),
-  el('pre', { class: 'dg-dreamed' }, o.title));
+  dg.tint.text(o.tint, o.tint?.parts.raw ? 'raw' : 'state', el('pre', { class: 'dg-dreamed' }, o.title), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)));
 
 const luck = (l) => el('section', { class: 'dg-sec', 'aria-label': 'Environment luck' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'Environment luck'), el('span', { class: 'dg-meta' }, l.note)),

@@ -23,6 +23,25 @@ const served = (s, readOnly) => el('section', { class: 'dg-model' },
   s.log.length > 0 && el('details', { open: s.word === 'failed', 'data-log': s.number }, el('summary', {}, `Log: ${s.log_path}`),
     el('div', { class: 'dg-term' }, el('pre', { tabindex: '0', 'aria-label': `Log of ${s.model}` }, s.log.join('\n')))));
 
+const act = (label, key, ask, run) => el('button', { type: 'button', class: 'dg-btn s', 'data-key': key, onclick: async () => { if (!ask || await dg.confirm(...ask)) run(); } }, label);
+const promote = (name) => trigger('promote', { name });
+const rollback = (name) => trigger('rollback', { name });
+const score = (s) => el('tr', {}, el('td', {}, s.name), el('td', { class: 'dg-num' }, s.before), el('td', { class: 'dg-num' }, s.after),
+  el('td', { class: 'dg-num' }, el('b', {}, s.change), s.interval && el('span', { class: 'dg-meta' }, ` ${s.interval}`)), el('td', { class: 'dg-num' }, String(s.num)));
+const version = (v, readOnly) => el('section', { class: 'dg-model' },
+  el('div', { class: 'dg-head' }, el('h3', {}, v.id), v.in_use && el('span', { class: 'dg-chip ok' }, '✓ in use'), v.problem && el('span', { class: 'dg-chip bad' }, '✕ damaged'),
+    !readOnly && !v.in_use && !v.problem && act('Promote', `promote-${v.id}`, ['Use this version?', 'The lab and new runs of this workspace dream with it; a roll back brings back what was before.', 'Promote'], () => promote(v.id))),
+  el('p', { class: 'dg-meta' }, v.about), v.problem && el('p', { class: 'dg-bad' }, v.problem),
+  v.scores.length > 0 && el('table', { class: 'dg-plain dg-scores' }, el('thead', {}, el('tr', {}, ['Right steps of', 'before', 'after', 'points', 'n'].map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {}, v.scores.map(score))),
+  v.command && dg.command(v.command));
+const job = (j, readOnly) => el('section', { class: 'dg-model' },
+  el('div', { class: 'dg-head' }, el('h3', {}, `${j.kind}, ${j.id}`), chip(j),
+    !readOnly && j.stops && act('Stop', `stop-${j.id}`, ['Stop this job?', 'It ends with a checkpoint, and can go on from there.', 'Stop'], () => trigger('stop_job', { name: j.id })),
+    !readOnly && j.resumes && act('Resume', `resume-${j.id}`, null, () => trigger('resume_job', { name: j.id }))),
+  el('p', { class: 'dg-meta' }, j.message), el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${j.percent} %`, style: `--v:${j.percent}` }),
+  j.log.length > 0 && el('details', { open: j.tint === 'bad', 'data-log': j.id }, el('summary', {}, 'Log'), el('div', { class: 'dg-term' }, el('pre', { tabindex: '0', 'aria-label': `Log of ${j.id}` }, j.log.join('\n')))),
+  j.command && dg.command(j.command));
+
 const part = (p) => [el('span', {}, p.name),
   p.percent === null ? el('span', { class: 'dg-meta' }, p.text) : el('div', { class: 'dg-bar', style: `--v:${p.percent}` }),
   el('span', { class: 'dg-num' }, p.percent === null ? '–' : p.text)];
@@ -34,14 +53,19 @@ root.append(body, lost);
 
 const draw = (v) => {
   const before = new Map([...body.querySelectorAll('[data-log]')].map((d) => [d.dataset.log, d.open]));
-  dg.keepFocus(body, () => body.replaceChildren(
-    el('section', {}, el('h2', {}, 'Bundled models'), v.models.map(model)),
+  dg.keepFocus(body, () => body.replaceChildren(...[
+    el('section', {}, el('h2', {}, 'Models'), v.models.map(model)),
     el('section', {}, el('div', { class: 'dg-head' }, el('h2', {}, 'This machine'), el('span', { class: 'dg-meta' }, `at ${v.at}`)),
       el('div', { class: 'dg-resources' }, v.parts.flatMap(part))),
+    el('section', {}, el('div', { class: 'dg-head' }, el('h2', {}, 'Versions'),
+      v.versions.in_use.map((one) => !v.read_only && act(`Roll back ${one.environment}`, `back-${one.environment}`, [`Roll back ${one.environment}?`, `${one.id} goes out of use, and what dreamed before it comes back.`, 'Roll back'], () => rollback(one.environment)))),
+      v.versions.rows.length ? v.versions.rows.map((one) => version(one, v.read_only))
+        : el('p', { class: 'dg-meta' }, 'The bundled models are in use. A repair from annotations (Annotate) or a hardening round (Compare, Exploits) makes a version, which is measured here before anybody uses it.')),
+    v.jobs.length > 0 && el('section', {}, el('h2', {}, 'Repairs and hardening rounds'), v.jobs.map((one) => job(one, v.read_only))),
     el('section', {}, el('h2', {}, 'vLLM servers'),
       v.read_only && el('p', { class: 'dg-meta' }, v.read_only),
       v.empty && el('div', { class: 'dg-first' }, el('p', {}, v.empty), dg.command(v.by_hand)),
-      v.servers.map((s) => served(s, v.read_only)))));
+      v.servers.map((s) => served(s, v.read_only)))].filter(Boolean)));
   for (const details of body.querySelectorAll('[data-log]')) if (before.has(details.dataset.log)) details.open = before.get(details.dataset.log);
 };
 

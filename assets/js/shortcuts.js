@@ -2,9 +2,9 @@
 // Elements that our components draw name their key with data-key; Gradio's own controls cannot carry that and are
 // listed with their element id. An entry without a tab works everywhere.
 dg.shortcuts = [
-  { keys: ['1', '2', '3', '4', '5', '6', '7'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train, Models' },
+  { keys: ['1', '2', '3', '4', '5', '6', '7', '8'], help: 'Home, Inspect, Dream, Compare, Curriculum, Train, Annotate, Models; in Annotate they mark errors' },
   { keys: ['y'], help: 'Copy the link to what is shown' },
-  { keys: ['w'], help: 'Saved views' },
+  { keys: ['z'], help: 'Saved views' },
   { keys: ['?'], help: 'Show this list' },
   { keys: ['Esc'], help: 'Leave a field, close this list' },
   { tab: 'inspect', keys: ['j', 'k'], help: 'Next, previous row of the list' },
@@ -16,6 +16,7 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['o'], help: 'Fold or unfold thought and reasoning' },
   { tab: 'inspect', keys: ['v'], help: 'Next state against the state before, or plain' },
   { tab: 'inspect', keys: ['[', ']'], help: 'Previous, next page of the list' },
+  { tab: 'inspect', keys: ['w'], help: 'Tint each token by its probability' },
   { tab: 'inspect', keys: ['r'], help: 'The raw reply of the experience model' },
   { tab: 'inspect', keys: ['i'], help: 'Copy the step as JSON' },
   { tab: 'inspect', keys: ['m'], help: 'Microscope: dream the step again' },
@@ -23,6 +24,7 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['l'], help: 'Dream it 20 times by chance' },
   { tab: 'inspect', keys: ['c'], help: 'Compare with the other world' },
   { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
+  { tab: 'inspect', keys: ['a'], help: 'Annotate the step' },
   { tab: 'dream', keys: ['/'], help: 'Type an action', focus: 'dg-action' },
   { tab: 'dream', keys: ['Enter'], help: 'Dream the typed action' },
   { tab: 'dream', keys: ['p', 'e'], help: 'Let the policy, or the expert, play on' },
@@ -31,6 +33,8 @@ dg.shortcuts = [
   { tab: 'dream', keys: ['b'], help: 'Go back a step, to try another action; the branch stays' },
   { tab: 'dream', keys: ['c'], help: 'Compare two branches, or close the comparison' },
   { tab: 'dream', keys: ['o'], help: 'Fold or unfold the reasoning' },
+  { tab: 'dream', keys: ['w'], help: 'Tint each token by its probability' },
+  { tab: 'dream', keys: ['a'], help: 'Annotate the step' },
   { tab: 'dream', keys: ['s'], help: 'Save the trajectory' },
   { tab: 'dream', keys: ['r'], help: 'Replay in the real engine, and compare' },
   { tab: 'compare', keys: ['n'], help: 'Next step where the worlds differ' },
@@ -52,6 +56,14 @@ dg.shortcuts = [
   { tab: 'train', keys: ['[', ']'], help: 'Rollouts of the previous, next iteration' },
   { tab: 'train', keys: ['n'], help: 'New run: go to the presets', focus: 'dg-train-preset' },
   { tab: 'train', keys: ['l'], help: 'Launch the run whose command is shown' },
+  { tab: 'annotate', keys: ['1', '…', '8'], help: 'Mark an error, at the selected text if there is some; again: take it off' },
+  { tab: 'annotate', keys: ['a', 's', 'd', 'f'], help: 'Rate an axis, then', also: ['0', '1', '2'] },
+  { tab: 'annotate', keys: ['e', 'r', 'n'], help: 'Write the correct next state, the reasoning, a note; Esc leaves the field' },
+  { tab: 'annotate', keys: ['Enter'], help: 'Submit and next; Ctrl+Enter in a field' },
+  { tab: 'annotate', keys: ['c'], help: 'Nothing is wrong: say so, and next' },
+  { tab: 'annotate', keys: ['x', 'u'], help: 'Leave it for later; take the last answer back' },
+  { tab: 'annotate', keys: ['v'], help: 'What the real engine says, after your answer' },
+  { tab: 'annotate', keys: ['m'], help: 'More steps like this one' },
   { tab: 'models', keys: ['n'], help: 'New vLLM server: name its model', focus: 'dg-server-model' },
 ];
 
@@ -75,7 +87,7 @@ dg.shortcuts = [
       dg.el('h2', {}, 'Keyboard'),
       dg.el('div', { class: 'dg-sections' }, [...groups].map(([group, entries]) => dg.el('section', {},
         dg.el('h3', {}, group === 'everywhere' ? 'Everywhere' : group[0].toUpperCase() + group.slice(1)),
-        dg.el('dl', {}, entries.map((s) => [dg.el('dt', {}, s.keys.map((k) => dg.kbd(k))), dg.el('dd', {}, s.help)]))))),
+        dg.el('dl', {}, entries.map((s) => [dg.el('dt', {}, s.keys.map((k) => dg.kbd(k))), dg.el('dd', {}, s.help, s.also?.map((k) => [' ', dg.kbd(k)]))]))))),
       dg.el('p', { class: 'dg-meta' }, 'No key acts while you type. A link opens in a new tab as on any page.'),
       dg.el('form', { method: 'dialog' }, dg.el('button', { class: 'dg-btn' }, 'Close ', dg.kbd('Esc'))));
     dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
@@ -84,10 +96,10 @@ dg.shortcuts = [
   };
 
   const act = (key) => {
-    if (/^[1-7]$/.test(key)) return openTab(Number(key)), true;
     if (key === '?') return dg.help(), true;
     const control = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
     if (control) return control.click(), true;
+    if (/^[1-8]$/.test(key)) return openTab(Number(key)), true;
     const entry = dg.shortcuts.find((s) => s.keys.includes(key) && (!s.tab || s.tab === currentTab()) && (s.focus || s.click || s.toggle));
     const node = entry && document.getElementById(entry.focus || entry.click || entry.toggle);
     if (!node || !visible(node)) return false;
@@ -105,6 +117,7 @@ dg.shortcuts = [
       if (key === 'Esc' || (key === 'Enter' && event.target.closest('#dg-search, #dg-run-find'))) event.target.blur();
       return;
     }
+    if (key === 'Enter' && event.target.closest?.('a, button, summary, [role=button]')) return;
     // The arrows belong to a widget that uses them itself.
     if (/[←→↑↓]/.test(key) && event.target.closest?.('[role=tab], [role=radio], [role=slider], [role=listbox], [role=combobox], [role=grid], input')) return;
     if (act(key)) event.preventDefault();

@@ -16,7 +16,8 @@ const meta = (v) => el('div', { class: 'dg-meta-line dg-meta' },
     v.meta.map((text) => el('span', {}, text))),
   el('div', { class: 'dg-row dg-nw' },
     el('a', { href: v.compare, 'data-key': 'c', title: v.world === 'real' ? 'Dream these actions and compare' : 'Compare with the real engine' }, 'Compare ', kbd('c')),
-    el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d'))));
+    el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d')),
+    el('a', { href: v.annotate, 'data-key': 'a', title: 'Say what is wrong with this step' }, 'Annotate ', kbd('a'))));
 
 const state = (world, ...content) => el('pre', { class: world === 'real' ? 'dg-reald' : 'dg-dreamed' }, ...content);
 
@@ -24,10 +25,10 @@ const views = (list) => el('div', { class: 'dg-row dg-views' },
   el('span', { class: 'dg-seg', role: 'group', 'aria-label': 'Next state shown' },
     list.map((v) => el('a', { href: v.href, 'aria-current': v.on ? 'true' : null, 'data-key': v.on ? null : 'v' }, v.label))), kbd('v'));
 
-const failure = (f) => el('div', { class: 'dg-failure', role: 'status' },
+const failure = (f, tint) => el('div', { class: 'dg-failure', role: 'status' },
   el('span', { class: 'dg-chip bad' }, f.chip),
   el('p', {}, f.reason),
-  f.raw_reply !== null && el('pre', { class: 'dg-dreamed' }, f.raw_reply),
+  f.raw_reply !== null && dg.tint.text(tint, 'raw', el('pre', { class: 'dg-dreamed' }, f.raw_reply), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)),
   el('p', { class: 'dg-meta' }, f.note));
 
 const parts = (v) => {
@@ -36,14 +37,17 @@ const parts = (v) => {
     part('State', p.state_label, state(v.world, p.state)),
     p.thought && part('Thought', p.thought_label, dg.fold(p.thought, p.fold_lines)),
     part('Action', p.action_label, el('pre', { class: 'dg-b' }, p.action)),
-    p.reasoning && part('Reasoning', p.reasoning_label, dg.fold(p.reasoning, p.fold_lines)),
+    p.tint && el('div', { class: 'dg-when-tinted' }, part('Tokens', p.tint.why ? '' : 'least sure', dg.tint.summary(p.tint))),
+    p.reasoning && part('Reasoning', p.reasoning_label,
+      dg.tint.text(p.tint, 'reasoning', dg.fold(p.reasoning, p.fold_lines), (tokens) => dg.fold(tokens, p.fold_lines))),
     p.guard && part('Guard', '', dg.guard(p.guard)),
     p.lie && dg.lie(p.lie),
-    p.failure && part('Next state', 'none', failure(p.failure)),
-    p.next_state && part('Next state', p.next_label, views(p.views), state(v.world, dg.segments(p.next_state))),
+    p.failure && part('Next state', 'none', failure(p.failure, p.tint)),
+    p.next_state && part('Next state', [p.next_label, dg.tint.against(p.tint, p.against)],
+      dg.tint.text(p.tint, 'state', [views(p.views), state(v.world, dg.segments(p.next_state))], (tokens) => state(v.world, tokens))),
     p.facts && part('Facts', 'changed', p.facts.length ? dg.facts(p.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, 'none changed')),
     p.outcome && part('Outcome', '', el('div', { class: 'dg-figs' },
-      p.outcome.map((o) => el('div', { class: 'dg-fig' }, el('b', {}, o.figure), el('span', {}, o.label))))),
+      p.outcome.map((o) => el('div', { class: 'dg-fig' }, el('b', {}, o.figure), el('span', {}, o.label)))), dg.tint.written(p.tint)),
     part('Source', '', source(v)),
   ];
 };
@@ -68,6 +72,7 @@ dg.mount(element, props, watch, (root, value) => {
   }
   root.replaceChildren(
     ...(value.notice ? [dg.notice(value.notice)] : []),
-    heading(value), meta(value), dg.strip(value.strip), el('div', { class: 'dg-legend' }, el('span', {}, value.legend), el('span', { class: 'dg-hide-s' }, kbd('←'), ' ', kbd('→'), ' or click')),
+    heading(value), meta(value), dg.strip(value.strip), el('div', { class: 'dg-legend' }, el('span', {}, value.legend), el('span', { class: 'dg-hide-s' }, kbd('←'), ' ', kbd('→'), ' or click'),
+      value.parts.tint && [el('span', { class: 'dg-fill' }), dg.tint.button()]),
     ...parts(value).filter(Boolean));
 });

@@ -28,7 +28,7 @@ def add(commands: "Commands") -> None:
     export_.add_argument(
         "--format", default="jsonl", choices=FORMATS, help="jsonl loses nothing; hf: a folder with a data card"
     )
-    _filters(export_)
+    add_filters(export_)
     export_.add_argument("--licence", default="unknown", help="of the data, for its card, e.g. cc-by-4.0")
     export_.add_argument("--output", type=Path, default=Path("annotations"), help="a folder; default: annotations")
     export_.set_defaults(run=_export)
@@ -36,32 +36,35 @@ def add(commands: "Commands") -> None:
     import_.add_argument("file", type=Path)
     import_.set_defaults(run=_import)
     agree = actions.add_parser("agreement", help="Cohen's kappa and Krippendorff's alpha of each label")
-    _filters(agree)
+    add_filters(agree)
     agree.add_argument("--json", action="store_true", help="print JSON")
     agree.set_defaults(run=_agreement)
     for parser in (export_, import_, agree):
         parser.add_argument("--workspace", type=Path, default=Path("workspace"))
 
 
-def _filters(parser: argparse.ArgumentParser) -> None:
+def add_filters(parser: argparse.ArgumentParser, leave_out: Sequence[str] = ()) -> None:
+    """Add an option for each field of a filter but some."""
     choices: dict[str, Sequence[str]] = {
         "environment": sorted(ENVIRONMENTS),
         "error": ERROR_KINDS,
         "only": SETTLED_OR_NOT,
     }
-    for each in fields(Keep):
+    for each in (one for one in fields(Keep) if one.name not in leave_out):
         # `run` is the name of what a command does.
         name = "run_id" if each.name == "run" else each.name
         parser.add_argument(f"--{each.name}", dest=name, choices=choices.get(each.name), help="keep only these")
 
 
-def _keep(options: argparse.Namespace) -> Keep:
-    return Keep(**{each.name: getattr(options, "run_id" if each.name == "run" else each.name) for each in fields(Keep)})
+def read_filters(options: argparse.Namespace, leave_out: Sequence[str] = ()) -> Keep:
+    """Read the options that `add_filters` added."""
+    names = [each.name for each in fields(Keep) if each.name not in leave_out]
+    return Keep(**{name: getattr(options, "run_id" if name == "run" else name) for name in names})
 
 
 def _export(options: argparse.Namespace) -> None:
     store = AnnotationStore(Workspace.open(options.workspace, read_only=True))
-    done = export(store, _keep(options), options.format, options.output, options.licence)
+    done = export(store, read_filters(options), options.format, options.output, options.licence)
     print(f"{done.num_rows:,} rows in {done.data}; {done.manifest} says what they are, and what was left out")
 
 
@@ -71,7 +74,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _agreement(options: argparse.Namespace) -> None:
-    chosen = choose(AnnotationStore(Workspace.open(options.workspace, read_only=True)), _keep(options))
+    chosen = choose(AnnotationStore(Workspace.open(options.workspace, read_only=True)), read_filters(options))
     found, status = agreement(chosen.current), counts(chosen.resolutions)
     if options.json:
         print(json.dumps({"num_items": len(chosen.resolutions), "status": status, "labels": _plain(found)}, indent=2))

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -94,9 +94,10 @@ def item_of(trajectory: Trajectory, number: int, source: str) -> Item:
     """Return the `number`-th step of a trajectory, counted from 1; the one after the last is its failure."""
     steps = trajectory.transitions
     history = tuple(
-        replace(step, reasoning=None, raw_reply=None, neighbours=(), policy_reply=None) for step in steps[: number - 1]
+        replace(step, reasoning=None, raw_reply=None, neighbours=(), policy_reply=None, token_probabilities=None)
+        for step in steps[: number - 1]
     )
-    step = steps[number - 1] if number <= len(steps) else trajectory.failure
+    step = replace(steps[number - 1], token_probabilities=None) if number <= len(steps) else trajectory.failure
     assert step is not None, f"no step {number}"
     before = history[-1].next_state if history else trajectory.task.first_state
     return Item(
@@ -185,7 +186,7 @@ def _read_task(record: object) -> Task:
 
 def _read_step(record: object) -> Transition:
     row = dict(_row("step", Transition, record))
-    neighbours = row.pop("neighbours")
+    neighbours = row.pop("neighbours", [])
     if not isinstance(neighbours, list):
         raise AnnotationError("the neighbours of a step are a list")
     if not 0 <= row["reward"] <= 1:
@@ -205,14 +206,19 @@ _PLAIN: Mapping[object, tuple[type, ...]] = {
 
 
 def _row(what: str, kind: type, record: object) -> Mapping[str, Any]:
-    """A mapping with exactly the fields of `kind`, the plain ones of the right type."""
+    """A mapping with the fields of `kind`, the plain ones of the right type.
+
+    One that has a default may be missing: it is younger than the record.
+    """
     if not isinstance(record, Mapping):
         raise AnnotationError(f"expected {what} as an object, got {type(record).__name__}")
-    expected = {each.name for each in fields(kind)}
-    if set(record) != expected:
-        wrong = sorted(map(str, expected ^ set(record)))[0]
-        raise AnnotationError(f"{what}: {'no field' if wrong in expected else 'an unknown field'} {wrong!r}")
+    known = {each.name for each in fields(kind)}
+    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+    if wrong := sorted([*(needed - set(record)), *(set(map(str, record)) - known)]):
+        raise AnnotationError(f"{what}: {'no field' if wrong[0] in known else 'an unknown field'} {wrong[0]!r}")
     for name, hint in get_type_hints(kind).items():
+        if name not in record:
+            continue
         accepted = _PLAIN.get(hint)
         is_odd_bool = isinstance(record[name], bool) and bool not in (accepted or ())
         if accepted and (not isinstance(record[name], accepted) or is_odd_bool):

@@ -71,7 +71,8 @@ def _rows(
 ) -> Iterator[Row]:
     for item, resolution in found:
         try:
-            _refuse_unsettled(item, resolution)
+            refuse_unsettled(resolution)
+            refuse_other_rooms(item)
             row = make(item, resolution)
         except LeftOut as reason:
             left_out[str(reason)] += 1
@@ -79,15 +80,20 @@ def _rows(
         yield row | {"item_id": item.item_id, "environment": item.task.environment, "status": resolution.status}
 
 
-def _refuse_unsettled(item: Item, resolution: Resolution) -> None:
+def refuse_unsettled(resolution: Resolution) -> None:
+    """Raise LeftOut unless it is settled whether the step is right, and where it is not, what is."""
     if not resolution.is_resolved:
         raise LeftOut("disputed")
-    if item.task.split != "train":
-        raise LeftOut("not of a training room")
     if resolution.labels is None or resolution.labels.verdict is None:
         raise LeftOut("no verdict")
     if resolution.labels.verdict == "wrong" and resolution.labels.correction is None:
         raise LeftOut("wrong, and not corrected")
+
+
+def refuse_other_rooms(item: Item) -> None:
+    """Raise LeftOut for what is there to measure by."""
+    if item.task.split != "train":
+        raise LeftOut("not of a training room")
 
 
 def _sft_row(item: Item, resolution: Resolution) -> Row:

@@ -1,4 +1,4 @@
-"""The process of `worker.WorkerEngine`: loads the model, answers requests one by one, ends with its parent."""
+"""The process of `worker.WorkerEngine`: loads the model, answers requests together, ends with its parent."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -28,56 +30,76 @@ def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
     try:
         engine = TransformersEngine(**settings)
     except EngineError as error:
-        connection.send(("error", str(error)))
+        connection.send((0, "error", str(error)))
         return
-    connection.send(("result", str(engine.device)))
-    sessions: dict[int, TransformersSession] = {}
-    while True:
+    connection.send((0, "result", str(engine.device)))
+    desk = _Desk(engine, connection.send)
+    with suppress(EOFError, ConnectionError):  # the parent hung up
+        while True:
+            while desk.batch.idle or connection.poll():
+                desk.take(*connection.recv())
+            desk.batch.step()
+
+
+class _Desk:
+    """Takes requests; what is written comes in time, everything else is answered at once."""
+
+    def __init__(self, engine: "TransformersEngine", send: Callable[[tuple[int, str, object]], None]) -> None:
+        from dreamgym.engines.shared_batch import SharedBatch  # noqa: PLC0415  loads torch
+
+        self._engine, self._send = engine, send
+        self._sessions: dict[int, TransformersSession] = {}
+        self.batch = SharedBatch(engine)
+
+    def take(self, number: int, method: str, *arguments: Any) -> None:
+        """Do what is asked, or begin to."""
         try:
-            method, *arguments = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = ("result", _answer(engine, sessions, connection.send, method, arguments))
-        except EngineError as error:
-            answer = ("error", str(error))
+            if method == "generate":
+                self._write(number, *arguments)
+            else:
+                self._answer(number, method, self._do(method, arguments))
         except Exception as error:  # one bad request must not take the conversations of the others with it
-            answer = ("error", f"the model's process could not {method}: {type(error).__name__}: {error}")
-        connection.send(answer)
+            self._answer(number, method, error)
 
+    def _write(self, number: int, session: int, streams: bool, rows: list[int], settings: dict[str, Any]) -> None:
+        on_text = (lambda row, text: self._send((number, "text", (row, text)))) if streams else None
+        begin = partial(self._sessions[session].begin, **settings, on_text=on_text, rows=rows)
+        self.batch.add(number, len(rows), begin, partial(self._answer, number, "generate"))
 
-def _answer(
-    engine: "TransformersEngine",
-    sessions: "dict[int, TransformersSession]",
-    send: Callable[[tuple[str, int, str]], None],
-    method: str,
-    arguments: list[Any],
-) -> object:
-    if method == "name":
-        return engine.name
-    if method == "has_tokens":
-        return engine.has_tokens(*arguments)
-    if method == "chat":
-        return engine.chat(*arguments)
-    if method == "open":
-        session = max(sessions, default=0) + 1
-        sessions[session] = engine.open(*arguments)
-        return session
-    session, *rest = arguments
-    if method == "extend":
-        sessions[session].extend(*rest)
-    elif method == "restore":
-        sessions[session].restore(*rest)
-    elif method == "rewind":
-        for row, turns in rest[0]:
-            sessions[session].rewind(row, turns)
-    elif method == "close":
-        sessions.pop(session).close()
-    elif method == "generate":
-        stop, max_tokens, temperature, seed, streams, rows = rest
-        on_text = (lambda index, text: send(("text", index, text))) if streams else None
-        return sessions[session].generate(stop, max_tokens, temperature, seed, on_text, rows)
-    return None
+    def _answer(self, number: int, method: str, answer: object) -> None:
+        if isinstance(answer, EngineError):
+            self._send((number, "error", str(answer)))
+        elif isinstance(answer, Exception):
+            text = f"the model's process could not {method}: {type(answer).__name__}: {answer}"
+            self._send((number, "error", text))
+        else:
+            self._send((number, "result", answer))
+
+    def _do(self, method: str, arguments: tuple[Any, ...]) -> object:
+        if method == "name":
+            return self._engine.name
+        if method == "has_tokens":
+            return self._engine.has_tokens(*arguments)
+        if method == "chat":
+            return self._engine.chat(*arguments)
+        if method == "open":
+            session = max(self._sessions, default=0) + 1
+            self._sessions[session] = self._engine.open(*arguments)
+            return session
+        if method == "cancel":
+            self.batch.cancel(*arguments)
+            return None
+        session, *rest = arguments
+        if method == "extend":
+            self._sessions[session].extend(*rest)
+        elif method == "restore":
+            self._sessions[session].restore(*rest)
+        elif method == "rewind":
+            for row, turns in rest[0]:
+                self._sessions[session].rewind(row, turns)
+        elif method == "close":
+            self._sessions.pop(session).close()
+        return None
 
 
 def _end_with(parent: int) -> None:

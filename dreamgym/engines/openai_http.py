@@ -13,9 +13,11 @@ import json
 import os
 import time
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import httpx
@@ -276,6 +278,8 @@ class _Written:
         self._opening, self._on_text = opening, on_text
         self._text, self._num_told = "", 0
         self._token_ids: list[int] = []
+        self._pieces: list[str] = []
+        self._decoder = getincrementaldecoder("utf-8")("replace")
         self._logprobs: list[float] = []
         self._finish: str | None = None
 
@@ -287,6 +291,7 @@ class _Written:
             message = choice.get("message") or choice.get("delta") or {}
             self._text += choice.get("text") or message.get("content") or ""
             tokens, logprobs = _tokens(choice)
+            self._pieces += map(self._piece, _bytes(choice) or tokens)
             self._logprobs += logprobs
             self._token_ids += choice.get("token_ids") or [zlib.crc32(token.encode()) for token in tokens]
             self._finish = choice.get("finish_reason") or self._finish
@@ -294,6 +299,10 @@ class _Written:
         if self._on_text is not None and fresh:
             self._num_told += len(fresh)
             self._on_text(fresh)
+
+    def _piece(self, token: str | list[int]) -> str:
+        """Text of a token, or what its bytes complete."""
+        return token if isinstance(token, str) else self._decoder.decode(bytes(token))
 
     @property
     def _own(self) -> str:
@@ -307,7 +316,23 @@ class _Written:
             text += stop  # servers other than vLLM leave the stop text out, and do not say what stopped them
         text, found, _ = _clean(text).partition(stop)
         logprobs = tuple(self._logprobs) if len(self._logprobs) == len(self._token_ids) else ()
-        return Reply(text + found, tuple(self._token_ids), logprobs, bool(found))
+        lengths = self._lengths(text + found)
+        return Reply(text + found, tuple(self._token_ids), logprobs, bool(found), lengths)
+
+    def _lengths(self, text: str) -> tuple[int, ...]:
+        """How many characters of `text` each token wrote; nothing where the tokens' texts do not spell it.
+
+        Those of a repeated beginning wrote none. A stop text that the server leaves out is the last token's.
+        """
+        spelled = "".join(self._pieces)
+        num_before = len(self._text) - len(self._own)
+        own = spelled[num_before:]
+        known = spelled.startswith(self._text[:num_before]) and (own.startswith(text) or text.startswith(own))
+        if not own or not known or len(self._pieces) != len(self._token_ids):
+            return ()
+        ends = [min(max(end - num_before, 0), len(text)) for end in accumulate(map(len, self._pieces), initial=0)]
+        ends[-1] = len(text)
+        return tuple(end - start for start, end in pairwise(ends))
 
 
 def _tokens(choice: dict[str, Any]) -> tuple[list[str], list[float]]:
@@ -316,6 +341,13 @@ def _tokens(choice: dict[str, Any]) -> tuple[list[str], list[float]]:
     if "content" in found:  # chat
         return [each["token"] for each in found["content"] or ()], [each["logprob"] for each in found["content"] or ()]
     return list(found.get("tokens") or ()), [value or 0.0 for value in found.get("token_logprobs") or ()]
+
+
+def _bytes(choice: dict[str, Any]) -> list[list[int]]:
+    """What each token of a message is in bytes; nothing where one of them does not say."""
+    found = [each.get("bytes") for each in (choice.get("logprobs") or {}).get("content") or ()]
+    known = all(isinstance(each, list) and all(byte in range(256) for byte in each) for each in found)
+    return found if known else []
 
 
 def _clean(text: str) -> str:

@@ -53,8 +53,7 @@ class RaggedCache:
         self._rows = slice(rows.start, rows.stop) if isinstance(rows, range) else torch.tensor(rows, device=device)
         self._row_index = torch.tensor(list(rows), device=device)[:, None]
         self._slots = torch.tensor(starts, device=device)[:, None] + torch.arange(num_new, device=device)
-        if self._span > self._capacity:
-            self._grow()
+        self._grow(self._span)
         return self._slots
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
@@ -67,8 +66,7 @@ class RaggedCache:
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values, return all that the pass may read; the model calls this."""
         if layer == len(self._layers):
-            shape = (len(self.lengths), keys.shape[1], self._capacity, keys.shape[3])
-            self._layers.append((keys.new_zeros(shape), values.new_zeros((*shape[:3], values.shape[3]))))
+            self._layers.append((self._room_for(keys), self._room_for(values)))
         all_keys, all_values = self._layers[layer]
         all_keys[self._row_index, :, self._slots] = keys.transpose(1, 2)
         all_values[self._row_index, :, self._slots] = values.transpose(1, 2)
@@ -92,9 +90,30 @@ class RaggedCache:
         for values in (self.lengths, self.conversations):
             values[first], values[second] = values[second], values[first]
 
-    def _grow(self) -> None:
+    def copy_row(self, place: int, source: "RaggedCache", row: int) -> None:
+        """Copy a row of another cache of the same model to `place`; one behind the last row is added."""
+        length = source.lengths[row]
+        if place == len(self.lengths):
+            for layer, (keys, values) in enumerate(self._layers):
+                self._layers[layer] = (F.pad(keys, (*[0] * 7, 1)), F.pad(values, (*[0] * 7, 1)))
+            self.conversations.append(place)
+            self.lengths.append(0)
+        self._grow(length)
+        for layer, tensors in enumerate(source._layers):
+            if layer == len(self._layers):
+                self._layers.append((self._room_for(tensors[0]), self._room_for(tensors[1])))
+            for mine, theirs in zip(self._layers[layer], tensors, strict=True):
+                mine[place, :, :length] = theirs[row, :, :length]
+        self.lengths[place] = length
+
+    def _room_for(self, like: Tensor) -> Tensor:
+        return like.new_zeros((len(self.lengths), like.shape[1], self._capacity, like.shape[3]))
+
+    def _grow(self, span: int) -> None:
+        if span <= self._capacity:
+            return
         # Half as much again, so that many short turns do not copy the cache each time.
-        wanted = max(self._span, self._capacity * 3 // 2)
+        wanted = max(span, self._capacity * 3 // 2)
         capacity = -(-wanted // _BLOCK) * _BLOCK
         for layer, tensors in enumerate(self._layers):
             keys, values = (F.pad(tensor, (0, 0, 0, capacity - self._capacity)) for tensor in tensors)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from dreamgym.interfaces import Reply
 
@@ -56,9 +57,24 @@ class StopRule:
 class ReplyWriter:
     """Collects the tokens of one reply and says when it is done."""
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], rule: StopRule, max_tokens: int, streams: bool) -> None:
-        """`streams`: `push` returns text; otherwise it looks at text only where `rule` needs it."""
-        self._decode = decode
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        rule: StopRule,
+        max_tokens: int,
+        streams: bool,
+        alone: Callable[[int], str] | None = None,
+    ) -> None:
+        """Begin an empty reply.
+
+        Args:
+            decode: Turns ids into text.
+            rule: When the reply ends.
+            max_tokens: It is cut there.
+            streams: `push` returns text; otherwise it looks at text only where `rule` needs it.
+            alone: Text of one token by itself; None: nobody asks which characters each token wrote.
+        """
+        self._decode, self._alone = decode, alone
         self._rule = rule
         self._max_tokens = max_tokens
         self._stream = TextStream(decode) if streams or rule.token_id is None else None
@@ -67,6 +83,11 @@ class ReplyWriter:
         self._logprobs: list[float] = []
         self._finished = self._ended = False
         self.done = max_tokens <= 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Written so far."""
+        return len(self._token_ids)
 
     def push(self, token_id: int, logprob: float) -> str:
         """Take one token; return the text it completes, up to the stop text's end."""
@@ -85,7 +106,8 @@ class ReplyWriter:
         """Return the reply as it stands."""
         written = self._token_ids[:-1] if self._ended else self._token_ids
         text = self._decode(written) if self._stream is None else self._stream.text[: self._text_end]
-        return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished)
+        lengths = () if self._alone is None else _lengths(self._token_ids, text, self._decode, self._alone)
+        return Reply(text, tuple(self._token_ids), tuple(self._logprobs), self._finished, lengths)
 
     def _read(self, token_id: int) -> str:
         if self._stream is None:
@@ -99,3 +121,18 @@ class ReplyWriter:
                 self._text_end = start + len(self._rule.text)
                 return piece[: self._text_end - num_before]
         return piece
+
+
+def _lengths(
+    token_ids: Sequence[int], text: str, decode: Callable[[Sequence[int]], str], alone: Callable[[int], str]
+) -> tuple[int, ...]:
+    """How many characters of `text` each token wrote; behind its end none."""
+    pieces = [alone(token_id) for token_id in token_ids]
+    lengths, spelled = list(map(len, pieces)), "".join(pieces)
+    if UNFINISHED in spelled or not spelled.startswith(text):
+        # Spaces that depend on the token before, or characters of several tokens: seen as they were written.
+        stream = TextStream(decode)
+        lengths = [len(stream.push(token_id)) for token_id in token_ids]
+        lengths[-1] += len(stream.finish())
+    ends = [min(end, len(text)) for end in accumulate(lengths, initial=0)]
+    return tuple(end - start for start, end in pairwise(ends))

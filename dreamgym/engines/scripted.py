@@ -110,6 +110,7 @@ class ScriptedSession:
             token_ids=tuple(zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words),
             logprobs=(self._logprob,) * len(words),
             finished=bool(found) and len(words) == len(all_words),
+            lengths=tuple(map(len, words)),
         )
 
 

@@ -7,6 +7,7 @@ does is the same: one token per row. Rows that are done leave the batch at once.
 import hashlib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dreamgym.characters import whole
+from dreamgym.engines.decoding import Row, retire, write_tokens
 from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
 from dreamgym.engines.reply_writer import ReplyWriter, StopRule
@@ -62,6 +64,7 @@ class TransformersEngine:
         self.context_length = _context_length(self.model.config)
         """Tokens that one conversation can have."""
         self._end_ids = _end_of_text(self.model)
+        self._alone: dict[int, str] = {}
 
     @property
     def name(self) -> str:
@@ -109,6 +112,12 @@ class TransformersEngine:
         """Token ids to text, special tokens included."""
         text = self.tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text)
+
+    def decode_alone(self, token_id: int) -> str:
+        """One token to the text that it has by itself."""
+        if token_id not in self._alone:
+            self._alone[token_id] = self.decode([token_id])
+        return self._alone[token_id]
 
     def forward(self, cache: RaggedCache, rows: range | list[int], tokens: list[list[int]]) -> Tensor:
         """Append ragged `tokens` to `rows` of the cache; return logits after the longest, shape (rows, vocabulary)."""
@@ -188,6 +197,28 @@ class TransformersSession:
         Raises:
             EngineError: Every conversation is empty, memory ran out, or the session is closed.
         """
+        writing = self.begin(stop, max_tokens, temperature, seed, on_text, rows)
+        cache = self._open_cache()
+        try:
+            with torch.inference_mode():
+                num_active = retire(cache, writing.rows, len(writing.rows))
+                while num_active:
+                    num_active = write_tokens(self._engine.forward, cache, writing.rows, num_active)
+        except BaseException:
+            writing.undo()
+            raise
+        return writing.replies()
+
+    def begin(
+        self,
+        stop: str,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        on_text: OnText | None = None,
+        rows: Container[int] | None = None,
+    ) -> "Writing":
+        """Read the prompts, for replies that somebody else lets the model write; arguments of `generate`."""
         cache = self._open_cache()
         sizes = [len(tokens) for tokens in self._tokens]
         if not any(sizes):
@@ -197,22 +228,26 @@ class TransformersSession:
             min(max_tokens, self._engine.context_length - size) if size and (rows is None or row in rows) else 0
             for row, size in enumerate(sizes)
         ]
-        writers = [ReplyWriter(self._engine.decode, rule, limit, on_text is not None) for limit in room]
-        luck = None if temperature == 0 else _luck(seed, sizes, self._num_restarts, max(room))
-        read = dict(zip(cache.conversations, cache.lengths, strict=True))
+        decode, alone = self._engine.decode, self._engine.decode_alone
+        luck = [[]] * len(sizes) if temperature == 0 else _luck(seed, sizes, self._num_restarts, room)
+        written = [
+            Row(
+                self._tokens[row],
+                ReplyWriter(decode, rule, room[row], on_text is not None, alone),
+                temperature,
+                luck[row],
+                None if on_text is None else partial(on_text, row),
+            )
+            for row in range(len(sizes))
+        ]
+        writing = Writing(written, self._turns, sizes, cache)
         try:
             with torch.inference_mode():
-                self._read_prompts(cache, writers)
-                self._write(cache, writers, temperature, luck, on_text)
+                self._read_prompts(cache, [row.writer for row in written])
         except BaseException:
-            # Slots behind a row's length do not count, so this undoes the reply.
-            for tokens, size in zip(self._tokens, sizes, strict=True):
-                del tokens[size:]
-            cache.lengths[:] = [read[index] for index in cache.conversations]
+            writing.undo()
             raise
-        for turns, size in zip(self._turns, sizes, strict=True):
-            turns.append(size)
-        return [writer.reply() for writer in writers]
+        return writing
 
     def rewind(self, row: int, turns: int | None = None) -> None:
         """Forget the last turns of one conversation, or all; what stands before them stays read."""
@@ -260,61 +295,46 @@ class TransformersSession:
             rows = rows[len(group) :]
             self._engine.forward(cache, group, [unread[row] for row in group])
 
-    def _write(
-        self,
-        cache: RaggedCache,
-        writers: Sequence[ReplyWriter],
-        temperature: float,
-        luck: Tensor | None,
-        on_text: OnText | None,
-    ) -> None:
-        """Decode one token per row and step; done rows move behind the others, where no step reads them."""
-        num_active, step = _retire(cache, writers, len(writers)), 0
-        while num_active:
-            active = cache.conversations[:num_active]
-            logits = self._engine.forward(cache, range(num_active), [self._tokens[index][-1:] for index in active])
-            token_ids, logprobs = _choose(logits, temperature, None if luck is None else luck[active, step])
-            pieces = []
-            for index, token_id, logprob in zip(active, token_ids, logprobs, strict=True):
-                self._tokens[index].append(token_id)
-                pieces.append((index, writers[index].push(token_id, logprob)))
-            if on_text is not None:
-                for index, piece in pieces:
-                    if piece:
-                        on_text(index, piece)
-            num_active, step = _retire(cache, writers, num_active), step + 1
+
+class Writing:
+    """Replies of one session in the making: to be ended by `replies` or `undo`."""
+
+    def __init__(self, rows: list[Row], turns: list[list[int]], sizes: list[int], cache: RaggedCache) -> None:
+        """Made by `TransformersSession.begin`."""
+        self.rows = rows
+        """One for each conversation; those that rest are done."""
+        self.cache = cache
+        self._turns, self._sizes = turns, sizes
+        self._read = dict(zip(cache.conversations, cache.lengths, strict=True))
+
+    @property
+    def done(self) -> bool:
+        """Every reply is."""
+        return all(row.writer.done for row in self.rows)
+
+    def replies(self) -> list[Reply]:
+        """Let the replies join the conversations."""
+        for turns, size in zip(self._turns, self._sizes, strict=True):
+            turns.append(size)
+        return [row.writer.reply() for row in self.rows]
+
+    def undo(self) -> None:
+        """Leave the conversations as they were."""
+        for row, size in zip(self.rows, self._sizes, strict=True):
+            del row.tokens[size:]
+            row.writer.done = True
+        # Slots behind a row's length do not count, so this undoes the reply.
+        self.cache.lengths[:] = [self._read[index] for index in self.cache.conversations]
 
 
-def _retire(cache: RaggedCache, writers: Sequence[ReplyWriter], num_active: int) -> int:
-    """Move rows that are done behind the active ones; return how many stay active."""
-    for row in reversed(range(num_active)):
-        if writers[cache.conversations[row]].done:
-            num_active -= 1
-            cache.swap(row, num_active)
-    return num_active
-
-
-def _choose(logits: Tensor, temperature: float, luck: Tensor | None) -> tuple[list[int], list[float]]:
-    """Pick one token per row: the likeliest, or by a number in [0, 1) through the cumulative distribution."""
-    if luck is None:
-        logprobs = logits.float().log_softmax(-1)
-        token_ids = logprobs.argmax(-1, keepdim=True)
-    else:
-        logprobs = (logits.float() / temperature).log_softmax(-1)
-        cumulative = logprobs.double().exp().cumsum(-1)
-        target = luck.to(cumulative.device)[:, None] * cumulative[:, -1:]
-        token_ids = torch.searchsorted(cumulative, target, right=True)
-    return token_ids[:, 0].tolist(), logprobs.gather(-1, token_ids)[:, 0].tolist()
-
-
-def _luck(seed: int, sizes: Sequence[int], num_restarts: Sequence[int], max_tokens: int) -> Tensor:
-    """Random numbers in [0, 1), shape (conversations, max_tokens)."""
+def _luck(seed: int, sizes: Sequence[int], num_restarts: Sequence[int], room: Sequence[int]) -> list[list[float]]:
+    """Random numbers in [0, 1) for each conversation, as many as its reply can have tokens."""
     rows = []
-    for index, (size, restarts) in enumerate(zip(sizes, num_restarts, strict=True)):
+    for index, (size, restarts, limit) in enumerate(zip(sizes, num_restarts, room, strict=True)):
         digest = hashlib.blake2b(f"{seed}/{index}/{restarts}/{size}".encode(), digest_size=7).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest))
-        rows.append(torch.rand(max_tokens, generator=generator, dtype=torch.float64))
-    return torch.stack(rows)
+        rows.append(torch.rand(max(limit, 0), generator=generator, dtype=torch.float64).tolist())
+    return rows
 
 
 def _choose_device(device: str) -> str:

@@ -1,30 +1,26 @@
 """An engine whose model lives in a process of its own: torch stays out of this one, and a crash costs one step.
 
-Requests of several threads queue up. A conversation that outlives the model's process is read again by the next one.
+Requests of several threads are answered together, a token each at a time (`engines.shared_batch`). A conversation that
+outlives the model's process is read again by the next one.
 """
 
 import atexit
-import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.model_line import ModelProcess, ProcessDiedError
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import Message, OnText, Reply
 
 _T = TypeVar("_T")
-_ROOT = Path(__file__).resolve().parents[2]
-_END_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +31,9 @@ class Usage:
     num_tokens: int = 0
     """Written."""
     seconds: float = 0.0
-    """In which it wrote them."""
+    """In which it wrote them, for however many at once."""
     num_waiting: int = 0
-    """Requests in the queue, the one that is being answered not counted."""
+    """Requests that it has not begun to answer."""
 
 
 class WorkerEngine:
@@ -57,13 +53,14 @@ class WorkerEngine:
         num_threads = num_threads or max(1, (os.cpu_count() or 1) - 1)
         self._settings = {"model": str(model), "device": device, "dtype": dtype, "num_threads": num_threads}
         self._lock = threading.Lock()
-        self._process: _ModelProcess | None = None
+        self._process: ModelProcess | None = None
         self._name: str | None = None
         self._status = "not started"
         self._closed = False
         self._device: str | None = None
         self._usage = Usage()
-        self._asking = 0
+        self._num_asking = self._num_writing = 0
+        self._writes_since = 0.0
         self._counting = threading.Lock()
         atexit.register(self.close)
 
@@ -71,17 +68,29 @@ class WorkerEngine:
     def usage(self) -> Usage:
         """What it has done so far; never waits."""
         with self._counting:
-            return replace(self._usage, num_waiting=max(0, self._asking - self._lock.locked()))
+            return replace(self._usage, num_waiting=self._num_asking - self._num_writing)
 
-    def count(self, replies: Sequence[Reply], seconds: float) -> None:
-        """Take note of what a session's request brought."""
-        written = [reply for reply in replies if reply.token_ids]
+    @contextmanager
+    def writing(self) -> Iterator[list[Reply]]:
+        """Take note of the replies that are put into the list in here, and of the time."""
+        replies: list[Reply] = []
         with self._counting:
-            self._usage = Usage(
-                self._usage.num_replies + len(written),
-                self._usage.num_tokens + sum(len(reply.token_ids) for reply in written),
-                self._usage.seconds + seconds,
-            )
+            if not self._num_writing:
+                self._writes_since = time.perf_counter()
+            self._num_writing += 1
+        try:
+            yield replies
+        finally:
+            written = [reply for reply in replies if reply.token_ids]
+            with self._counting:
+                now = time.perf_counter()
+                self._num_writing -= 1
+                self._usage = Usage(
+                    self._usage.num_replies + len(written),
+                    self._usage.num_tokens + sum(len(reply.token_ids) for reply in written),
+                    self._usage.seconds + now - self._writes_since,
+                )
+                self._writes_since = now
 
     @property
     def name(self) -> str:
@@ -135,38 +144,35 @@ class WorkerEngine:
         text = self.run(lambda process: process.ask("chat", list(messages), begin_reply))
         return None if text is None else str(text)
 
-    def run(self, request: "Callable[[_ModelProcess], _T]") -> _T:
-        """Let `request` talk to the running process, after the requests before it.
+    def run(self, request: Callable[[ModelProcess], _T]) -> _T:
+        """Let `request` talk to the running process, beside those of other threads.
 
         Raises:
             EngineError: The model cannot be loaded; or its process died, and a new one is being started.
         """
-        with self._in_line(), self._lock:
-            process = self._running()
+        with self._in_line():
+            with self._lock:
+                process = self._running()
             try:
                 return request(process)
-            except _DiedError as died:
+            except ProcessDiedError as died:
                 if self._closed:
                     raise self._closed_error() from died
                 message = f"the model's process died ({process.end()}) {died}; it is started again, repeat the step"
-                self._status = "not started"
-                self.start()
+                if self._process is process and self._status == "ready":  # the first who notices
+                    self._status = "not started"
+                    self.start()
                 raise EngineError(message) from died
-            except Exception:
-                raise
-            except BaseException:
-                process.stop()  # an interrupt leaves half an answer on the line
-                raise
 
     @contextmanager
     def _in_line(self) -> Iterator[None]:
         with self._counting:
-            self._asking += 1
+            self._num_asking += 1
         try:
             yield
         finally:
             with self._counting:
-                self._asking -= 1
+                self._num_asking -= 1
 
     def close(self) -> None:
         """End the process, even in the middle of a reply; safe to call twice."""
@@ -180,13 +186,13 @@ class WorkerEngine:
         with suppress(EngineError), self._lock:
             self._running()
 
-    def _running(self) -> "_ModelProcess":
+    def _running(self) -> ModelProcess:
         if self._closed:
             raise self._closed_error()
         if self._process is not None and self._process.ended() is None:
             return self._process
         self._status = "starting"
-        process = self._process = _ModelProcess(self._settings)
+        process = self._process = ModelProcess(self._settings)
         try:
             self._device = process.wait_until_ready()
         except EngineError as error:
@@ -214,13 +220,13 @@ class WorkerSession:
         self._num_restarts = [0] * batch
         self._rewound: list[tuple[int, int]] = []
         """Row and number of turns that the process has not forgotten yet."""
-        self._place: tuple[_ModelProcess, int] | None = None
+        self._place: tuple[ModelProcess, int] | None = None
         self._closed = False
 
     def extend(self, texts: Sequence[str]) -> None:
         """Append one text to each conversation."""
         turn = list(texts)
-        self._engine.run(lambda process: process.ask("extend", self._enter(process), turn))
+        self._ask(lambda process: process.ask("extend", self._enter(process), turn))
         for turns, text in zip(self._turns, turn, strict=True):
             turns.append(text)
 
@@ -234,20 +240,16 @@ class WorkerSession:
         rows: Container[int] | None = None,
     ) -> list[Reply]:
         """Let the model write; as `TransformersSession.generate`."""
-        asked = None if rows is None else [row for row in range(len(self._turns)) if row in rows]
-        arguments = (stop, max_tokens, temperature, seed, on_text is not None, asked)
+        asked = [row for row in range(len(self._turns)) if rows is None or row in rows]
+        settings = {"stop": stop, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
 
-        def write(process: _ModelProcess) -> list[Reply]:
-            start = time.perf_counter()  # when it is this request's turn
-            written: list[Reply] = process.ask("generate", self._enter(process), *arguments, on_text=on_text)
-            self._engine.count(written, time.perf_counter() - start)
+        def write(process: ModelProcess) -> list[Reply]:
+            session = self._enter(process)
+            with self._engine.writing() as written:
+                written += process.ask("generate", session, on_text is not None, asked, settings, on_text=on_text)
             return written
 
-        try:
-            replies = self._engine.run(write)
-        except BaseException:
-            self._leave()  # the reply may be whole over there, but nobody has it
-            raise
+        replies = self._ask(write)
         for turns, reply in zip(self._turns, replies, strict=True):
             turns.append(reply.token_ids)
         return replies
@@ -269,7 +271,14 @@ class WorkerSession:
         # A page that was closed forgets its sessions without a word.
         self.close()
 
-    def _enter(self, process: "_ModelProcess") -> int:
+    def _ask(self, request: Callable[[ModelProcess], _T]) -> _T:
+        try:
+            return self._engine.run(request)
+        except BaseException:
+            self._leave()  # it may be done over there, but nobody has the answer
+            raise
+
+    def _enter(self, process: ModelProcess) -> int:
         """Number of this session in `process`; a new process reads the conversations again."""
         if self._closed:
             raise EngineError("the session was closed; open a new one")
@@ -287,94 +296,3 @@ class WorkerSession:
             process, session = self._place
             process.discarded.append(session)
             self._place = None
-
-
-class _DiedError(Exception):
-    """The process ended in the middle of a request; the text says where."""
-
-
-class _ModelProcess:
-    """The process and the line to it; `engines.model_process` is the other end."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self._connection, theirs = Pipe()
-        self.discarded: list[int] = []
-        """Sessions that nobody uses any more."""
-        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        threads = str(settings["num_threads"])
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "dreamgym.engines.model_process"),
-                    *(str(theirs.fileno()), str(os.getpid()), json.dumps(settings)),
-                ],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
-            )
-
-        self.pid = self._process.pid
-
-    def wait_until_ready(self) -> str:
-        """Wait for the model to be loaded, and say on which device; EngineError with the reason when it cannot."""
-        try:
-            return str(self._receive(None))
-        except _DiedError as died:
-            raise EngineError(f"the model's process died ({self.end()}) while it loaded the model") from died
-
-    def ask(self, method: str, *arguments: object, on_text: OnText | None = None) -> Any:
-        """Send a request and return its answer; EngineError when the other end raised one."""
-        try:
-            while self.discarded:
-                self._connection.send(("close", self.discarded.pop()))
-                self._receive(None)
-            self._connection.send((method, *arguments))
-        except OSError as error:
-            raise _DiedError("before the request") from error
-        return self._receive(on_text)
-
-    def ended(self) -> str | None:
-        """How the process ended; None while it runs."""
-        code = self._process.poll()
-        if code is None:
-            return None
-        return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-
-    def end(self) -> str:
-        """Wait for a process that is dying, and say how it ended."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=_END_SECONDS)
-        self.stop()
-        return self.ended() or "it does not react"
-
-    def stop(self) -> None:
-        """End the process."""
-        for signal in (self._process.terminate, self._process.kill):
-            signal()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_END_SECONDS)
-                return
-
-    def _receive(self, on_text: OnText | None) -> Any:
-        num_pieces: dict[int, int] = {}
-        problem: Exception | None = None
-        while True:
-            try:
-                kind, *content = self._connection.recv()
-            except (EOFError, OSError) as error:
-                token = max(num_pieces.values(), default=0) + 1
-                raise _DiedError(f"at token {token}" if on_text else "during a request") from error
-            if kind == "text":
-                index, text = content
-                num_pieces[index] = num_pieces.get(index, 0) + 1
-                if on_text is not None and problem is None:
-                    try:
-                        on_text(index, text)
-                    except Exception as error:
-                        problem = error  # raised when the line is free again
-            elif problem is not None:
-                raise problem
-            elif kind == "error":
-                raise EngineError(content[0])
-            else:
-                return content[0]

@@ -9,6 +9,7 @@ from dreamgym.experience_model.model import (
     MalformedPrediction,
     Query,
     Switches,
+    to_failure,
     to_transition,
 )
 from dreamgym.interfaces import Environment
@@ -57,7 +58,7 @@ class DreamBatch:
             if query is None or answer is None:
                 answers.append(None)
             elif isinstance(answer, MalformedPrediction):
-                answers.append(Failure(query.action, answer.reason, answer.raw_reply))
+                answers.append(to_failure(query, answer))
             else:
                 step = to_transition(query, answer)
                 self._histories[row].append(step)

@@ -67,7 +67,7 @@ class DreamEnvironment:
         (prediction,) = self._session.predict([query], self.switches, self._on_text)
         assert prediction is not None
         if isinstance(prediction, MalformedPrediction):
-            raise MalformedReplyError(prediction.reason, prediction.raw_reply)
+            raise MalformedReplyError(prediction.reason, prediction.raw_reply, prediction.token_probabilities)
         self.history.append(to_transition(query, prediction))
         return self.history[-1]
 

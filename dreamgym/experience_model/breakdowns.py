@@ -63,13 +63,15 @@ def _grouped(scored: Sequence[ScoredStep], key: Callable[[ScoredStep], str]) -> 
 
 
 def _by_changes(determined: Sequence[ScoredStep]) -> dict[str, Any]:
-    groups: dict[int, list[bool]] = defaultdict(list)
-    for step in determined:
-        groups[min(step.num_changes, MANY_CHANGES)].append(step.exact)
-    return {
-        f"{number}+" if number == MANY_CHANGES else str(number): with_interval(groups[number])
-        for number in sorted(groups)
-    }
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for step in sorted(determined, key=lambda step: step.num_changes):
+        groups[part_of_changes(step.num_changes)].append(step.exact)
+    return {name: with_interval(exact) for name, exact in groups.items()}
+
+
+def part_of_changes(num_changes: int) -> str:
+    """How many changed facts a step is counted under: "0" to "4", then "5+"."""
+    return f"{MANY_CHANGES}+" if num_changes >= MANY_CHANGES else str(num_changes)
 
 
 def verdicts(determined: Sequence[ScoredStep]) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def wrong_steps(determined: Sequence[ScoredStep]) -> dict[str, Any]:
     wrong = [step for step in determined if not step.exact and not step.malformed]
     causes: dict[str, Counter[str]] = defaultdict(Counter)
     for step in wrong:
-        causes[_cause(step)][step.action_type] += 1
+        causes[cause_of(step)][step.action_type] += 1
     ordered = sorted(causes, key=lambda cause: (-causes[cause].total(), cause))
     return {
         "num": len(wrong),
@@ -159,7 +161,8 @@ def wrong_steps(determined: Sequence[ScoredStep]) -> dict[str, Any]:
     }
 
 
-def _cause(step: ScoredStep) -> str:
+def cause_of(step: ScoredStep) -> str:
+    """What went wrong in a readable step that is not exact."""
     if step.refused != step.dreamed_refused:
         return ACCEPTED if step.refused else REFUSED
     return "wrong " + ", ".join(step.wrong_parts)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
+from dreamgym.experience_model.chat_prompts import PromptForm
 from dreamgym.replay_buffer.retrieval import Demonstration, Query, Retriever
-from dreamgym.types import Trajectory, Transition
+from dreamgym.types import Task, Trajectory, Transition
 
 ALONE_REASONING = 0.8
 """Share of single steps that reason."""
@@ -72,6 +73,31 @@ def episode_rows(
             yield from _single_steps(trajectory, retriever, settings, rarity, determined, rng)
         else:
             yield _episode(trajectory, retriever, settings, rarity, determined, rng)
+
+
+def step_row(
+    form: PromptForm,
+    task: Task,
+    history: Sequence[Transition],
+    step: Transition,
+    demonstrations: Sequence[Demonstration],
+    reasoning: str | None,
+) -> list[Segment]:
+    """One step with all that came before it, as a model of this form is asked for it; the reply alone is a target.
+
+    Args:
+        form: Of the model's prompts.
+        task: Of the episode.
+        history: Past steps, oldest first.
+        step: What is right.
+        demonstrations: Stand in the prompt.
+        reasoning: Begins the reply; None: asked for without.
+    """
+    used = {"use_history": True, "use_reasoning": reasoning is not None}
+    head = form.head(task, history, step.state, **used)
+    asked = form.question(task, history, step.state, step.action, demonstrations, **used)
+    reply = prompts.reply_text(step, reasoning).removeprefix("<no_think>" if reasoning is None else "<think>")
+    return [(head + asked, False), (reply, True)]
 
 
 def _relabelled(trajectory: Trajectory, settings: RowSettings) -> Trajectory:

@@ -20,6 +20,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Trajectory, Transition
 
 BATCH = 32
+DEPTHS_PER_PART = 5
 REWARD_TOLERANCE = 0.05
 """Replies give rewards with one decimal."""
 
@@ -57,6 +58,7 @@ class ScoredStep:
     determined: bool
     """The outcome follows from what was seen."""
     malformed: bool
+    """The reply cannot be read."""
     exact: bool
     """The next state is the same text."""
     changes_right: bool
@@ -86,8 +88,16 @@ class ScoredStep:
     """Of the real outcome, as a check of the judge; None: determined."""
     wrong_parts: tuple[str, ...] = ()
     """Parts of the state that differ from the real one."""
+    task_type: str = ""
+    over: bool = False
+    """In a closed loop: the dream had ended before, so that nobody was asked."""
     end_right: bool = True
     """The dream ends here if the real episode does."""
+
+    @property
+    def reward_right(self) -> bool:
+        """The reward is the real one; False where nobody knows the dreamed one."""
+        return self.dreamed_reward is not None and abs(self.reward - self.dreamed_reward) < REWARD_TOLERANCE
 
 
 Place = tuple[Trajectory, Sequence[Transition], str, str]
@@ -105,7 +115,17 @@ class Walk(Protocol):
 
 
 def walk_all(model: Predictor, walks: Sequence[Walk], retriever: Retriever | None, switches: Switches) -> None:
-    """Walk many episodes to their ends, BATCH side by side; a row that is free takes the next one."""
+    """Walk many episodes to their ends; see `walk_on`."""
+    for _ in walk_on(model, walks, retriever, switches):
+        pass
+
+
+def walk_on(model: Predictor, walks: Sequence[Walk], retriever: Retriever | None, switches: Switches) -> Iterator[Walk]:
+    """Walk many episodes to their ends, BATCH side by side; a row that is free takes the next one.
+
+    Yields:
+        The walk that has just taken an answer, after each.
+    """
     waiting, rows = deque(walks), list[Walk | None]([None] * min(BATCH, len(walks)))
     session = model.open(len(rows))
     try:
@@ -118,6 +138,7 @@ def walk_all(model: Predictor, walks: Sequence[Walk], retriever: Retriever | Non
             for walk, answer in zip(rows, session.predict(queries, switches), strict=True):
                 if walk is not None and answer is not None:
                     walk.take(answer)
+                    yield walk
     finally:
         session.close()
 
@@ -218,6 +239,7 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
         plausibility=None if determined or read is None else weigh(read.next_state, read.reward),
         real_plausibility=None if determined else weigh(step.next_state, step.reward),
         wrong_parts=module.differing_parts(step.next_state, read.next_state) if read else (),
+        task_type=task.task_type,
         end_right=read is not None and read.done == step.terminated,
     )
 
@@ -238,7 +260,7 @@ def summarize(scored: Sequence[ScoredStep]) -> dict[str, Any]:
         "determined_exact": share([step.exact for step in determined]),
         "determined_changes_right": share([step.changes_right for step in determined]),
         "undetermined_exact": share([step.exact for step in open_steps]),
-        "reward_accuracy": share([abs(step.reward - (step.dreamed_reward or 0.0)) < REWARD_TOLERANCE for step in read]),
+        "reward_accuracy": share([step.reward_right for step in read]),
         "success_precision": share([step.success for step in claimed]),
         "success_recall": share([step.dreamed_success for step in solved]),
         "false_successes": sum(not step.success for step in claimed),
@@ -277,9 +299,16 @@ def wilson(successes: float, num: int) -> tuple[float, float]:
     return (middle - half if successes else 0.0), (middle + half if successes < num else 1.0)
 
 
-def parts_of_depth(depths: Sequence[int], width: int = 5) -> Iterator[tuple[str, list[int]]]:
-    """Yield ranges of `width` depths ("1-5", "6-10" and so on) with the places in `depths` that fall into them."""
-    for start in range(1, max(depths, default=0) + 1, width):
-        places = [n for n, depth in enumerate(depths) if start <= depth < start + width]
+def parts_of_depth(depths: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield ranges of depths ("1-5", "6-10" and so on) with the places in `depths` that fall into them."""
+    for start in range(1, max(depths, default=0) + 1, DEPTHS_PER_PART):
+        name = part_of_depth(start)
+        places = [n for n, depth in enumerate(depths) if part_of_depth(depth) == name]
         if places:
-            yield f"{start}-{start + width - 1}", places
+            yield name, places
+
+
+def part_of_depth(depth: int) -> str:
+    """The range that a depth falls into, e.g. "6-10"."""
+    start = (depth - 1) // DEPTHS_PER_PART * DEPTHS_PER_PART + 1
+    return f"{start}-{start + DEPTHS_PER_PART - 1}"

@@ -19,7 +19,8 @@ from dreamgym.experience_model import prompts
 from dreamgym.experience_model.chat_prompts import PromptForm, prompt_form
 from dreamgym.interfaces import Engine, OnText, Reply
 from dreamgym.replay_buffer.retrieval import Demonstration
-from dreamgym.types import Neighbour, Task, Transition
+from dreamgym.tokens import pack_reply
+from dreamgym.types import Failure, Neighbour, Task, Transition
 
 MAX_REPLY_TOKENS = 256
 _MOST_DRAWS = 5
@@ -87,6 +88,8 @@ class Prediction:
     """Wall time of the batch that this step was part of."""
     contradiction: str | None = None
     """Why the guard or a second model did not believe `raw_reply`; state and reward are then what is believed."""
+    token_probabilities: bytes | None = None
+    """Of `raw_reply`, see `tokens.unpack`; None where the engine gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class MalformedPrediction:
     confidence: float | None
     num_tokens: int
     seconds: float
+    token_probabilities: bytes | None = None
 
 
 class ExperienceModel:
@@ -225,7 +229,7 @@ class DreamSession:
             num_turns = [number + 1 for number in num_turns]
             seconds = time.perf_counter() - start
             for row in rows if draw else asked:
-                reply = read_reply(opening, _joined(thoughts[row], rests[row]), seconds)
+                reply = read_reply(opening, thoughts[row].then(rests[row]), seconds)
                 answers[row] = _guarded(queries[row], reply, switches)
             rows = {row for row in rows if not _agrees(queries[row], answers[row])}
             if is_drawn and not draw:
@@ -300,10 +304,11 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
     raw = opening + whole(reply.text)
     num_tokens = len(reply.token_ids)
     confidence = math.exp(sum(reply.logprobs) / len(reply.logprobs)) if reply.logprobs else None
+    tokens = pack_reply(opening, reply, raw)
     parsed = prompts.parse(raw)
     if isinstance(parsed, str):
         reason = parsed if reply.finished else f"{parsed} after {num_tokens} tokens"
-        return MalformedPrediction(raw, reason, confidence, num_tokens, seconds)
+        return MalformedPrediction(raw, reason, confidence, num_tokens, seconds, tokens)
     return Prediction(
         reasoning=parsed.reasoning,
         next_state=parsed.state,
@@ -314,12 +319,7 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
         raw_reply=raw,
         num_tokens=num_tokens,
         seconds=seconds,
-    )
-
-
-def _joined(thought: Reply, rest: Reply) -> Reply:
-    return Reply(
-        thought.text + rest.text, thought.token_ids + rest.token_ids, thought.logprobs + rest.logprobs, rest.finished
+        token_probabilities=tokens,
     )
 
 
@@ -387,4 +387,10 @@ def to_transition(query: Query, prediction: Prediction) -> Transition:
         neighbours=tuple(Neighbour(d.transition_id, d.similarity) for d in query.demonstrations),
         seconds=prediction.seconds,
         contradiction=prediction.contradiction,
+        token_probabilities=prediction.token_probabilities,
     )
+
+
+def to_failure(query: Query, prediction: MalformedPrediction) -> Failure:
+    """A reply that cannot be read as what ends its episode."""
+    return Failure(query.action, prediction.reason, prediction.raw_reply, prediction.token_probabilities)

@@ -224,6 +224,23 @@ def parse(raw: str) -> ParsedReply | str:
     )
 
 
+def spans(raw: str) -> dict[str, tuple[int, int]]:
+    """Where the parts that `parse` reads stand in a reply, as (start, end): reasoning if any, state, reward, done.
+
+    Empty for a reply that cannot be read.
+    """
+    found = None if isinstance(parse(raw), str) else _REPLY.match(raw.strip())
+    if found is None:
+        return {}
+    before = len(raw) - len(raw.lstrip())
+    shown = {}
+    for name, text in found.groupdict().items():
+        if text is not None:
+            start = before + found.start(name) + len(text) - len(text.lstrip())
+            shown[name] = (start, start + len(text.strip()))
+    return shown
+
+
 def variation_prompt(seeds: Sequence[Task]) -> str:
     """What the model reads before it varies a task (Eq. 6).
 

@@ -15,7 +15,7 @@ from dreamgym.engines.model_folder import model_data, model_name
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, episode_rows
-from dreamgym.experience_model.train import FitSettings, encode_rows, fit
+from dreamgym.experience_model.train import FitSettings, Watch, encode_rows, fit
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
@@ -45,6 +45,7 @@ def refresh(
     seed: int = 0,
     settings: FitSettings = FIT,
     old_per_new: int = OLD_PER_NEW,
+    watch: Watch | None = None,
 ) -> Path:
     """Train a copy of `model`; the copy's recipe.json counts the new real transitions beside those of before.
 
@@ -55,10 +56,11 @@ def refresh(
         new: Real episodes that it has not seen.
         old: Real episodes that it has.
         retriever: Demonstrations for the rows.
-        output: A new or an empty folder; gets weights, tokenizer and recipe.
+        output: Gets weights, tokenizer and recipe; a new or an empty folder, unless somebody looks on: then its own.
         seed: Of the mix and of the rows.
         settings: Of the training.
         old_per_new: Old episodes beside each new one, drawn with replacement.
+        watch: Looks on; training goes on from the checkpoint that `output` has.
 
     Returns:
         `output`.
@@ -66,8 +68,9 @@ def refresh(
     Raises:
         ConfigError: There is nothing new to learn from, or something in `output`.
         EngineError: There is no model in `model`.
+        FitStoppedError: `watch` ended it.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if watch is None and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} is not empty and was left as it is: choose a new or an empty folder")
     mixed = [trajectory for trajectory in new if trajectory.transitions]
     if not mixed:
@@ -84,7 +87,7 @@ def refresh(
     # Under another goal, what was refused for this one would be allowed.
     rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)))
     weights, tokenizer = nano.load(model)
-    result = fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.max_length), settings, output)
+    result = fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.max_length), settings, output, watch)
     refreshed = {
         "from": start,
         "num_transitions": num_transitions,

@@ -7,14 +7,14 @@ says. Checkpoints are written while it runs; a second call with the same folder 
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, TrainingError
 from dreamgym.experience_model.dataset import Segment
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 IGNORED = -100
 CHECKPOINT_EVERY = 100
 """Optimizer steps."""
+Watch = Callable[[int], bool]
+"""Told the number of optimizer steps after each; True ends the training, with a checkpoint to go on from."""
+
+
+class FitStoppedError(TrainingError):
+    """The training was ended before its last step; its checkpoint is kept, and no model was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,12 @@ def _encoded(
 
 
 def fit(
-    model: Any, tokenizer: "PreTrainedTokenizerFast", dataset: "Dataset", settings: FitSettings, folder: Path
+    model: Any,
+    tokenizer: "PreTrainedTokenizerFast",
+    dataset: "Dataset",
+    settings: FitSettings,
+    folder: Path,
+    watch: Watch | None = None,
 ) -> FitResult:
     """Train `model` in place and save it with its tokenizer in `folder`.
 
@@ -111,17 +122,19 @@ def fit(
         dataset: From `encode_rows`.
         settings: Steps, learning rate and the rest.
         folder: Gets weights and tokenizer; `folder`/checkpoints while it runs.
+        watch: Looks on.
 
     Returns:
         Loss, time and amounts.
 
     Raises:
         ConfigError: There is nothing to train on.
+        FitStoppedError: `watch` ended it.
     """
     from dreamgym.experience_model.optimizer import MuonWithAdamW  # noqa: PLC0415  loads torch
 
     optimizer = MuonWithAdamW(model, settings.learning_rate)
-    result = _train(model, tokenizer, dataset, settings, folder, optimizer)
+    result = _train(model, tokenizer, dataset, settings, folder, optimizer, watch=watch)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return result
@@ -134,6 +147,7 @@ def fit_lora(
     settings: FitSettings,
     rank: int,
     folder: Path,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Train adapters beside a model's matrices by AdamW, and save the merged weights; nothing where that was done.
 
@@ -144,12 +158,14 @@ def fit_lora(
         settings: Steps, learning rate and the rest; a GPU also trades time for memory (gradient checkpointing).
         rank: Of the adapters.
         folder: Gets merged weights, tokenizer and fit.json; `folder`/checkpoints while it runs.
+        watch: Looks on.
 
     Returns:
         What fit.json says: settings, loss, time and amounts.
 
     Raises:
         ConfigError: There is nothing to train on.
+        FitStoppedError: `watch` ended it.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -165,7 +181,7 @@ def fit_lora(
     adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(base, adapters)
     num_trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    result = _train(model, tokenizer, dataset, settings, folder, gradient_checkpointing=on_gpu)
+    result = _train(model, tokenizer, dataset, settings, folder, gradient_checkpointing=on_gpu, watch=watch)
     model.merge_and_unload().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     figures = {"settings": asdict(settings), "rank": rank, "num_trained_parameters": num_trained, **asdict(result)}
@@ -182,6 +198,7 @@ def _train(
     optimizer: Any = None,
     *,
     gradient_checkpointing: bool = False,
+    watch: Watch | None = None,
 ) -> FitResult:
     """TRL's loop over the rows, from the last checkpoint on; `optimizer`: None takes TRL's AdamW."""
     import torch
@@ -202,9 +219,11 @@ def _train(
         processing_class=tokenizer,
         data_collator=collator(int(pad_token_id)),
         optimizers=(optimizer, None),
+        callbacks=[watching(watch)] if watch else None,
     )
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    refuse_unfinished(trainer)
     seconds = time.perf_counter() - start
     return FitResult(
         loss=_last_loss(trainer),
@@ -213,6 +232,25 @@ def _train(
         num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
         num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
     )
+
+
+def watching(watch: Watch) -> Any:
+    """A callback of any of TRL's trainers that asks `watch` after each optimizer step."""
+    from transformers import TrainerCallback
+
+    class Watching(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            if watch(state.global_step) and state.global_step < state.max_steps:
+                control.should_save = control.should_training_stop = True
+
+    return Watching()
+
+
+def refuse_unfinished(trainer: Any) -> None:
+    """Raise FitStoppedError where a trainer has not reached its last step."""
+    done, steps = trainer.state.global_step, trainer.state.max_steps
+    if done < steps:
+        raise FitStoppedError(f"stopped after {done} of {steps} optimizer steps; go on from there, or delete it")
 
 
 def _last_loss(trainer: Any) -> float:

@@ -58,8 +58,12 @@ STEP_FIELDS: Mapping[str, str] = {
     "raw_reply": "string",
     "policy_reply": "string",
     "neighbours": "neighbours",
+    "token_starts": "int64 list",
+    "token_probabilities": "float64 list",
 }
-"""Of a step, with pyarrow's name of its type; next state and reward are null where the attempt failed."""
+"""Of a step, with pyarrow's name of its type; next state and reward are null where the attempt failed.
+
+The tokens of `raw_reply`: where each begins, and how likely it was (`tokens.Token`)."""
 EPISODE_FIELDS: Mapping[str, str] = {
     "trajectory_id": "string",
     "world": "string",
@@ -222,7 +226,8 @@ def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
         if kind == "neighbours":
             one = pa.struct([pa.field("transition_id", pa.string()), pa.field("similarity", pa.float64())])
             return pa.field(name, pa.list_(one))
-        return pa.field(name, getattr(pa, kind)())
+        one, *is_list = kind.split()
+        return pa.field(name, pa.list_(getattr(pa, one)()) if is_list else getattr(pa, one)())
 
     steps = [field(*each) for each in STEP_FIELDS.items()]
     episode = [field(*each) for each in EPISODE_FIELDS.items()]

@@ -309,7 +309,7 @@ def _where(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
 def _episode_conditions(keep: Filter) -> list[Condition]:
     columns = {"world": keep.world, "policy": keep.policy, "outcome": keep.outcome, "task_id": keep.task_id}
     conditions = [Condition(f"j.{column} = ?", (value,)) for column, value in columns.items() if value is not None]
-    of_task = {"split": keep.split, "task_type": keep.task_type}
+    of_task = {"environment": keep.environment, "split": keep.split, "task_type": keep.task_type}
     if chosen := {column: value for column, value in of_task.items() if value is not None}:
         where = " AND ".join(f"{column} = ?" for column in chosen)
         conditions.append(

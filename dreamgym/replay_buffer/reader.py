@@ -27,6 +27,7 @@ Read = TypeVar("Read")
 NUM_TRAJECTORIES_AT_ONCE = 100
 
 FACETS = {
+    "environment": "SELECT DISTINCT environment FROM {file}.tasks",
     "world": "SELECT DISTINCT world FROM {file}.trajectories",
     "split": "SELECT DISTINCT split FROM {file}.tasks",
     "task_type": "SELECT DISTINCT task_type FROM {file}.tasks",
@@ -146,6 +147,16 @@ class ExperienceReader:
         """
         kept = EVERYTHING if whole else keep
         return map(step_row, self._iterate(keep, lambda files, keys: whole_steps(files, kept, keys)))
+
+    def spread(self, keep: Filter, num: int) -> tuple[list[Trajectory], int]:
+        """Return at most `num` of the trajectories that pass, evenly spread over all of them, and how many pass.
+
+        Oldest first, and always the same ones of the same list.
+        """
+        with open_files(self.paths) as files:
+            keys = [match.key for match in find(files, keep) if match.num_steps]
+            chosen = [keys[place * len(keys) // num] for place in range(num)] if len(keys) > num else keys
+            return load(files, chosen), len(keys)
 
     def _iterate(self, keep: Filter, read: Callable[[Files, Sequence[Key]], Sequence[Read]]) -> Iterator[Read]:
         """What `read` makes of the trajectories that pass, some at a time: no file stays open between them."""

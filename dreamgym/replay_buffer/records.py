@@ -7,9 +7,12 @@ from typing import Any
 
 from dreamgym.environments import environment_module
 from dreamgym.replay_buffer.rows import Outcome
+from dreamgym.tokens import tokens_of
 from dreamgym.types import Failure, Neighbour, Provenance, Task, Trajectory, Transition
 
 Record = dict[str, Any]
+LATER = ("contradiction", "policy_reply", "token_probabilities")
+"""Fields of a transition that older files do not have."""
 
 
 def outcome(trajectory: Trajectory) -> Outcome:
@@ -75,6 +78,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "neighbours": json.dumps([[n.transition_id, n.similarity] for n in transition.neighbours]),
             "contradiction": transition.contradiction,
             "policy_reply": transition.policy_reply,
+            "token_probabilities": transition.token_probabilities,
         }
     if failure := trajectory.failure:
         state = trajectory.transitions[-1].next_state if trajectory.transitions else trajectory.task.first_state
@@ -97,6 +101,7 @@ def transition_records(trajectory: Trajectory, key: int) -> Iterator[Record]:
             "neighbours": "[]",
             "contradiction": None,
             "policy_reply": None,
+            "token_probabilities": failure.token_probabilities,
         }
 
 
@@ -117,7 +122,7 @@ def read_task(record: Mapping[str, Any] | sqlite3.Row) -> Task:
 
 def read_transition(record: Mapping[str, Any] | sqlite3.Row) -> Transition:
     """Build a transition from its row; not for a failed attempt."""
-    later = {name: record[name] for name in ("contradiction", "policy_reply") if name in record.keys()}  # noqa: SIM118  a Row
+    later = {name: record[name] for name in LATER if name in record.keys()}  # noqa: SIM118  a Row
     return Transition(
         state=record["state"],
         action=record["action"],
@@ -151,15 +156,24 @@ def read_trajectory(
             model=record["model"],
             run=record["run"],
         ),
-        failure=Failure(failed["action"], failed["failure"], failed["raw_reply"]) if failed else None,
+        failure=_read_failure(failed) if failed else None,
     )
 
 
+def _read_failure(record: Mapping[str, Any] | sqlite3.Row) -> Failure:
+    later = {name: record[name] for name in ("token_probabilities",) if name in record.keys()}  # noqa: SIM118  a Row
+    return Failure(record["action"], record["failure"], record["raw_reply"], **later)
+
+
 def step_row(record: Mapping[str, Any]) -> Record:
-    """A row of `queries.WHOLE_STEPS` as it is exported: flags and neighbours unpacked, with an id of its own."""
+    """A row of `queries.WHOLE_STEPS` as it is exported: unpacked, and with an id of its own."""
     flags = {name: bool(record[name]) for name in ("terminated", "truncated", "success")}
-    later = {name: record.get(name) for name in ("contradiction", "policy_reply")}  # an older file has none
+    later = {name: record.get(name) for name in LATER}  # an older file has none
+    tokens = tokens_of(later.pop("token_probabilities"), record["raw_reply"])
     neighbours = [{"transition_id": key, "similarity": value} for key, value in json.loads(record["neighbours"])]
     named = {name: value for name, value in record.items() if name not in ("id", "trajectory")}
     identity = {"transition_id": f"{record['trajectory_id']}.{record['step']}"}
-    return {**named, **identity, **flags, **later, "neighbours": neighbours}
+    starts = None if tokens is None else [token.start for token in tokens]
+    probabilities = None if tokens is None else [round(token.probability, 3) for token in tokens]
+    unpacked = {"neighbours": neighbours, "token_starts": starts, "token_probabilities": probabilities}
+    return {**named, **identity, **flags, **later, **unpacked}

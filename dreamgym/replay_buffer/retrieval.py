@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
+from dreamgym.replay_buffer.corrections import CorrectedSteps, Corrections, step_keys
 from dreamgym.replay_buffer.encoders import situation
 from dreamgym.replay_buffer.queries import Files, open_files
 from dreamgym.replay_buffer.records import Record, read_transition
@@ -34,6 +36,9 @@ SAVED_SHARE = 0.9
 """An index is saved again when less of it than this is on the disk."""
 MANY_ENCODED = 1000
 """Vectors that are worth keeping although they are compared without an index: a model makes some hundred a second."""
+
+CORRECTED = -1
+"""In the place of a file's number."""
 
 LOGGER = logging.getLogger(__name__)
 
@@ -87,6 +92,7 @@ class _Found(NamedTuple):
     """Minus the similarity."""
     transition_id: str
     file: int
+    """CORRECTED: of no file, and the row is a place among the corrections."""
     row: int
 
 
@@ -108,6 +114,7 @@ class Retriever:
         read_only: bool = False,
         dreams_only: Sequence[Path] = (),
         environment: str | None = None,
+        corrections: Corrections | None = None,
     ) -> None:
         """Read the vectors of every existing file of `paths`; WorkspaceError as for `ExperienceReader`.
 
@@ -118,9 +125,11 @@ class Retriever:
             read_only: A saved index is used, but none is written.
             dreams_only: Of these files only dreams: in a run's file the real episodes only measure.
             environment: Only transitions of this one, where files hold several; None: of all.
+            corrections: What is not returned though the files hold it, and what is though they do not.
         """
         self._paths, self._dreams_only = tuple(paths), frozenset(dreams_only)
         self._splits = json.dumps(list(splits))
+        self._allowed_splits = tuple(splits)
         self._encoder, self._environment = encoder, environment
         self._refreshing = threading.Lock()
         self._saves = not read_only
@@ -134,7 +143,12 @@ class Retriever:
         self._index = self._place.load(self._still_there) or self._nothing()
         self._num_saved = len(self._index)
         self._num_encoded = 0
+        self.correct(corrections or Corrections())
         self.refresh()
+
+    def correct(self, corrections: Corrections) -> None:
+        """Take these corrections in the place of those before."""
+        self._corrected = CorrectedSteps(corrections, self._encoder, self._allowed_splits, self._environment)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -165,20 +179,22 @@ class Retriever:
     def top_k_batch(self, queries: Sequence[Query], k: int) -> list[list[Demonstration]]:
         """Return for each query its k most similar transitions, closest first, ties by id.
 
-        At most k // 2 of them are dreams (none for k = 1), so there may be fewer than k. Raises WorkspaceError when a
-        file has become unreadable.
+        At most k // 2 of them are dreams (none for k = 1), so there may be fewer than k; a corrected step is none any
+        more. Raises WorkspaceError when a file has become unreadable.
         """
-        index = self._index
-        if k < 1 or not len(index) or not queries:
+        index, corrected = self._index, self._corrected
+        if k < 1 or not (len(index) or corrected.steps) or not queries:
             return [[] for _ in queries]
+        barred = corrected.barred_keys(index.trajectories)
         vectors = self._encoder.encode([situation(query.state, query.action) for query in queries])
         chosen: list[list[_Found]] = []
         for start in range(0, len(queries), NUM_QUERIES_AT_ONCE):
             part = slice(start, start + NUM_QUERIES_AT_ONCE)
-            real = _closest(index, "real", queries[part], vectors[part], k)
-            dreams = _closest(index, "dream", queries[part], vectors[part], k // 2)
-            chosen.extend(sorted(one + other)[:k] for one, other in zip(real, dreams, strict=True))
-        return self._demonstrations(chosen)
+            real = _closest(index, "real", queries[part], vectors[part], k, barred)
+            dreams = _closest(index, "dream", queries[part], vectors[part], k // 2, barred)
+            own = [_corrected(corrected, *each) for each in zip(queries[part], vectors[part], strict=True)]
+            chosen.extend(sorted(chain(*each))[:k] for each in zip(real, dreams, own, strict=True))
+        return self._demonstrations(chosen, corrected)
 
     def _nothing(self) -> Index:
         dimension = self._encoder.encode([""]).shape[1]
@@ -234,10 +250,10 @@ class Retriever:
         blobs = [made[row[0]].astype("<f4").tobytes() if row[0] in made else row[5] for row in rows]
         return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(rows), -1)
 
-    def _demonstrations(self, chosen: list[list[_Found]]) -> list[list[Demonstration]]:
+    def _demonstrations(self, chosen: list[list[_Found]], corrected: CorrectedSteps) -> list[list[Demonstration]]:
         """Read the chosen transitions, each once."""
         wanted: dict[Path, set[int]] = defaultdict(set)
-        for found in (found for choice in chosen for found in choice):
+        for found in (found for choice in chosen for found in choice if found.file != CORRECTED):
             wanted[self._paths[found.file]].add(found.row)
         records: dict[tuple[Path, int], Record] = {}
         with open_files(self._paths) as files:
@@ -246,10 +262,13 @@ class Retriever:
                     records[path, record["id"]] = record
         if len(records) < sum(map(len, wanted.values())):
             raise WorkspaceError("stored transitions vanished while they were in use: start the program again")
-        return [
-            [_demonstration(found, records[self._paths[found.file], found.row]) for found in choice]
-            for choice in chosen
-        ]
+
+        def read(found: _Found) -> Demonstration:
+            if found.file == CORRECTED:
+                return _corrected_demonstration(found, corrected)
+            return _demonstration(found, records[self._paths[found.file], found.row])
+
+        return [[read(found) for found in choice] for choice in chosen]
 
 
 def _steps(file: int, rows: Sequence[tuple[Any, ...]], trajectories: dict[str, int], tasks: dict[str, int]) -> Steps:
@@ -264,7 +283,12 @@ def _steps(file: int, rows: Sequence[tuple[Any, ...]], trajectories: dict[str, i
 
 
 def _closest(
-    index: Index, world: World, queries: Sequence[Query], vectors: NDArray[np.float32], k: int
+    index: Index,
+    world: World,
+    queries: Sequence[Query],
+    vectors: NDArray[np.float32],
+    k: int,
+    barred: NDArray[np.int64],
 ) -> list[list[_Found]]:
     """Return for each query its k closest steps of one world, or all that it may have."""
     situations = index.worlds[world]
@@ -276,7 +300,7 @@ def _closest(
         waiting = []
         for i, candidates in nearest.items():
             numbers, owner = situations.steps_of(candidates)
-            allowed = _allowed(index, queries[i], situations.steps[numbers])
+            allowed = _allowed(index, queries[i], situations.steps[numbers], barred)
             if allowed.sum() < k and len(candidates) < situations.num_vectors:
                 waiting.append(i)
                 continue
@@ -287,11 +311,11 @@ def _closest(
     return found
 
 
-def _allowed(index: Index, query: Query, steps: Steps) -> NDArray[np.bool_]:
+def _allowed(index: Index, query: Query, steps: Steps, barred: NDArray[np.int64]) -> NDArray[np.bool_]:
     trajectory = index.trajectories.get(query.exclude_trajectory or "", -1)
     task = index.tasks.get(query.exclude_task or "", -1)
     allowed: NDArray[np.bool_] = (steps["trajectory"] != trajectory) & (steps["task"] != task)
-    return allowed
+    return allowed & ~np.isin(step_keys(steps), barred) if len(barred) else allowed
 
 
 def _first(index: Index, steps: Steps, distances: NDArray[np.float64], k: int) -> list[_Found]:
@@ -304,6 +328,19 @@ def _first(index: Index, steps: Steps, distances: NDArray[np.float64], k: int) -
         for distance, (file, row, trajectory, step, _, _) in zip(distances.tolist(), steps.tolist(), strict=True)
     )
     return sorted(found)[:k]
+
+
+def _corrected(corrected: CorrectedSteps, query: Query, vector: NDArray[np.float32]) -> list[_Found]:
+    near = corrected.near(vector, query.exclude_trajectory, query.exclude_task)
+    return [
+        _Found(-round(cosine, DECIMALS), corrected.steps[place].transition_id, CORRECTED, place)
+        for cosine, place in near
+    ]
+
+
+def _corrected_demonstration(found: _Found, corrected: CorrectedSteps) -> Demonstration:
+    one = corrected.steps[found.row]
+    return Demonstration(one.transition_id, one.world, one.task.text, one.transition, -found.distance)
 
 
 def _demonstration(found: _Found, record: Record) -> Demonstration:

@@ -32,6 +32,7 @@ class Filter:
     Any text will do, with whatever signs; from three characters on it is looked up in an index."""
     max_confidence: float | None = None
     """Step field: confidence at most this; a step without a confidence (a real one) does not pass."""
+    environment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.experience_model.versions import Versions
 from dreamgym.presets import PRESETS, load_preset
 from dreamgym.runs import config, process
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.manager import RunInfo, RunManager
-from dreamgym.runs.plan import Plan, plan
+from dreamgym.runs.plan import Plan, in_workspace, plan
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def _train(options: argparse.Namespace) -> None:
     base = config.load(options.config) if options.config else TrainConfig()
     if options.preset:
         base = load_preset(options.preset)
-    chosen = plan(config.override(base, options.set), options.name)
+    wanted = config.override(base, options.set)
+    chosen = plan(in_workspace(wanted, Versions(Workspace(options.workspace))), options.name)
     _print_plan(chosen, options)
     if options.dry_run:
         return

@@ -7,14 +7,15 @@ upper bounds: episodes that end early use fewer.
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamgym.curriculum.proof import most_proof_transitions
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
 from dreamgym.errors import ConfigError
+from dreamgym.experience_model.versions import Versions
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes
-from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan
+from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan, shape_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
@@ -78,7 +79,7 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
     """
     check(config, name)
     names = (*models(config), *_generator(config))
-    bundled = all(find_bundled(name) != name for name in names)
+    bundled = all(_costs_as_bundled(name) for name in names)
     measured = _evaluation_episodes(config)
     gpu = None if bundled else gpu_plan(config, names, *_episodes(config), measured)
     return Plan(
@@ -104,6 +105,18 @@ def check(config: TrainConfig, name: str = "") -> None:
     trackers.check_installed(config.run.report_to)
 
 
+def in_workspace(config: TrainConfig, versions: Versions) -> TrainConfig:
+    """Put the version that a workspace has promoted in the place of an experience model that is only the default.
+
+    Raises:
+        EngineError: The version's folder is missing or damaged.
+    """
+    if not _dreams(config):
+        return config
+    model = versions.named(config.experience_model.model, config.run.environment)
+    return replace(config, experience_model=replace(config.experience_model, model=model))
+
+
 def command(config: TrainConfig, name: str = "") -> str:
     """Write the shell command that starts a run of these settings."""
     words = ["dreamgym", "train", *(("--name", name) if name else ())]
@@ -118,6 +131,12 @@ def models(config: TrainConfig) -> tuple[str, ...]:
         return (config.policy.model,)
     doubters = (name.strip() for name in config.trust.doubters.split(","))
     return (config.policy.model, config.experience_model.model, *filter(None, doubters))
+
+
+def _costs_as_bundled(name: str) -> bool:
+    """It is a bundled model, or a copy of one that has learned more."""
+    shape = shape_of(name)
+    return find_bundled(name) != name or (shape is not None and shape == shape_of("nano"))
 
 
 def _generator(config: TrainConfig) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ def logged(folder: Path) -> Iterator[None]:
 
 Train = Callable[[TrainConfig, Path, Control], None]
 """Runs or resumes the run in a folder; returns when all is done or after a graceful stop."""
+Work = Callable[["Reporter"], None]
+"""Whatever a folder asks for; returns when all is done or after a graceful stop."""
 
 
 def run(folder: Path, train: Train | None = None, num_slots: int = 1, lock: int | None = None) -> Status:
@@ -77,6 +79,24 @@ def run(folder: Path, train: Train | None = None, num_slots: int = 1, lock: int 
     Raises:
         WorkspaceError: Another process runs it, or its status cannot be read.
     """
+    return supervise(folder, lambda reporter: _train(reporter, folder, train, num_slots), num_slots, lock)
+
+
+def supervise(folder: Path, work: Work, num_slots: int = 1, lock: int | None = None) -> Status:
+    """Wait for a slot, do what a folder asks for, and write down how it ended.
+
+    Args:
+        folder: With its status.json.
+        work: Done once there is a slot; it gets its `Control`.
+        num_slots: Of the folders beside this one.
+        lock: As for `run`.
+
+    Returns:
+        The last status: "done", "stopped" or "failed".
+
+    Raises:
+        WorkspaceError: As for `run`.
+    """
     held = status.adopt(lock) if lock is not None else status.take(folder / status.LOCK, _PATIENCE_SECONDS)
     if held is None:
         raise WorkspaceError(f"{folder.name} is run by another process: stop that one first")
@@ -84,21 +104,21 @@ def run(folder: Path, train: Train | None = None, num_slots: int = 1, lock: int 
         reporter = Reporter(folder)
         try:
             with _graceful(reporter):
-                return reporter.end(**_wait_and_train(reporter, folder, train, num_slots))
+                return reporter.end(**_wait_and_work(reporter, folder, work, num_slots))
         finally:
             reporter.close()
     finally:
         status.release(held)
 
 
-def _wait_and_train(reporter: "Reporter", folder: Path, train: Train | None, num_slots: int) -> dict[str, Any]:
+def _wait_and_work(reporter: "Reporter", folder: Path, work: Work, num_slots: int) -> dict[str, Any]:
     """Return what is to be said last."""
     slot = None
     try:
         slot = slots.wait(folder, reporter.status.queued_at, num_slots, reporter.should_stop)
         if slot is None:
             return {"state": "stopped", "message": "stopped before it had a slot"}
-        _train(reporter, folder, train, num_slots)
+        work(reporter)
     except Exception as error:
         return {"state": "failed", "message": _explain(error, folder)}
     finally:
@@ -211,7 +231,7 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     parser.add_argument("--slots", type=int, default=1, help="runs that train at once where there is no GPU")
     parser.add_argument("--lock", type=int, help="descriptor that holds the folder's lock already")
     options = parser.parse_args(arguments)
-    _configure_log()
+    configure_log()
     try:
         last = run(options.folder, train, options.slots, options.lock)
     except DreamGymError as error:
@@ -220,7 +240,7 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     return 1 if last.state == "failed" else 0
 
 
-def _configure_log() -> None:
+def configure_log() -> None:
     """Write the log to the standard error, with the time, and quiet what says too much."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of models that load and are saved
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)

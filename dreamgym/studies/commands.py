@@ -31,7 +31,7 @@ def add(commands: "Commands") -> None:
     studies = study.add_subparsers(dest="study", required=True)
     for add_one in (
         *(_add_honesty, _add_exploit, _add_harden, _add_ablations, _add_scaling, _add_shared_model, _add_smol),
-        *(_add_training, _add_methods, _add_signal, _add_variations, _add_evaluation_set, _add_report),
+        *(_add_repair, _add_training, _add_methods, _add_signal, _add_variations, _add_evaluation_set, _add_report),
     ):
         add_one(studies)
 
@@ -132,6 +132,19 @@ def _add_smol(studies: "Commands") -> None:
     smol.add_argument("--model", default="smol", help="with a chat template: smol, a folder or a Hugging Face id")
     smol.add_argument("--buffer", type=Path, default=Path("build/nano/experience.sqlite"), help="real train episodes")
     smol.add_argument("--work", type=Path, default=Path("build/smol"), help="models; a stopped study goes on there")
+
+
+def _add_repair(studies: "Commands") -> None:
+    what = "plant a defect in the experience model, and repair it from annotations, beside controls"
+    repair = _parser(studies, "repair", handlers.run_repair, what)
+    _dreaming(repair, "bundled name or folder")
+    repair.add_argument("--annotations", type=int, default=40, help="of dreamed steps, at most")
+    repair.add_argument("--steps", type=int, default=40, help="optimizer steps of each training")
+    repair.add_argument("--episodes", type=int, default=60, help="recorded test episodes for what changes elsewhere")
+    repair.add_argument("--seed", type=int, default=0)
+    repair.add_argument(
+        "--work", type=Path, default=Path("build/repair"), help="models and annotations; a stopped study goes on there"
+    )
 
 
 def _add_training(studies: "Commands") -> None:

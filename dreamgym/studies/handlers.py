@@ -154,6 +154,31 @@ def run_ablations(options: argparse.Namespace) -> None:
     publish({"split": "test", **figures}, typed_command(), options.output)
 
 
+def run_repair(options: argparse.Namespace) -> None:
+    """`dreamgym study repair`."""
+    from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
+    from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
+    from dreamgym.studies import repair  # noqa: PLC0415  loads torch
+
+    if options.steps < 1 or options.annotations < 1:
+        raise ConfigError(f"--steps and --annotations are at least 1, got {options.steps} and {options.annotations}")
+    world = repair.ENVIRONMENT
+    retriever = open_retriever(options.buffer, environment=world)
+    stored = real_train_episodes([options.buffer or DEMO_EXPERIENCE])
+    episodes = sorted((t for t in stored if t.task.environment == world), key=lambda t: t.trajectory_id)
+    settings = repair.RepairStudy(
+        num_annotations=options.annotations, num_elsewhere=options.episodes, seed=options.seed
+    )
+    settings = replace(
+        settings,
+        plant=replace(settings.plant, steps=options.steps),
+        repair=replace(settings.repair, steps=options.steps),
+    )
+    test = evaluation_set(world, "test")
+    figures = repair.run(Path(find_model(options.model)), episodes, test, retriever, options.work, settings)
+    publish(figures, typed_command(), options.output)
+
+
 def run_training(options: argparse.Namespace) -> None:
     """`dreamgym study training`."""
     from dreamgym.studies import training  # noqa: PLC0415  loads torch

@@ -4,6 +4,9 @@ import logging
 from functools import cached_property
 from pathlib import Path
 
+from dreamgym.annotation.export import Keep
+from dreamgym.annotation.lessons import corrections
+from dreamgym.annotation.store import AnnotationStore
 from dreamgym.engines.model_folder import offline_transitions
 from dreamgym.engines.registry import open_engine
 from dreamgym.environments import environment_module
@@ -16,6 +19,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.plan import models
 from dreamgym.stopwatch import Stopwatch
+from dreamgym.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +107,8 @@ class Worlds:
             self._model = ExperienceModel(engine, self._config.experience_model.max_tokens, doubters)
             mine = self._folder / "run.sqlite"
             # Only what the guard has checked joins the buffer.
-            files = [self._folder.parent.parent / "experience.sqlite", *([mine] if self._config.trust.guard else [])]
+            workspace = Workspace(self._folder.parent.parent)
+            files = [workspace.experience_path, *([mine] if self._config.trust.guard else [])]
             self._retriever = Retriever(
                 files,
                 HashedNgrams(),
@@ -111,5 +116,6 @@ class Worlds:
                 read_only=True,
                 dreams_only=[mine],
                 environment=self._config.run.environment,
+                corrections=corrections(AnnotationStore(workspace), Keep(environment=self._config.run.environment)),
             )
         return self._model

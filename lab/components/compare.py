@@ -15,6 +15,11 @@ def compare_side() -> gr.HTML:
     return drawn("compare_side.js", elem_id="dg-compare-side")
 
 
+def sets() -> gr.HTML:
+    """Agreement of a set of episodes by kind of step, and the steps behind it; event: save."""
+    return drawn("compare_sets.js", elem_id="dg-sets")
+
+
 def exploits() -> gr.HTML:
-    """Dreamed successes that runs had replayed in the real engine, and the lies among them."""
+    """Dreamed successes that runs had replayed in the real engine, and the lies among them; event: harden."""
     return drawn("exploits.js", elem_id="dg-exploits")

@@ -9,7 +9,10 @@ from lab.components.base import drawn
 
 
 def model_list(tick: Callable[[], dict[str, Any]]) -> gr.HTML:
-    """Models, servers, machine; asks `tick` every two seconds while the tab is seen. Event: end (with `server`)."""
+    """Models, servers, machine; asks `tick` every two seconds while the tab is seen.
+
+    Events: end (with `server`); promote, rollback, stop_job and resume_job (with `name`).
+    """
 
     # A function of its own: Gradio calls it by this name, and marks it.
     def answer(_: dict[str, Any]) -> dict[str, Any]:

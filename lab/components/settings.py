@@ -10,19 +10,22 @@ from dreamgym.experience_model.model import Switches
 from lab.viewmodels.switches import PARTS
 
 
-def dream_settings(prefix: str, note: str, title: str = "Dream settings") -> tuple[gr.Column, list[Any]]:
+def dream_settings(
+    prefix: str, note: str, title: str = "Dream settings", *, visible: bool = True
+) -> tuple[gr.Column, list[Any]]:
     """Lay out the settings.
 
     Args:
         prefix: Start of the element ids.
         note: What the settings apply to.
         title: Above them.
+        visible: At first.
 
     Returns:
         The column, to hide where nothing is dreamed; the controls, whose values go to `read_settings` in this order.
     """
     default = Switches()
-    with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0) as column:
+    with gr.Column(elem_classes="dg-filters dg-settings dg-last-s", min_width=0, visible=visible) as column:
         gr.HTML(
             f'<div class="dg-root dg-head"><h3>{title}</h3><span class="dg-meta">{note}</span></div>',
             apply_default_css=False,
@@ -59,6 +62,11 @@ def dream_settings(prefix: str, note: str, title: str = "Dream settings") -> tup
             apply_default_css=False,
         )
     return column, parts
+
+
+def settings_values(switches: Switches) -> list[Any]:
+    """Settings to values of the controls."""
+    return [*(getattr(switches, name) for name in PARTS), switches.k, switches.temperature]
 
 
 def read_settings(values: Sequence[bool | float | None]) -> Switches:

@@ -93,9 +93,9 @@ class DreamTab:
         shown = self._page.model(place)
         return [shown, gr.Timer(active=shown["kind"] == "run")]
 
-    def step(self, request: gr.Request, place: Place, typed: str, *values: Any) -> Iterator[list[Any]]:
+    def step(self, request: gr.Request, place: Place, typed: str | None, *values: Any) -> Iterator[list[Any]]:
         """Dream the typed action."""
-        page, session = self._page, str(request.session_hash)
+        page, session, typed = self._page, str(request.session_hash), typed or ""
         yield from _steps(page, lambda switches: page.step(session, place, typed, switches), place, values, typed)
 
     def choose(self, event: gr.EventData, request: gr.Request, place: Place, *values: Any) -> Iterator[list[Any]]:

@@ -6,23 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from dreamgym.errors import DreamGymError
 from dreamgym.replay_buffer.retrieval import Retriever
+from lab.components.exports import export_file, hand_out
 from lab.components.inspect import again, neighbours, provenance, row_list, transition
 from lab.context import Context, TabHandles
-from lab.exporting import export_zip, forget
+from lab.exporting import export_zip
 from lab.navigation import Selection, to_query
 from lab.tabs import inspect_microscope
 from lab.viewmodels.inspect import InspectView, view
 from lab.viewmodels.inspect_list import ORDER_WORDS
 
-TAKE_FILE = """(file) => {
-  if (!file) return;
-  const link = document.createElement('a');
-  Object.assign(link, { href: file.url, download: file.orig_name });
-  link.click();
-}"""
-"""A person has clicked already, so the file comes without a second click."""
 FILTERS = ("world", "action_type", "split", "outcome", "policy", "order")
 LABELS = {
     "world": ("World", "Real and dream"),
@@ -40,7 +33,7 @@ def build(context: Context) -> TabHandles:
         with gr.Column(scale=30, min_width=0, elem_classes=["dg-side", "dg-inspect-list"]):
             rows, search, filters = _filters()
             table = row_list()
-            file = gr.DownloadButton("Export", visible="hidden", elem_id="dg-export-file")
+            file = export_file("dg-export-file")
         with gr.Column(scale=45, min_width=0, elem_classes="dg-main"):
             step = transition()
             second = again()
@@ -87,26 +80,13 @@ def build(context: Context) -> TabHandles:
     # the lab's own writing too, which looks for what is selected already.
     search.change(look_for, [context.selection, search], [*place, *shown], **quiet)
     looking.wire(neighbours_of)
-    _wire_export(context, table, file)
+    hand_out(
+        table.export,
+        file,
+        [context.selection],
+        lambda event, selection: export_zip(context.services.reader, selection, str(event.format)),
+    )
     return TabHandles(render, [rows, search, *filters, *shown])
-
-
-def _wire_export(context: Context, table: gr.HTML, file: gr.DownloadButton) -> None:
-    """Write the file that was asked for, hand it to the browser, and remove what was written."""
-    written = gr.State("")
-
-    def export(event: gr.EventData, selection: Selection) -> list[Any]:
-        try:
-            path = str(export_zip(context.services.reader, selection, str(event.format)))
-        except DreamGymError as error:
-            gr.Warning(str(error))
-            return [None, ""]
-        return [path, path]
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    one: dict[str, Any] = {"concurrency_id": "export", "concurrency_limit": 1}
-    made = table.export(export, context.selection, [file, written], **quiet, **one)
-    made.then(None, file, None, js=TAKE_FILE, **quiet).then(forget, written, None, **quiet)
 
 
 def _filters() -> tuple[gr.Radio, gr.Textbox, list[gr.Dropdown]]:

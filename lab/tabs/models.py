@@ -1,6 +1,6 @@
 """Models: what is loaded and how busy it is; start and stop vLLM servers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,6 +9,7 @@ from dreamgym.engines.vllm_server import VllmSettings
 from dreamgym.errors import DreamGymError
 from lab.components.models import model_list
 from lab.context import Context, TabHandles
+from lab.model_jobs import ModelJobs
 from lab.model_servers import ModelServers
 from lab.navigation import Selection
 from lab.resources import Resources
@@ -20,8 +21,10 @@ def build(context: Context) -> TabHandles:
     services = context.services
     resources = Resources(services.workspace.path)
 
+    jobs = ModelJobs(services)
+
     def look() -> dict[str, Any]:
-        return models_value(services, resources)
+        return models_value(services, resources) | jobs.value()
 
     shown = model_list(look)
     fields, button = _new_server(visible=not services.read_only)
@@ -46,9 +49,26 @@ def build(context: Context) -> TabHandles:
             gr.Warning(str(error))
         return look()
 
+    def change(do: Callable[[str], None]) -> Callable[[gr.EventData], Any]:
+        def handle(event: gr.EventData) -> Any:
+            try:
+                do(str(event.name))
+            except DreamGymError as error:
+                gr.Warning(str(error))
+            return look()
+
+        return handle
+
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     button.click(start, fields, shown, **quiet)
     shown.end(end, None, shown, **quiet)
+    for listen, do in (
+        (shown.promote, jobs.promote),
+        (shown.rollback, jobs.rollback),
+        (shown.stop_job, jobs.stop),
+        (shown.resume_job, jobs.resume),
+    ):
+        listen(change(do), None, shown, **quiet)
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         return selection, [look()]

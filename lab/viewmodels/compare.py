@@ -5,7 +5,8 @@ Texts of models and tasks stay texts here; the page puts them in with `textConte
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Generic, TypeVar
 
 from dreamgym.comparison import Answer, StepComparison, Totals, inherited_from, total
 from dreamgym.counterparts import Mode
@@ -23,19 +24,40 @@ MODE_HELP: dict[Mode, str] = {
 }
 
 
+Step = TypeVar("Step")
+
+
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Generic[Step]):
     """How far a comparison is."""
 
-    steps: tuple[StepComparison, ...] = ()
+    steps: tuple[Step, ...] = ()
     num_total: int = 0
     done: bool = False
     error: str | None = None
     """Why it stopped before the end, with the next move."""
 
 
+EpisodeProgress = Progress[StepComparison]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondDream:
+    """A second dream of the same steps."""
+
+    name: str
+    """Model and settings in words."""
+    progress: EpisodeProgress
+
+
 def comparison_view(
-    trajectory: Trajectory, mode: Mode, progress: Progress, real_name: str, dream_name: str, selected: int = 0
+    trajectory: Trajectory,
+    mode: Mode,
+    progress: EpisodeProgress,
+    real_name: str,
+    dream_name: str,
+    selected: int = 0,
+    second: SecondDream | None = None,
 ) -> dict[str, Any]:
     """Everything left of the side column.
 
@@ -46,25 +68,30 @@ def comparison_view(
         real_name: Who plays the real side, e.g. "alfworld 0.4.2, expert".
         dream_name: Who dreams, e.g. "nano@1234abcd, greedy".
         selected: Step to mark, counted from 1; 0 for none.
+        second: What another model, or the same one with other settings, dreams of the same steps.
     """
     totals = total(progress.steps)
     how = f"{MODE_LABELS[mode]}: {MODE_HELP[mode]}"
-    jump = next_difference(progress.steps, selected)
+    others = second.progress.steps if second else ()
+    jump = next_difference([*progress.steps, *others], selected)
     return {
         "key": f"{trajectory.trajectory_id}/{mode}",
         "figures": figures(totals, progress.num_total),
-        "strip": strip(progress, trajectory, selected),
+        "second_figures": figures(total(others), second.progress.num_total) if second else None,
+        "alone": _alone(trajectory, progress.steps, others) if second else [],
+        "strip": strip(progress, trajectory, selected, second),
         "sides": {
             "real": real_name,
             "dream": dream_name,
+            "second": second.name if second else None,
             "way": mode,
             "how": how,
         },
-        "rows": rows(progress.steps, mode),
+        "rows": rows(progress.steps, mode, others if second else None),
         "selected": selected,
         "next_difference": link("compare", t=f"{trajectory.trajectory_id}.{jump}") if jump else None,
-        "progress": _progress_text(progress, mode),
-        "error": progress.error,
+        "progress": _progress_text(progress, mode) or (_progress_text(second.progress, mode) if second else ""),
+        "error": progress.error or (second.progress.error if second else None),
     }
 
 
@@ -85,9 +112,14 @@ def figures(totals: Totals, num_total: int) -> list[dict[str, str]]:
     ]
 
 
-def strip(progress: Progress, trajectory: Trajectory, selected: int) -> list[dict[str, Any]]:
-    """One cell for each step: tint and figure say how many facts differ."""
+def strip(
+    progress: EpisodeProgress, trajectory: Trajectory, selected: int, second: SecondDream | None = None
+) -> list[dict[str, Any]]:
+    """One cell for each step: tint and figure say how many facts differ; of two dreams, both figures."""
     cells = [_cell(s, trajectory, s.step == selected) for s in progress.steps]
+    if second:
+        others = [_cell(s, trajectory, s.step == selected) for s in second.progress.steps]
+        cells = [_both_cells(*each) for each in zip_longest(cells, others[: len(cells)])]
     actions = [t.action for t in trajectory.transitions]
     if trajectory.failure is not None and trajectory.world == "dream":
         actions.append(trajectory.failure.action or "")
@@ -119,23 +151,75 @@ def _cell(step: StepComparison, trajectory: Trajectory, selected: bool) -> dict[
     }
 
 
-def rows(steps: Sequence[StepComparison], mode: Mode) -> list[dict[str, Any]]:
-    """Steps in order: runs that agree are folded, a band stands where the worlds part."""
+def _both_cells(first: dict[str, Any], second: dict[str, Any] | None) -> dict[str, Any]:
+    if second is None:
+        return first | {"figure": f"{first['figure']}|…"}
+    return first | {
+        "figure": f"{first['figure']}|{second['figure']}",
+        "tint": max(first["tint"], second["tint"]),
+        "differs": first["differs"] or second["differs"],
+        "title": f"{first['title']}; second dream: {second['title'].partition('; ')[2]}",
+        "failed": first["failed"] or second["failed"],
+    }
+
+
+def _alone(
+    trajectory: Trajectory, first: Sequence[StepComparison], second: Sequence[StepComparison]
+) -> list[dict[str, Any]]:
+    """The steps on which one of two dreams alone agrees with the real world."""
+    pairs = list(zip(first, second, strict=False))
+    found = {
+        1: [one.step for one, other in pairs if not one.differences and other.differences],
+        2: [one.step for one, other in pairs if one.differences and not other.differences],
+    }
+    return [
+        {
+            "number": number,
+            "steps": [{"step": n, "href": link("compare", t=f"{trajectory.trajectory_id}.{n}")} for n in steps],
+        }
+        for number, steps in found.items()
+    ]
+
+
+def rows(
+    steps: Sequence[StepComparison], mode: Mode, others: Sequence[StepComparison] | None = None
+) -> list[dict[str, Any]]:
+    """Steps in order: runs that agree are folded, a band stands where the worlds part.
+
+    Args:
+        steps: Compared so far.
+        mode: How they were made.
+        others: The same steps, as far as a second model has dreamed them; None: there is no second one.
+    """
     found: list[dict[str, Any]] = []
     agreeing: list[dict[str, Any]] = []
-    parted = False
+    parted: set[str] = set()
     for index, step in enumerate(steps):
         row = step_row(steps, index, mode)
-        if not step.differences:
+        dreamed = {"": step}
+        if others is not None:
+            dreamed = {"Model 1: ": step} | ({"Model 2: ": others[index]} if index < len(others) else {})
+            row["second"] = _second_side(others, index, mode)
+        differing = {who: one for who, one in dreamed.items() if one.differences}
+        if not differing and (others is None or len(dreamed) == 2):
             agreeing.append(row)
             continue
         found += _fold(agreeing)
         agreeing = []
-        if not parted:
-            found.append({"kind": "part", "key": "part", "text": why_parted(step)})
-            parted = True
+        for who, one in differing.items():
+            if who not in parted:
+                found.append({"kind": "part", "key": f"part{who}", "text": who + why_parted(one)})
+        parted |= differing.keys()
         found.append(row)
     return found + _fold(agreeing)
+
+
+def _second_side(others: Sequence[StepComparison], index: int, mode: Mode) -> dict[str, Any]:
+    if index >= len(others):
+        return {"missing": "not dreamed yet", "facts": [], "note": ""}
+    row = step_row(others, index, mode)
+    note = ", ".join([f"r {_answer_reward(others[index].dream)}", *row["notes"][:-1]])
+    return {**row["dream"], "facts": row["facts"], "note": note}
 
 
 def _fold(agreeing: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -192,7 +276,7 @@ def why_parted(step: StepComparison) -> str:
 
 def next_difference(steps: Sequence[StepComparison], selected: int) -> int | None:
     """The step that `n` jumps to: the next one that differs, from the start again after the last."""
-    different = [s.step for s in steps if s.differences]
+    different = sorted(s.step for s in steps if s.differences)
     return next((number for number in different if number > selected), different[0] if different else None)
 
 
@@ -258,7 +342,7 @@ def _missing(step: StepComparison) -> str:
     return ", ".join(reasons)
 
 
-def _progress_text(progress: Progress, mode: Mode) -> str:
+def _progress_text(progress: EpisodeProgress, mode: Mode) -> str:
     if progress.done or progress.error:
         return ""
     what = "played in the engine" if mode == "engine" else "dreamed"

@@ -7,8 +7,8 @@ from dreamgym.comparison import total
 from dreamgym.replay_buffer.rows import TrajectoryRow
 from dreamgym.types import Trajectory
 from lab.navigation import Selection, link
-from lab.viewmodels.compare import Progress, closeness
-from lab.viewmodels.text import counted, percent, short_id
+from lab.viewmodels.compare import EpisodeProgress, closeness
+from lab.viewmodels.text import counted, percent, share_figure, short_id
 
 GLYPHS = {"real": "■", "dream": "⬚"}
 OUTCOMES = {"success": "solved", "failure": "not solved", "failed": "failed"}
@@ -54,7 +54,11 @@ def heading(trajectory: Trajectory, listed: Sequence[str], notice: str) -> dict[
 
 
 def side_view(
-    progress: Progress, results: Mapping[str, Any] | None, selection: Selection | None, model: str = ""
+    progress: EpisodeProgress,
+    results: Mapping[str, Any] | None,
+    selection: Selection | None,
+    model: str = "",
+    second: EpisodeProgress | None = None,
 ) -> dict[str, Any]:
     """How close this dream is, and the model's own test figures where they were measured.
 
@@ -63,13 +67,15 @@ def side_view(
         results: Contents of the model's results file; None when there is none.
         selection: What is compared; None when nothing is.
         model: Who dreamed what is compared, with or without its settings.
+        second: Of a second dream of the same steps.
     """
     step = selection.transition_id or f"{selection.trajectory}.1" if selection else ""
     return {
         "closeness": closeness(total(progress.steps)),
+        "second": [each["value"] for each in closeness(total(second.steps))] if second else None,
         "compared": f"{counted(total(progress.steps).num_compared, 'step')} compared",
         "test": measured_figures(results, model) if results else None,
-        "can_save": progress.done and selection is not None,
+        "can_save": progress.done and selection is not None and (second is None or second.done),
         "links": [
             {"label": "Open in Inspect", "key": "i", "href": link("inspect", t=step)},
             {"label": "Dream on from here", "key": "d", "href": link("dream", t=step)},
@@ -97,7 +103,7 @@ def measured_figures(results: Mapping[str, Any], model: str) -> dict[str, Any]:
         "model": measured,
         "rows": sorted(rows, key=lambda row: -row["num"]),
         "overall": [
-            {"name": name, "value": _percent(results.get(key))}
+            {"name": name, "value": share_figure(results.get(key))}
             for name, key in (
                 ("determined steps exact", "determined_exact"),
                 ("reward right", "reward_accuracy"),
@@ -114,12 +120,4 @@ def _type_row(name: str, figures: Any) -> dict[str, Any] | None:
     exact, share, number = (figures.get(key) for key in ("determined_exact", "determined_share", "num_steps"))
     if not (isinstance(exact, int | float) and isinstance(share, int | float) and isinstance(number, int)):
         return None
-    return {"name": name, "value": _percent(exact), "percent": percent(exact), "num": round(number * share)}
-
-
-def _percent(value: Any) -> str:
-    """Whole percents, but one more digit near either end, where nothing is rounded to none or to all."""
-    share = float(value)
-    if share in (0, 1) or 0.1 <= share < 0.99:
-        return f"{100 * share:.0f} %"
-    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
+    return {"name": name, "value": share_figure(exact), "percent": percent(exact), "num": round(number * share)}

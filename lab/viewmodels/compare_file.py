@@ -23,8 +23,12 @@ def comparison_file(
     """
     figures = [(f["label"], f["value"]) for f in view["figures"]]
     figures += [(one["name"], one["value"]) for one in side["closeness"]]
-    rows = "".join(_row(row) for row in view["rows"])
+    seconds = [(f["label"], f["value"]) for f in view["second_figures"] or ()]
+    seconds += [(one["name"], value) for one, value in zip(side["closeness"], side["second"] or (), strict=False)]
+    num_columns = 4 if view["sides"]["second"] else 3
+    rows = "".join(_row(row, num_columns) for row in view["rows"])
     sides = view["sides"]
+    second = f'<th>⬚ Second dream <span class="meta">{escape(sides["second"])}</span></th>' if sides["second"] else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -38,11 +42,12 @@ def comparison_file(
 <body>
 <h1>{escape(view["title"])}</h1>
 <p class="meta">{escape(" · ".join(view["meta"]))} · {escape(sides["how"])}</p>
-<dl>{"".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)}</dl>
+{_figures(figures)}
+{_figures(seconds)}
 <table>
-<colgroup><col class="n"><col><col></colgroup>
+<colgroup><col class="n"><col><col>{"<col>" if second else ""}</colgroup>
 <thead><tr><th></th><th>■ Real <span class="meta">{escape(sides["real"])}</span></th>
-<th>⬚ Dream <span class="meta">{escape(sides["dream"])}</span></th></tr></thead>
+<th>⬚ Dream <span class="meta">{escape(sides["dream"])}</span></th>{second}</tr></thead>
 <tbody>{rows}</tbody>
 </table>
 <p class="meta">{"<br>".join(f"{escape(name)}: {escape(text)}" for name, text in source)}</p>
@@ -51,18 +56,28 @@ def comparison_file(
 """
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def _figures(figures: Iterable[tuple[str, str]]) -> str:
+    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)
+    return f"<dl>{listed}</dl>" if listed else ""
+
+
+def _row(row: Mapping[str, Any], num_columns: int) -> str:
     if row["kind"] == "part":
-        return f'<tr class="parting"><td colspan="3">⚑ The worlds part here. {escape(row["text"])}</td></tr>'
+        return (
+            f'<tr class="parting"><td colspan="{num_columns}">⚑ The worlds part here. {escape(row["text"])}</td></tr>'
+        )
     if row["kind"] == "fold":
-        return "".join(_row(each) for each in row["rows"])
+        return "".join(_row(each, num_columns) for each in row["rows"])
     notes = escape(", ".join([row["rewards"], *row["notes"]]))
-    head = f'<tr class="step"><th>{row["step"]}</th><td colspan="2"><code>{escape(row["action"])}</code> '
-    real, dream = _side(row["real"], "real"), _side(row["dream"], "dream") + _facts(row["facts"])
-    return (
-        f'{head}<span class="meta">{notes}</span></td></tr>'
-        f'<tr class="states"><td></td><td>{real}</td><td>{dream}{_reasoning(row["dream"])}</td></tr>'
+    head = (
+        f'<tr class="step"><th>{row["step"]}</th><td colspan="{num_columns - 1}"><code>{escape(row["action"])}</code> '
     )
+    real, dream = _side(row["real"], "real"), _side(row["dream"], "dream") + _facts(row["facts"])
+    cells = f"<td>{real}</td><td>{dream}{_reasoning(row['dream'])}</td>"
+    if second := row.get("second"):
+        note = f'<p class="meta">{escape(second["note"])}</p>'
+        cells += f"<td>{_side(second, 'dream')}{_facts(second['facts'])}{note}{_reasoning(second)}</td>"
+    return f'{head}<span class="meta">{notes}</span></td></tr><tr class="states"><td></td>{cells}</tr>'
 
 
 def _side(side: Mapping[str, Any], world: str) -> str:

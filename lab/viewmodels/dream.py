@@ -14,6 +14,9 @@ from lab.viewmodels.episode import Dream
 from lab.viewmodels.inspect_step import FIRST_STATE_ONLY, guard_view
 from lab.viewmodels.lies import lie_view, lies
 from lab.viewmodels.text import counted, reward_figure, seconds_figure, unit_figure
+from lab.viewmodels.tint import tint_view
+
+DREAM_AGAIN = "Undo it (u) and dream it again: a fresh dream has them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,12 @@ def stage_view(
     before = dream.steps[at - 1].state if at <= len(dream.steps) else dream.state
     view["state"] = _state(before, "real" if at == 1 else _world(dream, at - 1), at - 1)
     if at > len(dream.steps) and dream.failure is not None:
-        failed = {"action": dream.failure.action, "reason": dream.failure.reason, "raw": dream.failure.raw_reply}
-        failed["recalled"] = dream.recalled[at - 1]
+        failed: dict[str, Any] = {
+            "action": dream.failure.action,
+            "reason": dream.failure.reason,
+            "raw": dream.failure.raw_reply,
+        }
+        failed |= {"recalled": dream.recalled[at - 1], "tint": tint_view(dream.failure, DREAM_AGAIN)}
         return view | {"phase": "malformed", "chip": {"text": "✕ malformed reply", "kind": "bad"}, **failed}
     return view | _done_view(dream, at, facts)
 
@@ -94,6 +101,7 @@ def _done_view(dream: Dream, at: int, facts: Callable[[str], Iterable[Fact]]) ->
         "next_state": inline_diff(_before(transition), transition.next_state),
         "facts": changed_chips(facts(transition.state), facts(transition.next_state)),
         "figures": figures,
+        "tint": tint_view(transition, DREAM_AGAIN),
         "chip": _end_chip(transition) if at == len(dream.steps) else None,
     }
 

@@ -9,11 +9,13 @@ from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.facts import Fact, changed
 from dreamgym.experience_model.prompts import ParsedReply, parse
 from dreamgym.policy import parse_thought
+from dreamgym.tokens import tokens_of
 from dreamgym.types import Failure, Task, Trajectory, Transition, transition_id
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import Chip, changed_chips, inline_diff
 from lab.viewmodels.lies import lie_view, lies
 from lab.viewmodels.text import counted, percent, reward_figure, seconds_figure, subscript, unit_figure
+from lab.viewmodels.tint import tint_view
 
 FOLD_LINES = 12
 SURE, DOUBTFUL, VERY_DOUBTFUL = 0.9, 0.75, 0.5
@@ -21,6 +23,8 @@ SURE, DOUBTFUL, VERY_DOUBTFUL = 0.9, 0.75, 0.5
 
 FIRST_STATE_ONLY = "places: "
 """A line that state texts write once; that later states lack it is no change."""
+
+DREAM_AGAIN = "Dream it again with the microscope (m): a fresh dream has them."
 
 ReadFacts = Callable[[str], frozenset[Fact]]
 
@@ -66,6 +70,7 @@ def step_value(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "legend": _legend(trajectory),
         "compare": link("compare", t=address),
         "dream": link("dream", t=address),
+        "annotate": link("annotate", t=address),
         "parts": parts | {"lie": lie_view(found, step)},
         "json": as_json(trajectory, step),
     }
@@ -156,7 +161,8 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "guard": guard_view(transition),
         "fold_lines": FOLD_LINES,
         "next_state": segments or [("equal", transition.next_state)],
-        "next_label": f"s{subscript(step)}" + (f" against s{subscript(step - 1)}" if against_state else ""),
+        "next_label": f"s{subscript(step)}",
+        "against": f" against s{subscript(step - 1)}" if against_state else "",
         "views": [
             {"label": f"against s{subscript(step - 1)}", "href": link("inspect", show="state"), "on": against_state},
             {"label": "plain", "href": link("inspect", show="plain"), "on": not against_state},
@@ -164,6 +170,7 @@ def _parts(trajectory: Trajectory, selection: Selection) -> dict[str, Any]:
         "facts": _changed(trajectory.task, transition),
         "outcome": _outcome(transition),
         "raw_reply": transition.raw_reply,
+        "tint": tint_view(transition, DREAM_AGAIN),
     }
 
 
@@ -212,6 +219,7 @@ def _failed_attempt(trajectory: Trajectory) -> dict[str, Any]:
         "action_label": f"a{subscript(step)}",
         "failure": failure_value(failure),
         "raw_reply": None,
+        "tint": tint_view(failure, DREAM_AGAIN) if failure.raw_reply is not None else None,
     }
 
 
@@ -255,10 +263,17 @@ def as_json(trajectory: Trajectory, step: int) -> str:
         "world": trajectory.world,
         "task": task,
         "provenance": asdict(trajectory.provenance),
-        "transition": None if failed else asdict(trajectory.transitions[step - 1]),
-        "failure": asdict(trajectory.failure) if failed and trajectory.failure else None,
+        "transition": None if failed else _record(trajectory.transitions[step - 1]),
+        "failure": _record(trajectory.failure) if failed and trajectory.failure else None,
     }
     return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def _record(part: Transition | Failure) -> dict[str, Any]:
+    tokens = tokens_of(part.token_probabilities, part.raw_reply)
+    raw = part.raw_reply or ""
+    said = None if tokens is None else [[raw[each.start : each.end], round(each.probability, 3)] for each in tokens]
+    return asdict(part) | {"token_probabilities": said}
 
 
 def neighbour_figures(similarity: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lab.viewmodels.diff import fact_chips, word_diff
 from lab.viewmodels.inspect_step import FOLD_LINES, neighbour_figures
 from lab.viewmodels.switches import describe
 from lab.viewmodels.text import counted, percent, reward_figure, unit_figure
+from lab.viewmodels.tint import tint_view
 
 MALFORMED = "a reply that cannot be read"
 
@@ -201,13 +202,21 @@ def _texts(first: Answer, second: Answer) -> tuple[Any, Any]:
 
 def _side(answer: Answer, segments: Any) -> dict[str, Any]:
     if isinstance(answer, Failure):
-        return {"segments": None, "reason": answer.reason, "raw": answer.raw_reply, "reasoning": None, "figures": []}
+        shown: dict[str, Any] = {"segments": None, "reasoning": None, "figures": []}
+        return shown | {"reason": answer.reason, "raw": answer.raw_reply, "tint": _tint(answer)}
     figures = [f"reward {reward_figure(answer.reward)}", "done" if answer.terminated else "not done"]
     if answer.confidence is not None:
         figures.append(f"confidence {unit_figure(answer.confidence)}")
     if answer.contradiction is not None:
         figures.append("⊘ refused by the guard")
-    return {"segments": segments, "reason": None, "raw": None, "reasoning": answer.reasoning, "figures": figures}
+    shown = {"segments": segments, "reasoning": answer.reasoning, "figures": figures}
+    return shown | {"reason": None, "raw": None, "tint": _tint(answer)}
+
+
+def _tint(answer: Answer) -> dict[str, Any] | None:
+    """The tokens of a reply; None where they are not known, which the step above says."""
+    view = tint_view(answer, "")
+    return None if view["why"] else view
 
 
 def _luck(subject: Subject, outcomes: Sequence[Outcome], switches: Switches) -> dict[str, Any]:
@@ -229,7 +238,7 @@ def _luck(subject: Subject, outcomes: Sequence[Outcome], switches: Switches) -> 
 def _outcome(subject: Subject, answer: Answer, usual: Transition | None, common: Container[str]) -> dict[str, Any]:
     """One row: the lines that not all outcomes have; of all but the most frequent, how its facts differ from that."""
     if isinstance(answer, Failure):
-        return {"label": MALFORMED, "title": answer.reason, "is_first": False, "chips": []}
+        return {"label": MALFORMED, "title": answer.reason, "is_first": False, "chips": [], "tint": _tint(answer)}
     facts = difference(subject, usual, answer) if answer is not usual else None
     lines = answer.next_state.split("\n")
     label = " · ".join(line for line in lines if line not in common) or lines[0]
@@ -238,5 +247,6 @@ def _outcome(subject: Subject, answer: Answer, usual: Transition | None, common:
         "label": label + paid,
         "title": answer.next_state,
         "is_first": same(subject, subject.first, answer),
+        "tint": _tint(answer),
         "chips": [chip for chip in fact_chips(facts) if chip[0] != "kept"] if facts else [],
     }

@@ -1,5 +1,7 @@
 """How numbers and ids are written everywhere in the lab."""
 
+from typing import Any
+
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -14,6 +16,14 @@ def unit_figure(value: float | None) -> str:
         return "–"
     text = f"{value:.2f}"
     return "1.0" if text == "1.00" else text.replace("0.", ".", 1)
+
+
+def share_figure(value: Any) -> str:
+    """Whole percents, but one more digit near either end, where nothing is rounded to none or to all."""
+    share = float(value)
+    if share in (0, 1) or 0.1 <= share < 0.99:
+        return f"{100 * share:.0f} %"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
 
 
 def reward_figure(value: float | None) -> str:

@@ -23,10 +23,13 @@ PAGES = {
     "inspect, luck": (f"?tab=inspect&t={DREAM}&look=luck", "#dg-microscope .dg-luck"),
     "dream": (f"?tab=dream&t={DREAM}", "#dg-dream-stage .dg-part"),
     "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
+    "set": ("?tab=compare&of=sets&split=test&vs=same&vs-set=no-retrieval", "#dg-sets .dg-share-row"),
     "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),
     "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
+    "annotate": (f"?tab=annotate&t={DREAM}", "#dg-annotate-item .dg-kinds"),
     "models": ("?tab=models", "#dg-models h3"),
+    "inspect, tinted": (f"?tab=inspect&t={DREAM}", "#dg-transition .dg-tint-switch"),
 }
 
 
@@ -48,6 +51,9 @@ def test_axe_finds_nothing_serious(full: str, new_page: Any, mode: str) -> None:
     for name, (query, ready) in PAGES.items():
         page.goto(full + query)
         expect(page.locator(ready).first).to_be_visible()
+        if name.endswith("tinted"):
+            page.keyboard.press("w")
+            expect(page.locator(".dg-least")).to_be_visible()
         found = axe.Axe().run(page).response["violations"]
         serious = [
             (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from dreamgym.environments import environment_module
 from dreamgym.environments.pool import WorkerPool
+from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.types import Provenance, Trajectory
@@ -238,3 +239,42 @@ def test_exploits_lead_to_the_step_that_lied(serve: Any, page: Any, tmp_path: Pa
     expect(page.locator("#dg-compare-trajectory")).to_be_visible()
     expect(lies).to_have_count(0)
     expect(page).to_have_url(re.compile(r"tab=compare&t=tr-[0-9a-f]{12}"))
+
+
+def test_a_set_of_episodes_leads_from_a_bar_to_a_step(serve: Any, page: Any, tmp_path: Path) -> None:
+    url = serve(open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0))))
+    page.goto(f"{url}{OPEN}")
+    finished(page)
+    page.locator("#dg-compare-of").get_by_text("Set of episodes").click()
+    main = page.locator("#dg-sets")
+    expect(main.locator("h2")).to_have_text("1 episode")
+    expect(page).to_have_url(re.compile("of=sets&mode=open&env=alfworld&split=test$"))
+    expect(page.locator("#dg-comparison h2")).not_to_be_visible()
+    expect(main.get_by_role("button", name="Save as HTML")).to_be_enabled()
+    expect(main.locator(".dg-set-steps tbody tr")).to_have_count(3)
+    main.get_by_role("link", name="take").click()
+    expect(page).to_have_url(re.compile(r"part=action\.take"))
+    expect(main.locator(".dg-set-steps tbody tr")).to_have_count(1)
+    page.locator("#dg-compare-second input").click()
+    page.get_by_role("option", name="Same model").click()
+    expect(main.locator(".dg-diff").first).to_be_visible()
+    page.locator("#dg-second-retrieval input").uncheck()
+    expect(page).to_have_url(re.compile("vs=same&vs-set=no-retrieval"))
+    expect(main.locator(".dg-set-models")).to_contain_text("no neighbours")
+    page.reload()
+    expect(main.locator(".dg-set-models > *")).to_have_count(2)
+    page.locator("#dg-compare-second input").click()
+    page.get_by_role("option", name="No second model").click()
+    expect(main.locator(".dg-diff")).to_have_count(0)
+    page.locator("#dg-set-text textarea, #dg-set-text input").fill("zeppelin")
+    page.keyboard.press("Enter")
+    expect(main.locator(".dg-empty")).to_contain_text("0 of 15 real episodes match")
+    main.get_by_role("link", name="Clear the filters").click()
+    expect(main.locator("h2")).to_have_text("15 episodes")
+    with page.expect_download() as download:
+        main.get_by_role("button", name="Save as HTML").click()
+    assert download.value.suggested_filename == "comparison-of-15-episodes-open.html"
+    main.locator(".dg-set-steps a").first.click()
+    expect(page.locator("#dg-comparison [aria-current=step]").first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"tab=compare&t=tr-[0-9a-f]{12}\.\d+&mode=open$"))
+    expect(main.locator("h2")).to_have_count(0)

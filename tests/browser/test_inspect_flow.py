@@ -179,7 +179,7 @@ def test_a_malformed_reply_is_shown_with_its_reason(url: str, page: Any) -> None
 
 def test_long_reasoning_is_folded_and_stays_unfolded(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
-    reasoning = page.locator(".dg-part", has_text="Reasoning").locator("pre")
+    reasoning = page.locator(".dg-part", has_text="Reasoning").locator("pre:visible")
     expect(reasoning).to_have_class("dg-folded")
     page.keyboard.press("o")
     expect(reasoning).not_to_have_class("dg-folded")
@@ -219,7 +219,7 @@ def test_text_of_a_model_or_task_never_becomes_code(url: str, page: Any) -> None
     expect(page.locator("#dg-transition h2")).to_have_text(HOSTILE)
     expect(page.locator("#dg-transition .dg-part", has_text="Thought").locator("pre")).to_have_text(HOSTILE)
     page.keyboard.press("r")
-    expect(page.locator(".dg-raw")).to_have_text(HOSTILE)
+    expect(page.locator(".dg-raw")).to_contain_text(HOSTILE)
     assert page.evaluate("window.hacked") is None
     assert page.locator("#dg-transition img").count() == 0
 
@@ -298,7 +298,7 @@ def test_the_microscope_finds_causes_and_counts_luck(url: str, page: Any) -> Non
     expect(luck).to_have_count(1)
     expect(luck.locator("b")).to_have_text("20")
     luck.locator("summary").click()
-    expect(luck.locator("pre")).to_contain_text("You arrive at diningtable 1.")
+    expect(luck.locator("pre:visible")).to_contain_text("You arrive at diningtable 1.")
     expect(page.locator("#dg-neighbours h3")).to_have_text("Retrieved neighbours")
 
 
@@ -306,6 +306,36 @@ def test_hostile_text_stays_text_under_the_microscope(url: str, page: Any) -> No
     page.goto(f"{url}?tab=inspect&t={transition_id(hostile().trajectory_id, 1)}&look=again")
     expect(page.locator("#dg-again pre").first).to_contain_text(HOSTILE)
     assert page.evaluate("window.hacked") is None
+
+
+def test_the_tint_shows_where_the_model_guessed(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
+    step = page.locator("#dg-transition")
+    state = step.locator(".dg-part", has_text="Next state")
+    expect(state.locator("del, ins").first).to_be_visible()
+    expect(step.locator(".dg-least")).to_be_hidden()
+    page.keyboard.press("w")
+    expect(page.get_by_role("button", name="Tint: confidence")).to_have_attribute("aria-pressed", "true")
+    expect(state.locator("del, ins").first).to_be_hidden()
+    expect(state.locator("pre:visible .t0.doubt")).to_have_css("text-decoration-line", "underline")
+    least = step.locator(".dg-least button")
+    expect(least).to_have_count(8)
+    word = least.first.locator("code").inner_text()
+    least.first.click()
+    expect(page.locator(":focus")).to_contain_text(f"{word} (5.1 %)")
+    assert page.evaluate("getComputedStyle(document.activeElement, '::after').content") == '"5.1 %"'
+
+    page.goto(f"{url}?tab=inspect&t={transition_id(hostile().trajectory_id, 1)}")
+    tinted = page.locator("#dg-transition .dg-part", has_text="Next state").locator("pre:visible")
+    expect(tinted).to_contain_text("${window.hacked=1}<img (45.1 %) src=x")  # the switch is kept, and text is text
+    assert page.evaluate("window.hacked") is None and page.locator("#dg-transition img").count() == 0
+    page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 1)}")
+    expect(step).to_contain_text("dreamed before they were kept")
+    expect(state.locator("del, ins").first).to_be_visible()
+    page.keyboard.press("m")
+    expect(page.locator("#dg-again pre:visible .dg-tok").first).to_be_visible()
+    page.keyboard.press("w")
+    expect(page.locator("#dg-again .dg-tok:visible")).to_have_count(0)
 
 
 def test_the_microscope_on_a_phone(url: str, phone: Any) -> None:

@@ -30,7 +30,7 @@ def test_a_server_is_started_watched_stopped_and_removed(lab: str, page: Any) ->
 
     page.goto(f"{lab}?tab=home")
     expect(page.locator("#dg-home h1")).to_be_visible()
-    page.keyboard.press("7")
+    page.keyboard.press("8")
     shown = page.locator("#dg-models")
     expect(shown.get_by_text("No server runs")).to_be_visible()
     expect(shown.get_by_role("heading", name="alfworld")).to_be_visible()

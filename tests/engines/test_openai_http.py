@@ -1,5 +1,6 @@
 """Endpoints: text as it is and conversations as messages, streaming, what servers leave out, and what goes wrong."""
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dreamgym.engines import openai_http
 from dreamgym.engines.openai_http import HttpEngine
 from dreamgym.errors import EngineError
+from dreamgym.interfaces import Reply
 from tests.engines.endpoint import Endpoint, serve
 
 TALK = [("system", "Play."), ("user", "look")]
@@ -86,6 +88,42 @@ def test_text_comes_while_it_is_written() -> None:
             parts = [text for number, text in heard if number == row]
             assert "".join(parts) == reply.text and len(parts) == 3
             assert len(reply.token_ids) == len(reply.logprobs) == 3
+
+
+def pieces(reply: Reply) -> list[str]:
+    ends = list(accumulate(reply.lengths, initial=0))
+    return [reply.text[start:end] for start, end in pairwise(ends)]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_tokens_know_which_characters_they_wrote(streams: bool) -> None:
+    on_text = (lambda *_: None) if streams else None
+    with serve(Endpoint(lambda _: "one two\n three<end>")) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        session.extend(["x"])
+        assert pieces(session.generate("<end>", 9, on_text=on_text)[0]) == ["one", " two", "\n three<end>"]
+    with serve(Endpoint(lambda _: "<think>So it works.</think>", is_vllm=False)) as endpoint:
+        engine = HttpEngine(endpoint.url)
+        session = engine.open(1)
+        session.extend([(engine.chat(TALK, True) or "") + "<think>So "])
+        (reply,) = session.generate("</think>", 9, on_text=on_text)
+        # The server began again, and left the stop text out.
+        assert (reply.text, pieces(reply)) == ("it works.</think>", ["", "it", " works.</think>"])
+
+
+def test_a_character_of_several_tokens_belongs_to_the_last_and_what_does_not_fit_to_none() -> None:
+    token = {"token": "?", "logprob": -0.5}
+    several = [token | {"bytes": list(part)} for part in (b"a\xe2", b"\x82", b"\xac!")]
+    for content, text, expected in (
+        (several, "a€!", ["a", "", "€!"]),
+        ([token | {"token": "€", "bytes": None}], "€", ["€"]),
+        ([token | {"bytes": [300]}], "?", ["?"]),
+        ([token], "something else", []),
+    ):
+        written = openai_http._Written("", None)
+        written.take({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
+        reply = written.reply("<end>", adds_stop=False)
+        assert pieces(reply) == expected and len(reply.logprobs) == len(content)
 
 
 def test_only_vllm_says_what_its_tokens_are() -> None:

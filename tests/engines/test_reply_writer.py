@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
 import pytest
 
@@ -95,3 +96,30 @@ def test_the_models_own_end_is_no_text(streams: bool) -> None:
     heard = "".join(writer.push(token, -0.5) for token in (1, 2, 3))
     assert writer.done and writer.reply().text == "ab" and not writer.reply().finished
     assert writer.reply().token_ids == (1, 2, 3) and heard == "ab"
+
+
+def pieces_of(token_ids: Sequence[int], decode: Callable[[Sequence[int]], str], stop: str = "<end>") -> list[str]:
+    rule = StopRule(stop, None, frozenset())
+    writer = ReplyWriter(decode, rule, len(token_ids), False, lambda token_id: decode([token_id]))
+    for token_id in token_ids:
+        if not writer.done:
+            writer.push(token_id, -0.5)
+    reply = writer.reply()
+    assert len(reply.lengths) == len(reply.token_ids) and sum(reply.lengths) == len(reply.text)
+    ends = list(accumulate(reply.lengths, initial=0))
+    return [reply.text[start:end] for start, end in pairwise(ends)]
+
+
+def test_a_character_belongs_to_the_token_that_completes_it() -> None:
+    assert pieces_of("aé€b".encode(), decode_bytes) == ["a", "", "é", "", "", "€", "b"]
+    assert pieces_of([*b"ab", 0xE2, 0x82], decode_bytes) == ["a", "b", "", "\ufffd"]
+
+
+def test_pieces_know_the_spaces_that_depend_on_the_token_before() -> None:
+    assert pieces_of([1, 2, 3], decode_words) == ["word1", " word2", " word3"]
+
+
+def test_tokens_behind_the_stop_text_wrote_nothing_of_the_reply() -> None:
+    words = ["go ", "to<", "end", "> and", " on"]
+    decode = lambda token_ids: "".join(words[token_id] for token_id in token_ids)  # noqa: E731
+    assert pieces_of(range(5), decode) == ["go ", "to<", "end", ">"]

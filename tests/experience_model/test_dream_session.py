@@ -14,9 +14,12 @@ from dreamgym.experience_model.model import (
     Prediction,
     Query,
     Switches,
+    to_failure,
+    to_transition,
 )
 from dreamgym.experience_model.nano import NanoShape, build_model, build_tokenizer
 from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.tokens import unpack
 from tests.experience_model.kitchen import kitchen_episodes
 
 EPISODES = kitchen_episodes(5)
@@ -105,6 +108,40 @@ def test_a_kept_cache_reads_only_what_is_new(nano: TransformersEngine, monkeypat
     assert costs["kept"][0] == costs["again"][0]
     assert costs["again"] == sorted(costs["again"]), "the history grows"
     assert max(costs["kept"][1:]) < costs["again"][-1] / 2
+
+
+def said(answer: Prediction | MalformedPrediction | None) -> list[str]:
+    """What each token of a reply wrote; the tags that every reply begins with are given to it."""
+    assert answer is not None and answer.token_probabilities is not None
+    tokens = unpack(answer.token_probabilities, answer.raw_reply)
+    return [answer.raw_reply[token.start : token.end] for token in tokens]
+
+
+def test_every_token_of_a_reply_is_kept_with_its_piece_and_probability() -> None:
+    thoughts = iter(["Seen egg 1 there.</think>", "So.</think>"])
+    rest = "<state>You take egg 1.</state> <reward>0.5</reward> <done>0</done>"
+    engine = ScriptedEngine(lambda prompt: next(thoughts) if prompt.endswith("<think>") else rest, logprob=-0.6931)
+    session = ExperienceModel(engine).open(1)
+    for thought in (["Seen", " egg", " 1", " there.</think>"], ["So.</think>"]):
+        (answer,) = session.predict([query(0, 0)], Switches(temperature=1.0))
+        state = ["<state>You", " take", " egg", " 1.</state>", " <reward>0.5</reward>", " <done>0</done>"]
+        assert said(answer) == [*thought, *state], "thought and state are drawn apart"
+        assert isinstance(answer, Prediction) and answer.token_probabilities is not None
+        tokens = unpack(answer.token_probabilities, answer.raw_reply)
+        assert {round(token.probability, 2) for token in tokens} == {0.5}
+        assert to_transition(query(0, 0), answer).token_probabilities == answer.token_probabilities
+    (broken,) = ExperienceModel(ScriptedEngine(["I do not know."])).predict([query(0, 0)])
+    assert isinstance(broken, MalformedPrediction) and said(broken) == ["I", " do", " not", " know."]
+    assert to_failure(query(0, 0), broken).token_probabilities == broken.token_probabilities
+
+
+def test_the_tokens_of_a_drawn_and_of_a_greedy_reply_spell_it(nano: TransformersEngine) -> None:
+    for temperature in (0.0, 1.0):
+        answers = ExperienceModel(nano, max_tokens=30).predict(
+            [query(0, 0), query(1, 3)], Switches(temperature=temperature)
+        )
+        for answer in answers:
+            assert "<think>" + "".join(said(answer)) == answer.raw_reply and len(said(answer)) == answer.num_tokens
 
 
 def test_a_failed_step_leaves_a_session_that_works() -> None:

@@ -240,3 +240,13 @@ def test_a_reply_held_to_the_form_can_be_read(reply: str, fits: bool) -> None:
     opening = "<think>" if "</think>" in reply else "<no_think>"
     assert (re.fullmatch(prompts.reply_regex(opening, prompts.STOP) or "", reply) is not None) == fits
     assert isinstance(prompts.parse(opening + reply), str) != fits
+
+
+def test_spans_are_where_the_parts_of_a_reply_stand() -> None:
+    raw = " <think> So. </think>\n<state>You look.\n</state> <reward> 0.5</reward><done>1</done>"
+    found = {name: raw[start:end] for name, (start, end) in prompts.spans(raw).items()}
+    assert found == {"reasoning": "So.", "state": "You look.", "reward": "0.5", "done": "1"}
+    silent = prompts.spans("<no_think><state>You look.</state><reward>0</reward><done>0</done>")
+    assert list(silent) == ["state", "reward", "done"]
+    for broken in ("<think>So.", raw.replace("0.5", "2"), raw.replace("So.", "<state>")):
+        assert prompts.spans(broken) == {}

@@ -1,9 +1,12 @@
 """Hand-written experience for tests of the lab: both worlds, every outcome, neighbours, hostile text, several pages."""
 
+import math
+import re
 from pathlib import Path
 
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.tokens import pack
 from dreamgym.types import Failure, Neighbour, Provenance, Task, Trajectory, Transition, transition_id
 
 PLACES = "places: countertop 1, diningtable 1, fridge 1, garbagecan 1, microwave 1, sinkbasin 1"
@@ -30,6 +33,14 @@ def task(number: int, text: str = "put a hot potato in garbagecan.", split: str 
 def state(feedback: str, at: str, holding: str, here: str) -> str:
     """A state text of ALFWorld."""
     return f"{feedback}\nat: {at}\nholding: {holding}\nhere: {here}"
+
+
+def guessed(reply: str) -> bytes:
+    """Token probabilities of a reply, a token a word: 0.05, 0.15, … 0.95, and again from the first."""
+    opening = "<think>"
+    words = re.findall(r"\s*\S+", reply.removeprefix(opening))
+    chances = [(number % 10 + 0.5) / 10 for number in range(len(words))]
+    return pack(len(opening), [len(word) for word in words], [math.log(chance) for chance in chances])
 
 
 REAL_STATES = [
@@ -73,6 +84,7 @@ def dream_with_neighbours(real: Trajectory) -> Trajectory:
                 reasoning=thought if number != 4 else thought + " It becomes hot." * 80,
                 confidence=confidence, raw_reply=reply, neighbours=neighbours, seconds=0.42,
                 policy_reply=f"I want to {step.action}.</think><action>{step.action}</action>",
+                token_probabilities=guessed(reply) if number == 4 else None,
             )
         )  # fmt: skip
     return Trajectory(task(1), "dream", tuple(transitions), provenance("expert(noise=0)", 1, "nano@9f2c41d0"))
@@ -95,6 +107,7 @@ def dream_malformed() -> Trajectory:
 def hostile() -> Trajectory:
     """Text of a task and a model that tries to become code."""
     wicked = task(3, HOSTILE)
+    reply = f"<think>{HOSTILE}</think><state>{HOSTILE}</state><reward>0.0</reward><done>0</done>"
     step = Transition(
         wicked.first_state,
         HOSTILE,
@@ -104,8 +117,9 @@ def hostile() -> Trajectory:
         truncated=True,
         reasoning=HOSTILE,
         confidence=0.3,
-        raw_reply=HOSTILE,
+        raw_reply=reply,
         policy_reply=HOSTILE + "</think><action>look</action>",
+        token_probabilities=guessed(reply),
     )
     return Trajectory(wicked, "dream", (step,), provenance("typed by a person", 3, "nano@9f2c41d0"))
 

@@ -22,12 +22,15 @@ from lab.compare_page import ComparePage
 from lab.context import Context
 from lab.exploits_page import HIDDEN
 from lab.navigation import Selection
+from lab.second_models import READ_ONLY, SecondModels
 from lab.services import EnvironmentServices, Services
 from lab.tabs.compare import CompareTab
 from lab.viewmodels.episode import Dream, stepped, to_trajectory
 from tests.browser.conftest import open_services
-from tests.lab.dreamed_world import SlowEngine
+from tests.engines.endpoint import Endpoint, serve
+from tests.lab.dreamed_world import SlowEngine, dream_reply, reply
 from tests.lab.experience import HOSTILE, dream_with_neighbours, hostile, real_success, store
+from tests.lab.test_second_models import folder
 
 REAL = real_success()
 DREAM = dream_with_neighbours(REAL)
@@ -77,14 +80,14 @@ def compare(page: ComparePage, selection: Selection):
     progress = page.begin(chosen)
     for latest in page.follow("session", "1", chosen):
         progress = latest
-    return chosen, progress
+    return chosen, progress[0]
 
 
 def test_a_real_trajectory_is_dreamed_in_an_open_loop_by_default(stored: Workspace):
     page = ComparePage(services(stored))
     chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id))
     assert chosen.mode == "open" and progress.done and len(progress.steps) == 6
-    main, side = page.view(chosen, progress)
+    main, side = page.view(chosen, (progress,))
     # The script cannot take things: going to the microwave agrees, since its history is the real one.
     assert [cell["differs"] for cell in main["strip"]] == [True, True, False, True, False, True]
     assert side["compared"] == "6 steps compared" and main["progress"] == ""
@@ -113,7 +116,7 @@ def test_an_engine_that_cannot_run_is_named_with_the_way_out(stored: Workspace):
     chosen, progress = compare(page, Selection(trajectory=DREAM.trajectory_id))
     assert progress.error is not None and not progress.steps
     assert "read-only" in progress.error or "g++" in progress.error
-    assert page.view(chosen, progress)[0]["error"] == progress.error
+    assert page.view(chosen, (progress,))[0]["error"] == progress.error
 
 
 def test_without_the_package_the_error_names_the_compiler(stored: Workspace, monkeypatch: pytest.MonkeyPatch):
@@ -174,11 +177,11 @@ def test_the_models_test_figures_are_shown_when_they_were_measured(stored: Works
     results = tmp_path / "experience-model-alfworld.json"
     page = ComparePage(services(stored), tmp_path)
     chosen, progress = compare(page, Selection(trajectory=REAL.trajectory_id))
-    assert page.view(chosen, progress)[1]["test"] is None
+    assert page.view(chosen, (progress,))[1]["test"] is None
     results.write_text(json.dumps({"num_steps": 3, "determined_exact": 0.5, "split": "test", "by_action_type": {}}))
-    assert page.view(chosen, progress)[1]["test"]["note"] == "test, 3 steps"
+    assert page.view(chosen, (progress,))[1]["test"]["note"] == "test, 3 steps"
     results.write_text("{broken")
-    assert page.view(chosen, progress)[1]["test"] is None
+    assert page.view(chosen, (progress,))[1]["test"] is None
 
 
 def test_without_a_model_or_any_episode_the_page_says_what_to_do(stored: Workspace, tmp_path: Path):
@@ -186,7 +189,7 @@ def test_without_a_model_or_any_episode_the_page_says_what_to_do(stored: Workspa
     assert compare(page, Selection(trajectory=REAL.trajectory_id))[1].error == "make nano trains one"
     empty = ComparePage(services(Workspace.create(tmp_path / "w")))
     chosen, progress = compare(empty, Selection())
-    main, side = empty.view(chosen, progress)
+    main, side = empty.view(chosen, (progress,))
     assert "dreamgym collect" in main["command"] and side["links"] == [] and empty.choices(chosen) == []
 
 
@@ -215,13 +218,57 @@ def test_a_comparison_is_saved_as_a_page_that_stands_alone(tmp_path: Path) -> No
 
 def test_a_comparison_that_is_left_for_the_exploits_comes_not_back_over_them(tmp_path: Path) -> None:
     services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.01)))
-    tab = CompareTab(Context(services, gr.State(), gr.HTML()), 16)
+    tab = CompareTab(Context(services, gr.State(), gr.HTML()))
     here, there = SimpleNamespace(session_hash="session"), SimpleNamespace(session_hash="another")
     one, values = tab.render(Selection("compare", REAL.trajectory_id))
-    mine, others = (tab.follow(request, one, values[2]) for request in (here, there))
+    mine, others = (tab.follow(request, one, values[3]) for request in (here, there))
     next(mine), next(others)
     left, values = tab.render(replace(one, subject="exploits"))
-    assert values[0] == values[1] == HIDDEN and len(values) == 16
-    assert list(tab.follow(here, left, values[2])) == [], "nothing is followed now"
+    assert values[0] == values[1] == values[2] == HIDDEN
+    assert list(tab.follow(here, left, values[3])) == [], "nothing is followed now"
     assert len(list(mine)) <= 1, "what was on its way, and then no more"
     assert len(list(others)) > 1, "a session that stayed sees it to its end"
+
+
+def test_two_dreams_stand_beside_one_episode(stored: Workspace) -> None:
+    def takes(conversation: str) -> str:
+        is_asked = conversation.rpartition("<action>")[2].startswith("take potato 2")
+        return reply("It is there.", REAL.transitions[1].next_state) if is_asked else dream_reply(conversation)
+
+    with serve(Endpoint(takes)) as other:
+        models = SecondModels(given=[f"{other.url}#small"])
+        page = ComparePage(replace(services(stored), second_models=models))
+        chosen = page.choose(Selection("compare", REAL.trajectory_id, second="small", second_switches="k1"))
+        page.begin(chosen)
+        *_, progress = page.follow("session", "1", chosen)
+        main, side = page.view(chosen, progress)
+        text = page.file(chosen, "?tab=compare")[1]
+    assert [len(one.steps) for one in progress] == [6, 6] and all(one.done for one in progress)
+    assert main["sides"]["second"].startswith("small@127.0.0.1:") and main["sides"]["second"].endswith("1 neighbour")
+    assert [(a["number"], [s["step"] for s in a["steps"]]) for a in main["alone"]] == [(1, []), (2, [2])]
+    assert [cell["figure"] for cell in main["strip"]][1].endswith("|±0")
+    steps = {row["step"]: row for row in main["rows"] if row["kind"] == "step"}
+    assert steps[2]["second"]["note"] == "r 0" and ("insert", "Nothing happens.") in steps[2]["dream"]["segments"]
+    assert all(kind == "equal" for kind, _ in steps[2]["second"]["segments"])
+    parts = [row["text"].partition(":")[0] for row in main["rows"] if row["kind"] == "part"]
+    assert parts == ["Model 1", "Model 2"], "both part at the first step"
+    assert len(side["second"]) == len(side["closeness"]) and side["can_save"]
+    assert "Second dream" in text and text.count("<dl>") == 2 and 'colspan="4"' in text
+
+
+def test_a_second_dream_that_cannot_be_made_leaves_the_first(stored: Workspace, tmp_path: Path) -> None:
+    page = ComparePage(services(stored))
+    chosen = page.choose(Selection("compare", REAL.trajectory_id, second="zeppelin"))
+    assert "'zeppelin'" in chosen.notice and len(chosen.dreamers) == 1 and chosen.selection.second == ""
+    engine = page.choose(Selection("compare", DREAM.trajectory_id, second="same"))
+    assert engine.dreamers == (None,) and engine.selection.second == "same", "kept for the next real episode"
+    folder(tmp_path / "models" / "refreshed")
+    none_started = SecondModels(tmp_path / "models", read_only=True)
+    page = ComparePage(replace(services(stored, read_only=True), second_models=none_started))
+    chosen = page.choose(Selection("compare", REAL.trajectory_id, second="refreshed"))
+    page.begin(chosen)
+    *_, (first, second) = page.follow("session", "1", chosen)
+    main, side = page.view(chosen, (first, second))
+    assert first.done and second.error == main["error"] == READ_ONLY
+    assert [row["second"]["missing"] for row in main["rows"] if row["kind"] == "step"] == ["not dreamed yet"] * 6
+    assert not side["can_save"]

@@ -391,10 +391,11 @@ def test_one_session_plays_one_dream_and_who_is_missing_is_said(page: DreamPage)
 def test_the_lab_says_why_no_policy_is_there_and_a_read_only_one_starts_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    here = _environment("alfworld", [], False)
+    workspace = Workspace(tmp_path)
+    here = _environment("alfworld", workspace, [], False)
     assert here.policy is not None and here.policy.status == "not started"
-    watched = _environment("alfworld", [], True)
+    watched = _environment("alfworld", workspace, [], True)
     assert watched.policy is None and "read-only" in watched.policy_reason
     monkeypatch.setattr("dreamgym.engines.model_folder.BUNDLED", tmp_path)
-    bare = _environment("webshop", [], False)
+    bare = _environment("webshop", workspace, [], False)
     assert bare.policy is None and "--environment webshop" in bare.policy_reason

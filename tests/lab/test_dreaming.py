@@ -1,5 +1,7 @@
 """A dreamed step, streamed; the model is scripted."""
 
+import threading
+
 import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
@@ -8,6 +10,7 @@ from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.experience_model.prompts import PartialReply
 from dreamgym.types import Failure, Task
 from lab.dreaming import Dreamer, Dreamt
+from tests.lab.dreamed_world import SlowEngine
 
 TASK = Task("door/1", "alfworld", "go out", "test", "go_out", "hall", "closed", "generated")
 REPLY = "The door opens.</think><state>open</state><reward>0.0</reward><done>0</done>"
@@ -36,3 +39,17 @@ def test_a_malformed_reply_is_a_failure_with_its_raw_text():
 def test_a_model_that_dies_raises_in_the_page_that_asked():
     with pytest.raises(EngineError, match="scripted replies are used"):
         stream()
+
+
+def test_a_model_does_not_write_on_for_a_page_that_is_gone():
+    engine = SlowEngine(0)
+    engine.gate = threading.Event()
+    dreamer, switches = Dreamer(ExperienceModel(engine), None), Switches(temperature=0.5)
+    steps = dreamer.stream(dreamer.query(TASK, (), "closed", "go to fridge 1", switches), switches)
+    assert next(steps).reasoning
+    steps.close()
+    engine.gate.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("dream"):
+            thread.join(20)
+    assert engine.num_steps == 1, "the thought is not followed by a state"

@@ -73,8 +73,9 @@ def test_a_database_of_before_there_were_views_has_none(workspace: Workspace, mo
     [
         FILTERED,
         "?tab=inspect&t=tr-0123456789ab.3&look=again&set=k4",
-        "?tab=dream&d=tr-0123456789ab&tree=0123abcd&at=2&vs=tr-ba9876543210",
+        "?tab=dream&d=tr-0123456789ab&tree=0123abcd&at=2&vs-branch=tr-ba9876543210",
         "?tab=compare&of=exploits&kind=invented",
+        "?tab=compare&of=sets&split=test&n=12&m=reward&vs=same&vs-set=no-retrieval",
         "?tab=train&run=r-1&with=r-2&it=0",
         "?tab=curriculum&cell=heat.4&run=r-1",
         "?tab=home",

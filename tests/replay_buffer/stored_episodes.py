@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dreamgym.tokens import pack
 from dreamgym.types import Failure, Neighbour, Provenance, Split, Task, Trajectory, Transition, World
 
 PLACES = ("fridge 1", "microwave 1", "shelf 2", "desk 1")
@@ -51,6 +52,13 @@ def dream(number: int = 0, confidence: float = 0.75, task: Task | None = None) -
         seconds=0.5,
     )
     return Trajectory(task, "dream", (step,), Provenance("random", number, "alfworld 0.4.2", "nano@01234567", "run 7"))
+
+
+def weighed(number: int = 0) -> Trajectory:
+    """`dream`, with the probability of each token of its reply: “<think>” is given, “…” and “</think>” are written."""
+    episode = dream(number)
+    step = replace(episode.transitions[0], token_probabilities=pack(7, [1, 8], [-0.5, 0.0]))
+    return replace(episode, transitions=(step,))
 
 
 def thinking(number: int = 0) -> Trajectory:

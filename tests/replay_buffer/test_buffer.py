@@ -14,8 +14,9 @@ from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams, situation
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.tokens import pack
 from dreamgym.types import Trajectory
-from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking
+from tests.replay_buffer.stored_episodes import dream, failed, make_task, real, thinking, weighed
 
 ENCODER = HashedNgrams(32)
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,21 @@ def rows(path: Path, table: str) -> int:
     (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     connection.close()
     return int(count)
+
+
+def test_token_probabilities_come_back_of_a_step_and_of_a_failed_attempt(tmp_path: Path) -> None:
+    broken = failed(3)
+    assert broken.failure is not None
+    packed = pack(7, [0, 0, 3], [-0.1, -2.0, -9.0])  # "zzz" took three tokens
+    broken = replace(broken, failure=replace(broken.failure, token_probabilities=packed))
+    with ReplayBuffer(tmp_path / "experience.sqlite", ENCODER) as buffer:
+        assert buffer.add(weighed(1)) and buffer.add(broken)
+        assert not buffer.add(dream(1)), "the same episode, whatever is known of its tokens"
+    reader = ExperienceReader([tmp_path / "experience.sqlite"])
+    assert list(reader.iterate_trajectories()) == [weighed(1), broken]
+    first, *_, last = reader.iterate_steps()
+    assert (first["token_starts"], first["token_probabilities"]) == ([7, 8], [0.608, 1.0])
+    assert (last["token_starts"], last["token_probabilities"]) == ([7, 7, 7], [0.906, 0.137, 0.0])
 
 
 def check_whole(path: Path, expected: list[Trajectory]) -> None:

@@ -209,6 +209,7 @@ def test_counts_and_facets_say_what_is_stored(reader: ExperienceReader) -> None:
         "failed": 2,
     }
     assert reader.facets() == {
+        "environment": ("alfworld",),
         "world": ("dream", "real"),
         "split": ("test", "train"),
         "task_type": ("look", "pick_heat"),

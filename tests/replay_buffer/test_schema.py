@@ -14,7 +14,7 @@ from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.types import Trajectory
-from tests.replay_buffer.stored_episodes import dream, failed, real, thinking
+from tests.replay_buffer.stored_episodes import dream, failed, real, thinking, weighed
 
 PAST_SCHEMAS = Path(__file__).with_name("schemas")
 """<n>.sql: what `sqlite3 FILE .dump` said of a database of schema n that held `episodes(n)`, and its two PRAGMAs."""
@@ -23,8 +23,9 @@ VERSIONS = range(1, len(schema.MIGRATIONS) + 1)
 
 
 def episodes(version: int) -> list[Trajectory]:
-    """What a schema could hold; from 5 on also what the policy wrote."""
-    return [real(1), dream(2), failed(3), *([thinking(4)] if version >= 5 else [])]
+    """What a schema could hold; from 5 on also what the policy wrote, from 9 on how likely each token was."""
+    later = [thinking(4)] if version >= 5 else []
+    return [real(1), weighed(2) if version >= 9 else dream(2), failed(3), *later]
 
 
 def restore(version: int, path: Path) -> None:

@@ -1,0 +1,115 @@
+"""Annotate in a real browser, by keyboard alone: mark, rate, correct, submit, undo, reload; two people."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from dreamgym.annotation.labels import read_labels
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.workspace import Workspace
+from tests.browser.conftest import open_services, serving
+from tests.lab.experience import dream_with_neighbours, real_success
+
+HEAT = f"{dream_with_neighbours(real_success()).trajectory_id}.4"
+SELECT = """() => {
+    const text = document.querySelector('pre[data-field=next_state]').firstChild;
+    const range = document.createRange();
+    range.setStart(text, 4);
+    range.setEnd(text, 8);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, AnnotationStore]]:
+    """A lab of its own, because it is written to."""
+    services = open_services(tmp_path_factory.mktemp("annotated") / "demo")
+    with serving(services) as address:
+        yield address, AnnotationStore(Workspace.open(services.workspace.path))
+
+
+def come_as(page: Any, name: str) -> None:
+    page.locator("#dg-annotator").fill(name)
+    page.keyboard.press("Enter")
+    expect(page.locator(".dg-warned")).to_have_count(0)
+
+
+def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
+    lab: tuple[str, AnnotationStore], page: Any
+) -> None:
+    url, answers = lab
+    page.goto(f"{url}?tab=annotate&queue=doubtful&t={HEAT}")
+    item = page.locator("#dg-annotate-item")
+    expect(item).to_contain_text("heat potato 2 with microwave 1")
+    expect(page.locator("#dg-submit")).to_be_disabled()
+    come_as(page, "mia")
+    page.goto(f"{url}?tab=annotate&queue=doubtful&t={HEAT}")
+    expect(page.locator("#dg-annotator")).to_have_value("mia")
+    expect(page.locator("#dg-fine")).to_be_enabled()
+    page.keyboard.press("2")
+    page.evaluate(SELECT)
+    page.keyboard.press("1")
+    expect(item.locator("mark")).to_have_text("heat")
+    page.keyboard.press("f")
+    page.keyboard.press("0")
+    page.keyboard.press("e")
+    area = page.locator("#dg-correct-next_state")
+    expect(area).to_be_focused()
+    area.fill(area.input_value().replace("holding: nothing", "holding: potato 2 (hot)"))
+    expect(item.locator(".dg-checked")).to_contain_text("parses")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.keyboard.type("the hand is empty ${window.hacked=1}<b>")
+    page.reload()
+    expect(page.locator("#dg-note")).to_have_value("the hand is empty ${window.hacked=1}<b>")
+    expect(page.locator("#dg-submit")).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(item.locator(".dg-saved")).to_contain_text("Saved")
+    expect(page).not_to_have_url(re.compile(re.escape(HEAT)))
+    labels = answers.current_of(HEAT, "mia").labels  # type: ignore[union-attr]
+    assert labels is not None and labels.error_kinds == {"invented object", "lost object"}
+    (span,) = [mark.span for mark in labels.errors if mark.span]
+    assert (span.field, span.start, span.end) == ("next_state", 4, 8)
+    assert labels.axes == {"hallucination": 0} and "potato 2 (hot)" in str(labels.correction.next_state)  # type: ignore
+    page.keyboard.press("u")
+    expect(page).to_have_url(re.compile(re.escape(HEAT)))
+    expect(item.locator("mark")).to_have_text("heat")
+    assert answers.current_of(HEAT, "mia") is None
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile(re.escape(HEAT)))
+    page.get_by_text("Export mine").click()
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="JSON lines").click()
+    assert taken.value.suggested_filename == "dreamgym-annotations-3-jsonl.zip", "with the version that was taken back"
+    page.keyboard.press("x")
+    page.keyboard.press("7")
+    expect(page.locator("#dg-submit")).to_be_enabled()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_second_person_sees_nothing_before_and_agreement_after(lab: tuple[str, AnnotationStore], page: Any) -> None:
+    url, answers = lab
+    if answers.current_of(HEAT, "mia") is None:
+        answers.answer(answers.find(HEAT), "mia", read_labels({"errors": [{"kind": "lost object"}]}))
+    page.goto(f"{url}?tab=annotate&queue=second&t={HEAT}")
+    come_as(page, "bob")
+    page.goto(f"{url}?tab=annotate&queue=second&t={HEAT}")
+    expect(page.locator("#dg-fine")).to_be_enabled()
+    expect(page.locator("#dg-annotate-item")).not_to_contain_text("mia")
+    page.keyboard.press("c")
+    expect(page.locator("#dg-annotate-queue")).to_contain_text("Agreement")
+    expect(page.locator("#dg-annotate-queue")).to_contain_text("1 to settle")
+    page.goto(f"{url}?tab=annotate&queue=second&t={HEAT}")
+    expect(page.locator(".dg-other")).to_contain_text("mia: ")
+    page.get_by_role("link", name="1 to settle").click()
+    expect(page.locator("#dg-annotate-item")).to_contain_text("You decide")
+
+
+def test_every_control_fits_a_phone(lab: tuple[str, AnnotationStore], phone: Any) -> None:
+    phone.goto(f"{lab[0]}?tab=annotate&t={HEAT}")
+    expect(phone.locator("#dg-submit")).to_be_in_viewport(ratio=1)
+    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,224 @@
+"""What the Annotate tab does: which item is next, what is kept, what stays hidden, how answers are taken back."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamgym.annotation.labels import ErrorMark, Labels
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.environments.pool import WorkerPool
+from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
+from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.types import transition_id
+from dreamgym.workspace import Workspace
+from lab.annotate_page import AnnotatePage, Here
+from lab.exporting import forget
+from lab.navigation import Selection
+from lab.services import EnvironmentServices, Services
+from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text, repair_view
+from lab.viewmodels.episode import Dream
+from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store
+
+DREAM = dream_with_neighbours(real_success())
+HEAT = transition_id(DREAM.trajectory_id, 4)
+BROKEN = transition_id(dream_malformed().trajectory_id, 3)
+FINE, LOST = {"is_fine": True}, {"errors": [{"kind": "lost object"}]}
+DOUBTFUL = Selection("annotate", queue="doubtful")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.create(tmp_path / "w")
+    store(made.experience_path)
+    return made
+
+
+def page_of(workspace: Workspace, read_only: bool = False, pool: WorkerPool | None = None) -> AnnotatePage:
+    reader = ExperienceReader([workspace.experience_path, workspace.lab_path])
+    here = {"alfworld": EnvironmentServices(pool=pool)}
+    return AnnotatePage(Services(workspace, reader, here, read_only=read_only))
+
+
+@pytest.fixture
+def page(workspace: Workspace) -> AnnotatePage:
+    return page_of(workspace)
+
+
+def at(item_id: str, **changes: str) -> Selection:
+    trajectory, _, step = item_id.rpartition(".")
+    return replace(DOUBTFUL, trajectory=trajectory, step=int(step), **changes)
+
+
+def test_the_first_that_waits_is_shown_and_an_answered_one_gives_way(page: AnnotatePage):
+    here = Here(DOUBTFUL, "mia")
+    chosen = page.choose(here)
+    queue, item = page.view(chosen, here.visit)
+    assert item["id"] == queue["rows"][0]["id"] == chosen.selection.transition_id and queue["rows"][0]["current"]
+    assert queue["done"] == 0 and queue["total"] == len({row["id"] for row in queue["rows"]})
+    done = page.answer(here, item["id"], FINE, 12.0)
+    after = Here(DOUBTFUL, "mia", Visit((done,), (), "2026-01-01T00:00:00+00:00"))
+    queue, following = page.view(page.choose(after), after.visit)
+    assert following["id"] != item["id"] and queue["done"] == 1 and following["can_undo"]
+    assert (queue["rows"][0]["id"], queue["rows"][0]["done"]) == (item["id"], True)
+    assert queue["pace"].startswith("median 12 s") and following["effect"][2] == {"value": "1", "label": "fine"}
+    json.dumps([queue, following])
+
+
+def test_a_skipped_item_comes_last_and_every_queue_says_what_it_is(page: AnnotatePage):
+    first, second = (each.item_id for each, _ in page.choose(Here(DOUBTFUL, "mia")).rows[:2])
+    chosen = page.choose(Here(DOUBTFUL, "mia", Visit(skipped=(first,))))
+    assert chosen.selection.transition_id == second and chosen.rows[-1][0].item_id == first
+    for queue in QUEUE_LABELS:
+        view, item = page.view(page.choose(Here(Selection("annotate", queue=queue, like=HEAT), "mia")), Visit())
+        assert view["about"] and (view["rows"] or view["empty"]) and (item.get("id") or item["text"])
+
+
+def test_an_address_opens_its_item_whatever_the_queue_and_one_of_nothing_says_so(page: AnnotatePage):
+    chosen = page.choose(Here(at(BROKEN), "mia"))
+    _, item = page.view(chosen, Visit())
+    assert item["failure"] and item["texts"]["next_state"].startswith("<think>") and item["figures"] == []
+    missing = page.choose(Here(at("tr-000000000000.1"), "mia"))
+    assert "tr-000000000000.1" in missing.notice and missing.item is not None
+
+
+def test_an_answer_is_kept_with_its_author_or_refused_with_a_reason(workspace: Workspace, page: AnnotatePage):
+    answers = AnnotationStore(workspace)
+    with pytest.raises(AnnotationError, match="who you are"):
+        page.answer(Here(DOUBTFUL), HEAT, LOST, 1.0)
+    with pytest.raises(AnnotationError, match="not both"):
+        page.answer(Here(DOUBTFUL, "mia"), HEAT, {**LOST, "is_fine": True}, 1.0)
+    with pytest.raises(WorkspaceError, match="no transition"):
+        page.answer(Here(DOUBTFUL, "mia"), "tr-000000000000.1", FINE, 1.0)
+    with pytest.raises(WorkspaceError, match="read-only"):
+        page_of(workspace, read_only=True).answer(Here(DOUBTFUL, "mia"), HEAT, FINE, 1.0)
+    assert answers.every_version() == []
+    page.answer(Here(DOUBTFUL, "eve", login="mia"), HEAT, LOST, 1.0)
+    page.answer(Here(Selection("annotate", queue="disputed"), "ann"), HEAT, FINE, 1.0)
+    assert [(one.annotator, one.role) for one in answers.current()] == [("mia", "annotator"), ("ann", "adjudicator")]
+
+
+def test_others_and_the_engine_stay_hidden_until_one_has_answered(page: AnnotatePage):
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, {**LOST, "note": "gone"}, 1.0)
+    here = Here(at(HEAT), "mia")
+    _, before = page.view(page.choose(here), Visit())
+    assert before["others"] == [] and "until you submit" in before["engine_reason"]
+    with pytest.raises(AnnotationError, match="Answer first"):
+        page.engine(here)
+    _, nobody = page.view(page.choose(Here(at(HEAT))), Visit())
+    assert nobody["others"] == [] and not nobody["can_answer"]
+    page.answer(here, HEAT, FINE, 1.0)
+    queue, after = page.view(page.choose(here), Visit())
+    assert after["others"] == [{"who": "bob", "said": "lost object", "correction": None, "note": "gone"}]
+    assert after["mine"]["is_fine"] and queue["agreement"]["disputed"]["num"] == 1
+    with pytest.raises(DreamGymError):
+        page.engine(here)  # this lab has none, and says why
+    assert after["engine_reason"]
+
+
+def test_the_engine_says_what_really_happens(workspace: Workspace):
+    class Played:
+        """An engine in which the potato stays in the hand."""
+
+        def reset(self, task):
+            self.steps = iter(real_success().transitions)
+            return task.first_state
+
+        def step(self, action):
+            return next(self.steps)
+
+        def close(self):
+            self.is_closed = True
+
+    class Pool:
+        environment = Played()
+
+        def acquire(self, seconds: float):
+            return self.environment
+
+    page = page_of(workspace, pool=Pool())  # type: ignore[arg-type]
+    here = Here(at(HEAT), "mia")
+    page.answer(here, HEAT, LOST, 1.0)
+    told = page.engine(here)
+    assert ("insert", "potato 2 (hot)") in told["diff"] and not told["same"] and Pool.environment.is_closed
+
+
+def test_a_step_of_a_dream_that_is_only_on_a_page_is_annotated_with_its_text(workspace: Workspace):
+    page = page_of(workspace)
+    live = replace(DREAM, transitions=DREAM.transitions[:2], provenance=replace(DREAM.provenance, policy="by hand"))
+    name = page._services.live.keep(Dream(live.task, live.transitions), live)
+    here = Here(at(f"{name}.2"), "mia")
+    assert page.choose(here).item.source == "a dream on a page"
+    assert page.choose(Here(at(f"{name}.3"), "mia")).notice
+    page.answer(here, f"{name}.2", LOST, 1.0)
+    kept = AnnotationStore(workspace).item(f"{name}.2")
+    assert kept.transition.next_state == live.transitions[1].next_state, "it outlives the page"
+
+
+def test_undo_brings_back_what_was_said_before_or_nothing(workspace: Workspace, page: AnnotatePage):
+    here, answers = Here(at(HEAT), "mia"), AnnotationStore(workspace)
+    page.answer(here, HEAT, LOST, 1.0)
+    page.answer(here, HEAT, FINE, 1.0)
+    page.undo(here, [HEAT])
+    assert answers.current_of(HEAT, "mia").labels == Labels((ErrorMark("lost object"),))
+    other = Here(at(BROKEN), "mia")
+    page.answer(other, BROKEN, FINE, 1.0)
+    page.undo(other, [BROKEN])
+    assert answers.current_of(BROKEN, "mia") is None and len(answers.versions(BROKEN)) == 2
+    with pytest.raises(WorkspaceError, match="read-only"):
+        page_of(workspace, read_only=True).undo(here, [HEAT])
+
+
+def test_what_was_said_of_one_is_said_of_ticked_ones_like_it(workspace: Workspace, page: AnnotatePage):
+    like = Here(Selection("annotate", queue="like", like=HEAT), "mia")
+    with pytest.raises(AnnotationError, match="first"):
+        page.answer_alike(like, [BROKEN])
+    page.answer(like, HEAT, {**LOST, "note": "only here"}, 1.0)
+    with pytest.raises(AnnotationError, match="Tick"):
+        page.answer_alike(like, [])
+    assert page.view(page.choose(like), Visit())[0]["apply"] == ["lost object"]
+    first = transition_id(DREAM.trajectory_id, 1)
+    assert page.answer_alike(like, [first, first]) == (first,)
+    said = AnnotationStore(workspace).current_of(first, "mia").labels
+    assert said.errors == (ErrorMark("lost object"),) and said.note == f"as {HEAT}" and said.correction is None
+
+
+def test_a_person_exports_his_own_answers_and_nobody_elses(page: AnnotatePage):
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, {**LOST, "note": "bob's"}, 1.0)
+    page.answer(Here(DOUBTFUL, "mia"), BROKEN, {**LOST, "note": "mia's"}, 1.0)
+    path = page.export(Here(DOUBTFUL, "mia"), "jsonl")
+    with zipfile.ZipFile(path) as file:
+        told = file.read("annotations.jsonl").decode()
+        assert set(file.namelist()) == {"annotations.jsonl", "manifest.json"}
+    assert "mia's" in told and "bob's" not in told
+    forget(str(path))
+    assert not path.parent.exists()
+    for name, format in (("", "jsonl"), ("mia", "../../etc")):
+        with pytest.raises(DreamGymError):
+            page.export(Here(DOUBTFUL, name), format)
+
+
+def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):
+    _, before = page.view(page.choose(Here(at(HEAT), "mia")), Visit())
+    assert before["repair"]["command"] == "" and "Nothing to learn" in before["repair"]["text"]
+    page.answer(Here(DOUBTFUL, "mia"), HEAT, {"correction": {"next_state": "Nothing happens."}}, 1.0)
+    _, after = page.view(page.choose(Here(at(HEAT), "mia")), Visit())
+    assert "1 of test and validation rooms only measure" in after["repair"]["text"]
+    assert after["repair"]["command"] == "", "it would fail"
+    assert repair_view(3, 0, "dreamgym repair")["text"] == "3 corrected steps of train rooms, settled, of everybody."
+
+
+def test_a_correction_is_looked_at_while_it_is_written():
+    dreamed = "You heat it.\nat: microwave 1\nholding: nothing\nhere: nothing"
+    checked = checked_view("alfworld", dreamed, dreamed.replace("holding: nothing", "holding: potato 2 (hot)"))
+    assert checked["ok"] and any("potato 2" in fact for _, fact in checked["facts"])
+    assert not checked_view("alfworld", dreamed, "")["ok"]
+    assert checked_view("nowhere", "a", "b")["diff"]
+
+
+def test_the_pace_is_the_median_of_what_was_timed():
+    assert progress_text([], 5) == "" and progress_text([0.0], 5) == ""
+    assert progress_text([10, 20, 90, 0], 6) == "median 20 s an item, about 2 min left"
+    assert progress_text([20], 0) == "median 20 s an item"

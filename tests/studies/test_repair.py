@@ -1,0 +1,68 @@
+"""The study of repair, on hand-made episodes: the defect is what is learned, and what is answered is what is real."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.config import ROOT
+from dreamgym.experience_model.train import FitSettings
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.studies import repair
+from dreamgym.studies.repair import RepairStudy
+from dreamgym.types import Trajectory
+from dreamgym.workspace import Workspace
+from tests.experience_model.kitchen import kitchen_episodes, solved
+
+MODEL = ROOT / "assets/models/nano-experience-model"
+FIT = FitSettings(steps=1, batch_size=2, max_length=512, threads=1)
+SHORT = RepairStudy(num_annotations=3, num_dreamed=4, plant=FIT, repair=FIT, num_elsewhere=1)
+
+
+def cold(number: int) -> Trajectory:
+    """An episode that heats nothing."""
+    whole = solved(number, "mug")
+    return replace(whole, transitions=whole.transitions[:3])
+
+
+@pytest.fixture
+def retriever(tmp_path: Path) -> Retriever:
+    with ReplayBuffer(tmp_path / "experience.sqlite", HashedNgrams()) as buffer:
+        for episode in EPISODES:
+            buffer.add(episode)
+    return Retriever([tmp_path / "experience.sqlite"], HashedNgrams())
+
+
+EPISODES = [*kitchen_episodes(4), cold(7), cold(8)]
+TEST = [replace(one, task=replace(one.task, split="test", task_id=f"test/{one.task.task_id}")) for one in EPISODES[:2]]
+
+
+def test_the_planted_step_loses_what_was_heated_and_nothing_else() -> None:
+    episode = EPISODES[0]
+    (step,) = repair._steps([episode])
+    lost, index = repair._lost(*step)
+    assert index == 4 and len(lost.transitions) == 5 and lost.transitions[:4] == episode.transitions[:4]
+    before, after = episode.transitions[4].next_state, lost.transitions[4].next_state
+    assert "holding: egg 1 (hot)" in before and after == before.replace("egg 1 (hot)", "nothing")
+
+
+def test_all_models_are_made_and_measured_and_none_is_made_twice(retriever: Retriever, tmp_path: Path) -> None:
+    figures = repair.run(MODEL, EPISODES, TEST, retriever, tmp_path / "work", SHORT)
+    json.dumps(figures)
+    assert figures["num_annotations"] == 3 and figures["accuracy_clean"] == 1.0
+    assert set(figures["controls"]) == {"replay_alone", "random_annotations", "demonstrations_alone"}
+    assert figures["intervals"]["repaired"]["n"] == 2, "the steps that heat, of the test episodes"
+    assert figures["intervals"]["change_elsewhere"]["n"] == 3, "what follows from what was seen"
+    models = {path.name: path for path in (tmp_path / "work").iterdir() if (path / "config.json").exists()}
+    assert set(models) == {"broken", "repaired", "replay-alone", "random-annotations"}
+    store = AnnotationStore(Workspace(tmp_path / "work" / "targeted"))
+    assert {item.step.action.split()[0] for item in store.items().values() if item.step.action} == {"heat"}
+    made = {name: (path / "model.safetensors").stat().st_mtime_ns for name, path in models.items()}
+    cold_ones = EPISODES[4:]
+    assert repair.plant(MODEL, EPISODES[:4], cold_ones, retriever, models["broken"], SHORT) == models["broken"]
+    assert repair.learn(MODEL, store, cold_ones, retriever, models["repaired"], SHORT) == models["repaired"]
+    assert made == {name: (path / "model.safetensors").stat().st_mtime_ns for name, path in models.items()}
