@@ -15,6 +15,7 @@ import os
 import random
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,10 +35,13 @@ import psutil
 from dreamgym.config import ROOT
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.experience_model.model import ExperienceModel, Query, Switches
+from dreamgym.presets import load_preset
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.results import publish
+from dreamgym.runs import status
+from dreamgym.runs.manager import RunManager
 from dreamgym.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -262,7 +266,7 @@ def _queries(number: int) -> list[Query]:
 
 
 @contextmanager
-def started(*command: str, until: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(*command: str, until: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a program of ours and end it afterwards; waits for a line with `until`, which is returned."""
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -282,6 +286,22 @@ def started(*command: str, until: str = "") -> Iterator[tuple[subprocess.Popen[s
         with suppress(subprocess.TimeoutExpired):
             process.wait(60)
         process.kill()
+
+
+@contextmanager
+def trained(manager: RunManager) -> Iterator[Callable[[], bool]]:
+    """Launch a run as the lab does, and end it afterwards; tells whether it trains."""
+    run = manager.launch(load_preset(PRESET)).run_id
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while "from iteration" not in manager.log(run)[0]:
+            if time.monotonic() > deadline or not manager.show(run).is_live:
+                raise RuntimeError(f"the run does not train: {manager.show(run).message}")
+            time.sleep(1)
+        yield lambda: manager.show(run).state == "running"
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(status.read(manager.show(run).folder).pid, signal.SIGKILL)
 
 
 def megabytes(process: psutil.Process) -> dict[str, float]:
@@ -355,13 +375,12 @@ def main() -> None:
         ]
         tasks = [task.task_id for task in reader.tasks()]
         place = ("--workspace", str(workspace.path))
-        run = ("-m", "dreamgym.cli", "train", "--preset", PRESET, "--foreground", *place)
-        training = nullcontext() if options.no_training else started(*run, until="from iteration")
-        with training as trains, started("launch.py", *place, until="open at") as (lab, line):
+        training = nullcontext() if options.no_training else trained(RunManager(workspace.runs_path))
+        with training as still_trains, started("launch.py", *place, until="open at") as (lab, line):
             url = re.search(r"http://[^ ]+/", line)
             assert url is not None
             figures |= crowd(url[0], psutil.Process(lab.pid), options, tasks)
-            if trains is not None and trains[0].poll() is not None:
+            if still_trains is not None and not still_trains():
                 raise RuntimeError("the training run ended before the viewers left: nothing trained beside them")
     figures |= {
         "num_viewers": options.viewers,

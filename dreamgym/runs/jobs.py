@@ -11,6 +11,7 @@ when it is started again.
 import argparse
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -205,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lock", type=int, help="descriptor that holds the folder's lock already")
     options = parser.parse_args(arguments)
+    os.nice(process.NICE)
     process.configure_log()
     try:
         last = run(options.folder, options.lock)

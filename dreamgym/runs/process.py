@@ -31,6 +31,8 @@ _SPARE = ".spare"
 """Given back when the disk is full, so that the last words still fit."""
 _SPARE_BYTES = 1 << 16
 _PATIENCE_SECONDS = 0.5
+NICE = 10
+"""A run takes the processor time that nobody else wants, so that pages stay quick beside it."""
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +233,7 @@ def main(arguments: Sequence[str] | None = None, train: Train | None = None) -> 
     parser.add_argument("--slots", type=int, default=1, help="runs that train at once where there is no GPU")
     parser.add_argument("--lock", type=int, help="descriptor that holds the folder's lock already")
     options = parser.parse_args(arguments)
+    os.nice(NICE)
     configure_log()
     try:
         last = run(options.folder, train, options.slots, options.lock)
