@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession
 
 _PARENT_CHECK_SECONDS = 1.0
-_NICE = 5
-"""Pages come first, then what they dream, then runs (`runs.process`)."""
 
 
 def main(file_descriptor: int, parent: int, settings: dict[str, Any]) -> None:
     """Serve until the line is closed or the parent is gone."""
-    os.nice(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to handle
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     connection: Connection[Any, Any] = Connection(file_descriptor)

@@ -107,6 +107,8 @@ def test_a_name_with_other_characters_is_refused_and_leaves_nothing(runs: RunMan
 def test_two_runs_with_one_slot_train_in_the_order_they_were_launched(runs: RunManager) -> None:
     first = runs.launch(LONG, "z")
     wait_for(runs, first.run_id, lambda info: info.state == "running")
+    niceness = os.getpriority(os.PRIO_PROCESS, status.read(first.folder).pid)
+    assert niceness > os.getpriority(os.PRIO_PROCESS, 0), "pages come first"
     second, third = runs.launch(SHORT, "y"), runs.launch(SHORT, "x")
     for waiting in (second, third):
         wait_for(runs, waiting.run_id, lambda info: info.heartbeat_age is not None)
