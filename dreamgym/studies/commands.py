@@ -139,7 +139,8 @@ def _add_repair(studies: "Commands") -> None:
     repair = _parser(studies, "repair", handlers.run_repair, what)
     _dreaming(repair, "bundled name or folder")
     repair.add_argument("--annotations", type=int, default=40, help="of dreamed steps, at most")
-    repair.add_argument("--steps", type=int, default=40, help="optimizer steps of each training")
+    repair.add_argument("--plant-steps", type=int, default=160, help="optimizer steps that plant the defect")
+    repair.add_argument("--steps", type=int, default=40, help="optimizer steps of the repair, and of each control")
     repair.add_argument("--episodes", type=int, default=60, help="recorded test episodes for what changes elsewhere")
     repair.add_argument("--seed", type=int, default=0)
     repair.add_argument(

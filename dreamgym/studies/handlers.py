@@ -160,8 +160,8 @@ def run_repair(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
     from dreamgym.studies import repair  # noqa: PLC0415  loads torch
 
-    if options.steps < 1 or options.annotations < 1:
-        raise ConfigError(f"--steps and --annotations are at least 1, got {options.steps} and {options.annotations}")
+    if options.annotations < 1:
+        raise ConfigError(f"--annotations is at least 1, got {options.annotations}")
     world = repair.ENVIRONMENT
     retriever = open_retriever(options.buffer, environment=world)
     stored = real_train_episodes([options.buffer or DEMO_EXPERIENCE])
