@@ -166,13 +166,13 @@ def run_repair(options: argparse.Namespace) -> None:
     retriever = open_retriever(options.buffer, environment=world)
     stored = real_train_episodes([options.buffer or DEMO_EXPERIENCE])
     episodes = sorted((t for t in stored if t.task.environment == world), key=lambda t: t.trajectory_id)
+    chosen = repair.RepairStudy()
     settings = repair.RepairStudy(
-        num_annotations=options.annotations, num_elsewhere=options.episodes, seed=options.seed
-    )
-    settings = replace(
-        settings,
-        plant=replace(settings.plant, steps=options.steps),
-        repair=replace(settings.repair, steps=options.steps),
+        num_annotations=options.annotations,
+        num_elsewhere=options.episodes,
+        plant=replace(chosen.plant, steps=options.plant_steps),
+        repair=replace(chosen.repair, steps=options.steps),
+        seed=options.seed,
     )
     test = evaluation_set(world, "test")
     figures = repair.run(Path(find_model(options.model)), episodes, test, retriever, options.work, settings)
