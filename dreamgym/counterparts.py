@@ -13,7 +13,7 @@ from dreamgym.environments import environment_module
 from dreamgym.errors import EnvironmentFailedError
 from dreamgym.experience_model import fidelity
 from dreamgym.experience_model.fidelity import ScoredStep
-from dreamgym.experience_model.model import MalformedPrediction, Prediction, Query, Switches, to_transition
+from dreamgym.experience_model.model import MalformedPrediction, Prediction, Query, Switches, to_failure, to_transition
 from dreamgym.interfaces import Environment, EnvironmentModule
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Failure, Task, Trajectory, Transition
@@ -71,11 +71,12 @@ class _Walk:
         place = self.ask()
         assert place is not None  # else nothing was asked
         _, history, state, action = place
+        query = Query(self.real.task, tuple(history), state, action)
         if isinstance(answer, MalformedPrediction):
-            self._compare(Failure(action, answer.reason, answer.raw_reply))
+            self._compare(to_failure(query, answer))
             self.over = self.mode == "closed"
             return
-        dreamed = to_transition(Query(self.real.task, tuple(history), state, action), answer)
+        dreamed = to_transition(query, answer)
         self._compare(dreamed)
         self.over = self.mode == "closed" and dreamed.terminated
         self.lived.append(dreamed)

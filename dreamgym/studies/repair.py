@@ -31,14 +31,20 @@ from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import environment_module
 from dreamgym.experience_model.chat_prompts import CompactForm
 from dreamgym.experience_model.fidelity import ScoredStep, make_queries, score_steps
-from dreamgym.experience_model.model import ExperienceModel, MalformedPrediction, Switches, to_transition
+from dreamgym.experience_model.model import (
+    ExperienceModel,
+    MalformedPrediction,
+    Switches,
+    to_failure,
+    to_transition,
+)
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.corrections import Corrections
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
-from dreamgym.types import Failure, Trajectory, Transition
+from dreamgym.types import Trajectory, Transition
 from dreamgym.workspace import Workspace
 
 ENVIRONMENT, ACTION_TYPE = "alfworld", "heat"
@@ -163,7 +169,7 @@ def annotate(
             provenance = replace(episode.provenance, model=dreamer.name)
             past, failure = episode.transitions[:index], None
             if isinstance(answer, MalformedPrediction):
-                failure = Failure(query.action, answer.reason, answer.raw_reply)
+                failure = to_failure(query, answer)
             else:
                 past = (*past, to_transition(query, answer))
             dream = Trajectory(episode.task, "dream", past, provenance, failure)
