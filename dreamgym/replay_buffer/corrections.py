@@ -56,7 +56,7 @@ class CorrectedSteps:
             if one.task.split in splits and environment in (None, one.task.environment)
         ]
         texts = [situation(one.transition.state, one.transition.action) for one in self.steps]
-        self._vectors = encoder.encode(texts or [""]).astype(np.float64)
+        self._vectors = encoder.encode(texts).astype(np.float64) if texts else np.zeros((0, 0))
 
     def near(self, vector: NDArray[np.float32], trajectory: str | None, task: str | None) -> list[tuple[float, int]]:
         """Return cosine and place of every step that is neither of the trajectory nor of the task."""

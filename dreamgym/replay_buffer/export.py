@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 _ROWS_AT_ONCE = 2_000
 
 OPTIONS = {
+    "environment": "--environment",
     "world": "--world",
     "split": "--split",
     "task_type": "--task-type",

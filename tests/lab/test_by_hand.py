@@ -73,7 +73,7 @@ def _watch_processes() -> None:
 
     def note(event: str, arguments: Any) -> None:
         starts = event in ("subprocess.Popen", "os.posix_spawn", "os.system", "os.fork", "os.exec")
-        if starts and arguments[0] != "git":  # a plan names the commit
+        if starts and arguments[:1] != ("git",):  # a plan names the commit
             started.append(str(arguments))
 
     sys.addaudithook(note)

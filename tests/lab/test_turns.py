@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -40,5 +41,6 @@ def test_a_session_takes_turns_with_itself_and_not_with_others() -> None:
         gates["slow"].set()
         await asyncio.gather(slow, quick)
 
-    asyncio.run(click())
+    with ThreadPoolExecutor(1) as apart:  # browser tests leave a loop running in this thread
+        apart.submit(asyncio.run, click()).result()
     assert ours[seen._id] == ["slow", "quick"], "the later one has read what the earlier wrote"
