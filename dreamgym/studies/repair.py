@@ -66,7 +66,7 @@ class RepairStudy:
     replay: float = 0.5
     """Share of old episodes' rows in a repair; all of the control without annotations."""
     plant: FitSettings = field(default_factory=lambda: FitSettings(steps=160, learning_rate=5e-4, max_length=1024))
-    """Long, or any training undoes it: what 40 steps had planted, old episodes alone took away."""
+    """Old episodes alone undid what 40 steps had planted, and nearly all of what 120 had."""
     repair: FitSettings = field(default_factory=lambda: FitSettings(steps=40, learning_rate=5e-4, max_length=1024))
     num_elsewhere: int = 60
     """Recorded test episodes whose other steps are dreamed."""
