@@ -12,7 +12,7 @@ from dreamgym.annotation.agreement import agreement
 from dreamgym.annotation.items import Item, item_of
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
 from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
-from dreamgym.annotation.resolution import resolve_all
+from dreamgym.annotation.resolution import resolve, resolve_all
 from dreamgym.annotation.store import Annotation, AnnotationStore, Role
 from dreamgym.counterparts import replay_beside
 from dreamgym.environments import ENVIRONMENTS, environment_module
@@ -26,6 +26,7 @@ from lab.model_jobs import ModelJobs
 from lab.navigation import Selection
 from lab.services import Services
 from lab.viewmodels.annotate import (
+    Kept,
     Person,
     Visit,
     agreement_view,
@@ -84,7 +85,7 @@ class AnnotatePage:
 
     def person(self, here: Here) -> Person:
         """Who annotates: a login, or else the name that was typed, if it can be one."""
-        role = "adjudicator" if here.selection.queue == "disputed" else "annotator"
+        role: Role = "adjudicator" if here.selection.queue == "disputed" else "annotator"
         try:
             return Person(check_annotator(here.login or here.name), bool(here.login), role)
         except AnnotationError:
@@ -116,12 +117,13 @@ class AnnotatePage:
     def view(self, chosen: Chosen, visit: Visit, **item_changes: Any) -> list[dict[str, Any]]:
         """Values of the queue and of the item."""
         person, item = chosen.person, chosen.item
-        done = [one for group in reversed(visit.done) for name in group if (one := self._find(name)) is not None]
+        answered = [kept.item_id for group in reversed(visit.done) for kept in group]
+        done = [one for name in dict.fromkeys(answered[:MAX_DONE]) if (one := self._find(name)) is not None]
         queue = queue_view(
             chosen.selection,
             person,
             chosen.rows,
-            done[:MAX_DONE],
+            done,
             chosen.counts,
             item.item_id if item else "",
             chosen.notice,
@@ -137,7 +139,7 @@ class AnnotatePage:
         shown |= {"effect": effect, "read_only": self._services.read_only}
         return [queue, shown | {"repair": self._repair(current, item.task.environment)}]
 
-    def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[str, ...]:
+    def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[Kept, ...]:
         """Keep an answer; it is on the disk when this returns.
 
         Raises:
@@ -146,11 +148,9 @@ class AnnotatePage:
         """
         person = self._writer(here)
         given = labels if isinstance(labels, Labels) else read_labels(labels)
-        item = self._need(item_id)
-        self._store.answer(item, person.name, given, seconds, cast(Role, person.role))
-        return (item_id,)
+        return (self._keep(self._need(item_id), person, given, seconds),)
 
-    def answer_alike(self, here: Here, item_ids: Sequence[str]) -> tuple[str, ...]:
+    def answer_alike(self, here: Here, item_ids: Sequence[str]) -> tuple[Kept, ...]:
         """Say of similar items what was said of the one that they resemble: its errors, without places."""
         person = self._writer(here)
         like = self._answer(here.selection.like, person)
@@ -161,23 +161,23 @@ class AnnotatePage:
         wanted = tuple(dict.fromkeys(item_ids))[:MOST_ALIKE]
         if not wanted:
             raise AnnotationError("Tick the steps that have the same errors.")
-        for item in [self._store.find(item_id) for item_id in wanted]:
-            self._store.answer(item, person.name, labels, 0.0, cast(Role, person.role))
-        return wanted
+        items = [self._need(item_id) for item_id in wanted]  # none is answered where one is missing
+        return tuple(self._keep(item, person, labels, 0.0) for item in items)
 
-    def undo(self, here: Here, item_ids: Sequence[str]) -> None:
-        """Take answers back: what was said of these items before counts again, or nothing."""
+    def undo(self, here: Here, group: Sequence[Kept]) -> None:
+        """Take answers back: what counted before each counts again, or nothing."""
         person = self._writer(here)
-        role = cast(Role, person.role)
-        for item_id in item_ids:
-            versions = [
-                one for one in self._store.versions(item_id) if (one.annotator, one.role) == (person.name, role)
-            ]
-            before = versions[-2].labels if len(versions) > 1 else None
+        for kept in group:
+            said = {
+                one.version: one.labels
+                for one in self._store.versions(kept.item_id)
+                if (one.annotator, one.role) == (person.name, kept.role)
+            }
+            before = said.get(kept.before)
             if before is None:
-                self._store.withdraw(item_id, person.name, role)
+                self._store.withdraw(kept.item_id, person.name, kept.role)
             else:
-                self._store.answer(self._store.item(item_id), person.name, before, 0.0, role)
+                self._store.answer(self._store.item(kept.item_id), person.name, before, 0.0, kept.role)
 
     def engine(self, here: Here) -> dict[str, Any]:
         """What the real engine says of the chosen item: only after one's own answer.
@@ -228,7 +228,7 @@ class AnnotatePage:
         if selection.queue == "filter":
             keep = Filter(**{name: getattr(selection, name) or None for name in _FILTERS})
         wanted = Wanted(cast(Kind, selection.queue), selection.found_by, keep)
-        return waiting(self._store, wanted, person.name, limit, cast(Role, person.role))
+        return waiting(self._store, wanted, person.name, limit, person.role)
 
     def _retriever(self, environment: str) -> Retriever:
         """Over all splits: what is looked for here stands in no prompt."""
@@ -256,13 +256,25 @@ class AnnotatePage:
             return item_of(live.trajectory, int(number), "a dream on a page")
         return self._store.find(item_id, source)
 
+    def _keep(self, item: Item, person: Person, labels: Labels, seconds: float) -> Kept:
+        added = self._store.answer(item, person.name, labels, seconds, person.role)
+        return Kept(item.item_id, person.role, added.version - 1)
+
     def _answer(self, item_id: str, person: Person) -> Annotation | None:
-        return self._store.current_of(item_id, person.name, cast(Role, person.role)) if person.name else None
+        return self._store.current_of(item_id, person.name, person.role) if person.name else None
+
+    def _seen(self, item: Item, person: Person) -> list[Annotation]:
+        """Others' answers: after one's own, or where they disagree and this person decides."""
+        if not person.name:
+            return []
+        visible = self._store.visible_to(person.name, item.item_id, person.role)
+        if person.role == "annotator" or not visible:
+            return visible
+        return visible if resolve(visible).status in ("disputed", "adjudicated") else []
 
     def _item(self, item: Item, person: Person) -> dict[str, Any]:
         mine = self._answer(item.item_id, person)
-        visible = self._store.visible_to(person.name, item.item_id, cast(Role, person.role)) if person.name else []
-        shown = item_view(item, person, mine.labels if mine else None, visible)
+        shown = item_view(item, person, mine.labels if mine else None, self._seen(item, person))
         reason = self._no_engine(item) if mine else "Hidden until you submit, so that your answer is your own."
         return shown | {"engine_reason": reason}
 

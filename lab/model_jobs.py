@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class ModelJobs:
         self._services = services
         self._versions = Versions(services.workspace)
         self._jobs = Jobs(services.workspace.models_path)
+        self._checked: dict[str, tuple[object, str]] = {}
 
     def value(self) -> dict[str, Any]:
         """What Models shows of both."""
@@ -102,12 +104,20 @@ class ModelJobs:
             raise WorkspaceError("The lab is read-only: no model is trained or changed. Start it without --read-only.")
 
     def _row(self, version: Version) -> VersionRow:
-        problem = ""
-        try:
-            version.check()
-        except EngineError as error:
-            problem = str(error)
-        return VersionRow(version, problem, _record(version.folder))
+        return VersionRow(version, self._problem(version), _record(version.folder))
+
+    def _problem(self, version: Version) -> str:
+        """Why a version cannot be used; its weights are read again when a file of them has changed."""
+        stamp = _stamp(version.folder)
+        known, problem = self._checked.get(version.version_id, (None, ""))
+        if known != stamp:
+            problem = ""
+            try:
+                version.check()
+            except EngineError as error:
+                problem = str(error)
+            self._checked[version.version_id] = stamp, problem
+        return problem
 
     def _log_tail(self, info: JobInfo) -> list[str]:
         if not (info.is_live or info.state in ("failed", "died")):
@@ -117,6 +127,15 @@ class ModelJobs:
         except DreamGymError as error:
             return [str(error)]
         return text.splitlines()[-LOG_LINES:]
+
+
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """What changes when a model's files do."""
+    found = []
+    for path in folder.glob("*"):
+        with suppress(OSError):  # gone since it was listed, which is a change
+            found.append((path.name, path.stat().st_size, path.stat().st_mtime_ns))
+    return sorted(found)
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,9 @@ let shownAt = 0;
 let spent = 0;
 let sent = '';
 
-const stored = (id) => `dg-draft:${id}`;
+// A draft is one person's, in one role: somebody else at this browser begins anew.
+const keyOf = (v) => JSON.stringify([v.id, v.role, v.who]);
+const stored = (key) => `dg-draft:${key}`;
 const blank = (v) => {
   const mine = v.mine || {};
   return {
@@ -17,9 +19,9 @@ const blank = (v) => {
     correction: { ...mine.correction }, editing: Boolean(mine.correction), reasoning: Boolean(mine.correction?.reasoning),
   };
 };
-const read = (id) => { try { return JSON.parse(localStorage.getItem(stored(id))); } catch { return null; } };
-const draft = () => drafts.get(value.id);
-const keep = () => { draft().touched = true; try { localStorage.setItem(stored(value.id), JSON.stringify(draft())); } catch { /* no storage: the draft lives as long as the page */ } };
+const read = (key) => { try { return JSON.parse(localStorage.getItem(stored(key))); } catch { return null; } };
+const draft = () => drafts.get(keyOf(value));
+const keep = () => { draft().touched = true; try { localStorage.setItem(stored(keyOf(value)), JSON.stringify(draft())); } catch { /* no storage: the draft lives as long as the page */ } };
 const change = (act) => { act(draft()); keep(); draw(); };
 
 // Characters, as Python counts them, for places in a JavaScript string.
@@ -198,7 +200,7 @@ const submit = (fine) => {
   const given = labels(fine);
   if (sending || !value.can_answer || value.read_only || !(fine || says(given))) return;
   sending = true;
-  sent = value.id;
+  sent = keyOf(value);
   trigger('submit', { item: value.id, labels: given, seconds: Math.min(elapsed(), 86400) });
   refresh();
 };
@@ -261,13 +263,17 @@ const take = () => {
     root.replaceChildren(el('div', { class: 'dg-empty' }, el('h3', {}, 'Nothing to annotate here'), el('p', {}, v.text)));
     return;
   }
+  const key = keyOf(v);
+  const before = value && keyOf(value);
   const isNew = !value || value.id !== v.id;
   // An answer that is on the disk needs no draft in the browser; in memory it stays, for an undo.
-  if (sent && v.id !== sent) { try { localStorage.removeItem(stored(sent)); } catch { /* no storage */ } }
+  if (sent && key !== sent) { try { localStorage.removeItem(stored(sent)); } catch { /* no storage */ } }
   sent = '';
   sending = false;
+  // Who had begun before he said who he is goes on with that.
+  const begun = !isNew && before !== key && !value.who && drafts.get(before)?.touched ? drafts.get(before) : null;
+  if (!drafts.get(key)?.touched) drafts.set(key, begun || read(key) || blank(v));
   value = v;
-  if (!drafts.get(v.id)?.touched) drafts.set(v.id, read(v.id) || blank(v));
   if (!left.isConnected) root.replaceChildren(left, form);
   if (isNew) { armed = null; spent = 0; shownAt = performance.now(); left.scrollTop = 0; }
   draw();

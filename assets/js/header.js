@@ -35,7 +35,7 @@ const views = (value) => {
   const details = el('details', { class: 'dg-named', open },
     el('summary', { class: 'dg-btn s', id: 'dg-views', 'data-key': 'z' }, 'Views ', dg.kbd('z')),
     el('div', { class: 'dg-named-list' },
-      value.views.length ? el('ul', {}, value.views.map((v) => view(v, value.read_only)))
+      value.views_problem ? el('p', { class: 'dg-bad' }, value.views_problem) : value.views.length ? el('ul', {}, value.views.map((v) => view(v, value.read_only)))
         : el('p', { class: 'dg-meta' }, 'No view was saved yet. A view is an address with a name: tab, filters, what is chosen.'),
       value.read_only ? el('p', { class: 'dg-meta' }, 'The lab is read-only: no view is saved.') : save));
   details.addEventListener('toggle', () => { open = details.open; });

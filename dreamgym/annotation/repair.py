@@ -24,7 +24,7 @@ from dreamgym.annotation.repair_rows import replay_rows, step_rows
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.annotation.training_rows import dpo_rows
 from dreamgym.config import check_not_empty, check_range, check_types, from_mapping
-from dreamgym.engines.model_folder import model_data, model_name
+from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.registry import find_model
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano
@@ -32,7 +32,7 @@ from dreamgym.experience_model.chat_prompts import CompactForm, PromptForm, prom
 from dreamgym.experience_model.dataset import Segment
 from dreamgym.experience_model.evaluate import evaluation_set
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.experience_model.refresh import real_train_episodes
+from dreamgym.experience_model.refresh import real_train_episodes, write_recipe
 from dreamgym.experience_model.train import FitSettings, Watch, encode_rows, fit, fit_lora
 from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -183,29 +183,24 @@ def repair(told: Repair, folder: Path, control: Control) -> dict[str, Any]:
         "%d lessons, %d steps to measure by, left out: %s", len(found.learned), len(found.held_out), found.left_out
     )
     old = _episodes(told, store)
-    tasks = told.measure.tasks
-    test = evaluation_set(settings.environment, "test", None if tasks < 0 else tasks) if tasks else []
+    test = _test_episodes(told)
     retriever = _retriever(told, store)
     before = _examine(source, found, test, retriever, told)
     control.report(0, "measured the model as it is", None)
-    trained: dict[str, Any] = {}
+    repaired, trained = source, {}
     if settings.method == "demonstrations":
         retriever.correct(without(corrections(store, told.keep), found.held_out))
-        after = _examine(source, found, test, retriever, told)
     else:
         trained = train(source, found, old, retriever, told, folder, _watch(control, settings.steps))
-        after = _examine(folder, found, test, retriever, told)
-    types = sorted({one.action_type for one in found.learned if one.is_corrected})
+        repaired = folder
+    after = _examine(repaired, found, test, retriever, told)
     record = {
-        "model": model_name(source if settings.method == "demonstrations" else folder),
+        "model": model_name(repaired),
         "parent": model_name(source),
         "annotations": _told_of(found),
         **repair_record(told),
         "trained": trained,
-        "action_types": types,
-        "before": measuring.figures(before, types),
-        "after": measuring.figures(after, types),
-        "change": measuring.changes(before, after, types),
+        **_figures(found, before, after),
         "minutes": (time.perf_counter() - start) / 60,
         **origin(told.command),
     }
@@ -260,7 +255,8 @@ def train(
         rows += replay_rows(old, retriever, form, num_old, settings.seed) if num_old else ()
         result = fit_rows(source, form, rows, fit_settings, folder, settings.lora_rank, watch)
         amounts = {"num_lesson_rows": num - num_old, "num_replayed_rows": num_old}
-    _write_recipe(source, folder, len(found.learned), {**amounts, **result})
+    # No new real transition: corrections are no steps of a real environment.
+    write_recipe(source, folder, {"num_transitions": 0, "num_annotations": len(found.learned), **amounts, **result})
     trained = {**amounts, **result, "settings": asdict(fit_settings)}
     _write(done, trained)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -295,6 +291,11 @@ def _episodes(told: Repair, store: AnnotationStore) -> list[Trajectory]:
     return [one for one in every if one.task.environment == told.settings.environment]
 
 
+def _test_episodes(told: Repair) -> list[Trajectory]:
+    tasks = told.measure.tasks
+    return evaluation_set(told.settings.environment, "test", None if tasks < 0 else tasks) if tasks else []
+
+
 def _retriever(told: Repair, store: AnnotationStore) -> Retriever:
     files = [told.buffer or store.workspace.experience_path]
     environment = told.settings.environment
@@ -308,6 +309,16 @@ def _examine(
 
     dreamer = ExperienceModel(TransformersEngine(model, num_threads=told.measure.threads or None))
     return measuring.examine(dreamer, found.learned, found.held_out, test, retriever)
+
+
+def _figures(found: Lessons, before: measuring.Examined, after: measuring.Examined) -> dict[str, Any]:
+    types = sorted({one.action_type for one in found.learned if one.is_corrected})
+    return {
+        "action_types": types,
+        "before": measuring.figures(before, types),
+        "after": measuring.figures(after, types),
+        "change": measuring.changes(before, after, types),
+    }
 
 
 def _watch(control: Control, steps: int) -> Watch:
@@ -334,14 +345,6 @@ def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_recipe(source: Path, folder: Path, num_annotations: int, figures: Mapping[str, Any]) -> None:
-    """What the copy has seen: no new real transition, as corrections are no steps of a real environment."""
-    known = model_data(str(source))
-    seen = {"from": model_name(source), "num_transitions": 0, "num_annotations": num_annotations, **figures}
-    recipe = {"data": known[0], "refreshed": [*known[1:], seen]} if known else {"refreshed": [seen]}
-    _write(folder / "recipe.json", recipe)
 
 
 def work(told: Mapping[str, Any], folder: Path, control: Control) -> str:

@@ -7,9 +7,10 @@ dream is needed next and where it is known least.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dreamgym.engines.model_folder import model_data, model_name
 from dreamgym.errors import ConfigError
@@ -79,7 +80,6 @@ def refresh(
             "dreamgym train --set run.world=s2r"
         )
     num_transitions = sum(len(trajectory.transitions) for trajectory in mixed)
-    known, start = model_data(str(model)), model_name(model)
     rng = random.Random(seed)
     if old:
         mixed += rng.choices(old, k=old_per_new * len(mixed))
@@ -88,14 +88,16 @@ def refresh(
     rows = list(episode_rows(mixed, retriever, RowSettings(reasoning_shares=(0.7, 1.0), relabel_share=0.0, seed=seed)))
     weights, tokenizer = nano.load(model)
     result = fit(weights, tokenizer, encode_rows(rows, tokenizer, settings.max_length), settings, output, watch)
-    refreshed = {
-        "from": start,
-        "num_transitions": num_transitions,
-        "old_per_new": old_per_new,
-        "settings": asdict(settings),
-        **asdict(result),
-    }
-    # Where nobody knows what the model had seen before, the copy's data are unknown as well.
-    recipe = {"data": known[0], "refreshed": [*known[1:], refreshed]} if known else {"refreshed": [refreshed]}
-    (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    seen = {"num_transitions": num_transitions, "old_per_new": old_per_new, "settings": asdict(settings)}
+    write_recipe(model, output, seen | asdict(result))
     return output
+
+
+def write_recipe(model: Path, copy: Path, seen: Mapping[str, Any]) -> None:
+    """Write what a copy of `model` has seen beside what that had; `seen` names its num_transitions.
+
+    Where nobody knows what the model had seen before, the copy's data are unknown as well.
+    """
+    known, last = model_data(str(model)), {"from": model_name(model), **seen}
+    recipe = {"data": known[0], "refreshed": [*known[1:], last]} if known else {"refreshed": [last]}
+    (copy / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")

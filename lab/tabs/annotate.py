@@ -16,7 +16,7 @@ from lab.components.annotate import annotation_item, annotation_queue
 from lab.components.exports import export_file, hand_out
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import QUEUES, Selection, to_query
-from lab.viewmodels.annotate import Visit, checked_view
+from lab.viewmodels.annotate import Kept, Visit, checked_view
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -102,7 +102,7 @@ class AnnotateTab:
         except DreamGymError as error:
             gr.Warning(str(error))
             return self._moved(here)
-        trajectory, _, step = last[0].rpartition(".")
+        trajectory, _, step = last[0].item_id.rpartition(".")
         there = replace(here.selection, trajectory=trajectory, step=int(step))
         return self._moved(replace(here, selection=there, visit=replace(here.visit, done=tuple(before), saved_at="")))
 
@@ -136,13 +136,14 @@ class AnnotateTab:
         )
         return checked_view(environment, dreamed, corrected)
 
-    def _kept(self, here: Here, keep: Callable[[], tuple[str, ...]]) -> list[Any]:
+    def _kept(self, here: Here, keep: Callable[[], tuple[Kept, ...]]) -> list[Any]:
         try:
             done = keep()
         except (DreamGymError, TypeError, ValueError) as error:  # an answer may come from anywhere
             gr.Warning(str(error))
             return self._moved(here)
-        skipped = tuple(each for each in here.visit.skipped if each not in done)
+        answered = {kept.item_id for kept in done}
+        skipped = tuple(each for each in here.visit.skipped if each not in answered)
         saved = datetime.now(UTC).isoformat(timespec="seconds")
         visit = Visit((*here.visit.done, done)[-MAX_REMEMBERED:], skipped, saved)
         return self._moved(_next(replace(here, visit=visit)))

@@ -12,7 +12,7 @@ from dreamgym.annotation.agreement import Agreement, Figure
 from dreamgym.annotation.items import Item
 from dreamgym.annotation.labels import AXES, ERROR_KINDS, Labels, labels_record
 from dreamgym.annotation.queue import KINDS, Queued
-from dreamgym.annotation.store import Annotation
+from dreamgym.annotation.store import Annotation, Role
 from dreamgym.comparison import StepComparison
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.types import Failure, Transition
@@ -37,11 +37,21 @@ MAX_AGREEMENT = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer that was stored on this page."""
+
+    item_id: str
+    role: Role
+    before: int
+    """Version that counted until then; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """What a person did on this page since it was opened."""
 
-    done: tuple[tuple[str, ...], ...] = ()
-    """Items by submission, oldest first; several at once were answered alike."""
+    done: tuple[tuple[Kept, ...], ...] = ()
+    """Answers by submission, oldest first; several at once were the same."""
     skipped: tuple[str, ...] = ()
     saved_at: str = ""
     """When the last answer was on the disk; UTC, ISO 8601."""
@@ -54,7 +64,7 @@ class Person:
     name: str
     is_login: bool = False
     """The name is a login's, and cannot be changed here."""
-    role: str = "annotator"
+    role: Role = "annotator"
 
 
 def queue_view(
@@ -213,6 +223,7 @@ def item_view(item: Item, person: Person, current: Labels | None, others: Sequen
         else [],
         "environment": item.task.environment,
         "role": person.role,
+        "who": person.name,
         "can_answer": bool(person.name),
         "mine": None if current is None else labels_record(current),
         "others": [_other(each) for each in others if (each.annotator, each.role) != (person.name, person.role)],

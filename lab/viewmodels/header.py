@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dreamgym.errors import WorkspaceError
 from lab.navigation import parse, whole_link
 from lab.services import Services
 from lab.views import View, Views
@@ -16,13 +17,18 @@ def header_value(services: Services) -> dict[str, Any]:
     """Names and states for the header; plain JSON."""
     here = [each for each in services.environments.values() if each.model is not None and each.status != "not started"]
     states = [each.status for each in here]
+    try:
+        views, problem = Views(services.workspace).all(), ""
+    except WorkspaceError as error:  # the page opens all the same, and says so
+        views, problem = (), str(error)
     return {
         "workspace": services.workspace.name,
         "path": str(services.workspace.path),
         "model": ", ".join(each.model.name for each in here if each.model) or None,
         "status": min(filter(None, states), key=_urgency, default=None),
         "read_only": services.read_only,
-        "views": [_view(view) for view in Views(services.workspace).all()],
+        "views": [_view(view) for view in views],
+        "views_problem": problem,
     }
 
 

@@ -88,6 +88,12 @@ def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     page.keyboard.press("x")
     page.keyboard.press("7")
     expect(page.locator("#dg-submit")).to_be_enabled()
+    begun = page.url
+    come_as(page, "eve")
+    page.goto(begun)
+    expect(page.locator("#dg-annotator")).to_have_value("eve")
+    expect(page.locator("#dg-fine")).to_be_enabled()
+    expect(page.locator("#dg-submit")).to_be_disabled()
     assert page.evaluate("window.hacked") is None
 
 

@@ -159,16 +159,28 @@ def test_a_step_of_a_dream_that_is_only_on_a_page_is_annotated_with_its_text(wor
 
 def test_undo_brings_back_what_was_said_before_or_nothing(workspace: Workspace, page: AnnotatePage):
     here, answers = Here(at(HEAT), "mia"), AnnotationStore(workspace)
-    page.answer(here, HEAT, LOST, 1.0)
-    page.answer(here, HEAT, FINE, 1.0)
-    page.undo(here, [HEAT])
+    first = page.answer(here, HEAT, LOST, 1.0)
+    second = page.answer(here, HEAT, FINE, 1.0)
+    page.undo(here, second)
     assert answers.current_of(HEAT, "mia").labels == Labels((ErrorMark("lost object"),))
-    other = Here(at(BROKEN), "mia")
-    page.answer(other, BROKEN, FINE, 1.0)
-    page.undo(other, [BROKEN])
-    assert answers.current_of(BROKEN, "mia") is None and len(answers.versions(BROKEN)) == 2
+    page.undo(here, first)
+    assert answers.current_of(HEAT, "mia") is None and len(answers.versions(HEAT)) == 4
     with pytest.raises(WorkspaceError, match="read-only"):
-        page_of(workspace, read_only=True).undo(here, [HEAT])
+        page_of(workspace, read_only=True).undo(here, first)
+
+
+def test_undo_takes_back_what_was_said_as_whoever_it_was_said(workspace: Workspace, page: AnnotatePage):
+    decided = page.answer(Here(Selection("annotate", queue="disputed"), "mia"), HEAT, LOST, 1.0)
+    page.undo(Here(DOUBTFUL, "mia"), decided)
+    assert AnnotationStore(workspace).current() == []
+
+
+def test_who_decides_sees_only_what_is_in_dispute(page: AnnotatePage):
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, LOST, 1.0)
+    decides = Here(at(HEAT, queue="disputed"), "mia")
+    assert page.view(page.choose(decides), Visit())[1]["others"] == [], "bob alone has answered: mia may yet"
+    page.answer(Here(DOUBTFUL, "ann"), HEAT, FINE, 1.0)
+    assert [each["who"] for each in page.view(page.choose(decides), Visit())[1]["others"]] == ["bob", "ann"]
 
 
 def test_what_was_said_of_one_is_said_of_ticked_ones_like_it(workspace: Workspace, page: AnnotatePage):
@@ -180,7 +192,7 @@ def test_what_was_said_of_one_is_said_of_ticked_ones_like_it(workspace: Workspac
         page.answer_alike(like, [])
     assert page.view(page.choose(like), Visit())[0]["apply"] == ["lost object"]
     first = transition_id(DREAM.trajectory_id, 1)
-    assert page.answer_alike(like, [first, first]) == (first,)
+    assert [kept.item_id for kept in page.answer_alike(like, [first, first])] == [first]
     said = AnnotationStore(workspace).current_of(first, "mia").labels
     assert said.errors == (ErrorMark("lost object"),) and said.note == f"as {HEAT}" and said.correction is None
 

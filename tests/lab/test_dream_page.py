@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.errors import DreamGymError, WorkspaceError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -312,80 +311,6 @@ def test_a_model_that_is_starting_is_waited_for_and_one_that_failed_says_why(sto
     assert DreamPage(services(stored, engine=SimpleNamespace(status="not started"))).model(Place())["kind"] == "wait"
     failed = DreamPage(services(stored, engine=SimpleNamespace(status="failed: no such folder")))
     assert failed.model(Place())["detail"] == "no such folder"
-
-
-def policy_that_says(*replies: str):
-    """A scripted policy that remembers what it was shown."""
-    shown: list[str] = []
-    waiting = iter(replies)
-
-    def answer(conversation: str) -> str:
-        shown.append(conversation)
-        return next(waiting)
-
-    return ScriptedEngine(answer, name="policy@00000000"), shown
-
-
-def test_the_policy_plays_on_and_reads_what_was_done_before(stored: Workspace):
-    policy, shown = policy_that_says(
-        "To the fridge.</think><action>go to fridge 1</action>", "Win.</think><action>win</action>"
-    )
-    page = DreamPage(services(stored, policy=policy))
-    start = played(page, "go to countertop 1")
-    *_, last = page.play_on("session", start, "policy", Switches())
-    dream = page._dream(last.place)
-    assert [step.action for step in dream.steps] == ["go to countertop 1", "go to fridge 1", "win"]
-    assert dream.steps[1].policy_reply == "To the fridge.</think><action>go to fridge 1</action>"
-    assert dream.actors == ("you", "policy@00000000", "policy@00000000") and dream.over
-    assert "<action>go to countertop 1</action><state>You arrive at countertop 1." in shown[0]
-    assert "<think>To the fridge.</think><action>go to fridge 1</action><state>" in shown[1]
-    assert all(text.endswith("</state><think>") for text in shown)
-    record = page._services.live.find(last.place.branch).trajectory
-    assert record.provenance.policy == "by hand, policy@00000000"
-    assert last.stage["actor"] == "policy" and not last.steps["can_play"]
-
-
-def test_a_policy_that_writes_no_action_ends_it_and_keeps_what_was_dreamed(stored: Workspace):
-    policy, _ = policy_that_says("Go.</think><action>go to fridge 1</action>", "I do not know.")
-    page = DreamPage(services(stored, policy=policy))
-    place = played(page)
-    with pytest.raises(DreamGymError, match="no <action>"):
-        for frame in page.play_on("session", place, "policy", Switches()):
-            place = frame.place or place
-    assert [step.action for step in page._dream(place).steps] == ["go to fridge 1"]
-    assert page.undo("session", place).place, "nothing is left busy"
-
-
-def test_the_expert_plays_on_until_it_is_stopped(page: DreamPage):
-    frames = page.play_on("session", played(page), "expert", Switches())
-    num_done = 0
-    for frame in frames:
-        if frame.steps and not frame.steps["playing"]:
-            num_done += 1
-            if num_done == 2:
-                page.stop("session")
-        elif frame.steps:
-            assert frame.steps["playing"] == "expert" and not frame.steps["can_undo"]
-    assert num_done == 2
-    page.stop("session")  # nothing plays: it stops nothing that comes later
-    again = [frame for frame in page.play_on("session", played(page), "expert", Switches()) if frame.steps]
-    assert len(page._dream(again[-1].place).steps) > 2
-    assert page._services.live.find(again[-1].place.branch).trajectory.provenance.policy == "expert"
-
-
-def test_one_session_plays_one_dream_and_who_is_missing_is_said(page: DreamPage):
-    place = played(page)
-    frames = page.play_on("session", place, "expert", Switches())
-    next(frames)
-    with pytest.raises(DreamGymError, match="wait until it is done"):
-        next(page.step("session", place, "look", Switches()))
-    frames.close()
-    assert page.undo("session", played(page, "look")).place
-    with pytest.raises(DreamGymError, match="No policy is bundled"):
-        list(page.play_on("session", place, "policy", Switches()))
-    with pytest.raises(DreamGymError, match="no stranger to play on"):
-        list(page.play_on("session", place, "stranger", Switches()))
-    assert page.show(place).steps["players"] == {"expert": "", "policy": "No policy is bundled for it."}
 
 
 def test_the_lab_says_why_no_policy_is_there_and_a_read_only_one_starts_none(
