@@ -343,7 +343,7 @@ def crowd(url: str, lab: psutil.Process, options: argparse.Namespace, tasks: lis
         over.set()
         for future in futures:
             future.result()
-    actions = times.all_but("dream a step", "open the page")
+    actions = times.all_but("dream a step", "open the page", "what is new in Train")
     return {
         "page_actions": actions,
         "lab_cpu_seconds_per_action": (cpu_seconds(lab) - worked) / actions["number"],

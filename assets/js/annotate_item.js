@@ -113,11 +113,16 @@ const correction = () => {
   }
   const reward = el('input', { type: 'number', class: 'dg-input', min: 0, max: 1, step: 0.05, 'aria-label': 'Correct reward', id: 'dg-correct-reward' });
   reward.value = d.correction.reward ?? value.reward ?? 0;
-  reward.addEventListener('input', () => { d.correction.reward = Number(reward.value); keep(); refresh(); });
+  reward.addEventListener('input', () => {
+    d.correction.reward = Number(reward.value);
+    if (d.correction.reward < 1 && (d.correction.success ?? value.success)) { d.correction.success = false; element.querySelector('#dg-correct-success').checked = false; }
+    keep();
+    refresh();
+  });
   const flag = (name, label) => {
     const box = el('input', { type: 'checkbox', id: `dg-correct-${name}` });
     box.checked = d.correction[name] ?? value[name] ?? false;
-    box.addEventListener('change', () => { d.correction[name] = box.checked; if (name === 'success' && box.checked) d.correction.done = true; if (name === 'done' && !box.checked) d.correction.success = false; keep(); draw(); });
+    box.addEventListener('change', () => { d.correction[name] = box.checked; if (name === 'success' && box.checked) { d.correction.done = true; d.correction.reward = 1; } if (name === 'done' && !box.checked) d.correction.success = false; keep(); draw(); });
     return el('label', { class: 'dg-row' }, box, label);
   };
   setTimeout(check);

@@ -89,6 +89,8 @@ class Correction:
         for name in ("done", "success"):
             if not isinstance(getattr(self, name), bool | None):
                 raise AnnotationError(f"corrected {name} is true or false, got {getattr(self, name)!r}")
+        if self.success and self.reward not in (None, 1):
+            raise AnnotationError("a step that solves the task pays 1: correct the reward as well, or not success")
         if self.success and self.done is False:
             raise AnnotationError("a step that solves the task also ends it: correct done as well, or not success")
 

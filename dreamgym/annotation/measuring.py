@@ -5,15 +5,14 @@ is right when its next state is the right text, and reward and success are right
 follows from what was seen can be, so the others are counted and left out.
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dreamgym.annotation.lessons import Lesson
+from dreamgym.experience_model.agreement import Measure, pairs_of
 from dreamgym.experience_model.evaluate import BATCH
 from dreamgym.experience_model.fidelity import (
-    REWARD_TOLERANCE,
     Place,
     Predictor,
     ScoredStep,
@@ -86,8 +85,10 @@ def dream_steps(
 
 def is_right(step: ScoredStep) -> bool:
     """Next state, reward and success are what is right."""
-    is_paid_right = step.dreamed_reward is not None and abs(step.dreamed_reward - step.reward) < REWARD_TOLERANCE
-    return step.exact and is_paid_right and step.dreamed_success == step.success
+    return step.exact and step.reward_right and step.dreamed_success == step.success
+
+
+RIGHT = Measure("right steps", lambda step: step.determined, is_right)
 
 
 def figures(examined: Examined, action_types: Collection[str]) -> dict[str, Any]:
@@ -122,19 +123,12 @@ def paired(before: Sequence[ScoredStep], after: Sequence[ScoredStep]) -> dict[st
     """Difference of two shares of right steps, on the same steps whose outcome is determined.
 
     Returns:
-        value, n, ci_low, ci_high (95 %, normal approximation), gained, lost; value None where there is no step, and no
-        interval of fewer than two.
+        value, n, ci_low, ci_high (95 %, see `Pairs`), gained, lost; value and interval None where there is no step.
     """
-    pairs = [(is_right(a), is_right(b)) for a, b in zip(before, after, strict=True) if a.determined]
-    gained, lost = sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
-    found: dict[str, Any] = {"value": None, "n": len(pairs), "ci_low": None, "ci_high": None}
-    if pairs:
-        found["value"] = mean = (gained - lost) / len(pairs)
-        if len(pairs) > 1:
-            variance = sum((new - old - mean) ** 2 for old, new in pairs) / (len(pairs) - 1)
-            margin = 1.96 * math.sqrt(variance / len(pairs))
-            found |= {"ci_low": mean - margin, "ci_high": mean + margin}
-    return found | {"gained": gained, "lost": lost}
+    found = pairs_of(before, after, RIGHT)
+    low, high = found.interval if found.num else (None, None)
+    told = {"value": found.difference, "n": found.num, "ci_low": low, "ci_high": high}
+    return told | {"gained": found.only_second, "lost": found.only_first}
 
 
 def right(steps: Sequence[ScoredStep]) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def corrected(item: Item, correction: Correction | None) -> Transition:
         "success": change.success,
     }
     given = {name: value for name, value in changes.items() if value is not None}
+    if "success" not in given and {"reward", "terminated"} & set(given):
+        # As a reply is read: what ends and pays all is solved.
+        step = item.transition
+        ended = given.get("terminated", step.terminated if step else False)
+        given["success"] = bool(ended and given.get("reward", step.reward if step else 0.0) == 1.0)
     if isinstance(item.step, Failure):
         if item.action is None or not {"next_state", "reward", "terminated"} <= set(given):
             raise LeftOut("malformed, and next state, reward or done not written anew")

@@ -3,6 +3,7 @@
 It is the hardening round of a run: where the real engine has denied its dreamed successes, it has played true episodes.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -90,6 +91,7 @@ def refresh_in(
     num_transitions = sum(len(trajectory.transitions) for trajectory in new)
     made = {"by": "refresh", "command": command, "num_transitions": num_transitions, **asdict(settings)}
     version = versions.register(output, settings.environment, model_name(model), made)
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
     return Refreshed(version, len(new), num_transitions)
 
 

@@ -226,7 +226,7 @@ def _train(
     refuse_unfinished(trainer)
     seconds = time.perf_counter() - start
     return FitResult(
-        loss=_last_loss(trainer),
+        loss=last_loss(trainer),
         seconds=seconds,
         num_rows=len(dataset),
         num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
@@ -253,8 +253,8 @@ def refuse_unfinished(trainer: Any) -> None:
         raise FitStoppedError(f"stopped after {done} of {steps} optimizer steps; go on from there, or delete it")
 
 
-def _last_loss(trainer: Any) -> float:
-    """Mean over the last tenth of the steps."""
+def last_loss(trainer: Any) -> float:
+    """Mean over the last tenth of the steps, of all of them where training went on from a checkpoint."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     tail = losses[-max(1, len(losses) // 10) :]
     return float(sum(tail) / max(len(tail), 1))

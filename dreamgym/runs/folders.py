@@ -156,7 +156,7 @@ class Folders:
     def _rename(self, new: Path, base: str, is_whole_name: bool) -> Path:
         """Give a new folder its name, or the next number; another process may be as fast, then the one after."""
         while True:
-            taken = [re.fullmatch(rf"{base}-(\d+)", name, re.IGNORECASE) for name in self.ids()]
+            taken = [re.fullmatch(rf"{base}-(\d+)", path.name, re.IGNORECASE) for path in self.path.iterdir()]
             numbers = [int(match[1]) for match in taken if match]
             folder = self.path / (base if is_whole_name else f"{base}-{max(numbers, default=0) + 1:02}")
             try:

@@ -1,19 +1,21 @@
-"""Slots: how many runs train at once, one per GPU or a given number on the CPU; first come, first served.
+"""Slots: how many runs and jobs train at once, one per GPU or a given number on the CPU; first come, first served.
 
-A slot is a locked file in the folder of all runs, so that it is free again the moment its process ends.
+A slot is a locked file of the workspace (elsewhere beside the folder), so that it is free again the moment its process
+ends.
 """
 
 import os
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.runs import status
+from dreamgym.workspace import MARKER
 
 WAIT_SECONDS = 0.3
 _CUDA = "CUDA_VISIBLE_DEVICES"
@@ -49,7 +51,7 @@ def wait(folder: Path, queued_at: float, num_on_cpu: int, should_stop: Callable[
     With a GPU, CUDA_VISIBLE_DEVICES is set to it: call this before torch loads.
 
     Args:
-        folder: Of the run, beside those of the others.
+        folder: Of the run or job, in a folder of a workspace, or beside those of the others.
         queued_at: Since when it waits, unix seconds.
         num_on_cpu: Slots where there is no GPU.
         should_stop: Asked again and again.
@@ -59,10 +61,11 @@ def wait(folder: Path, queued_at: float, num_on_cpu: int, should_stop: Callable[
     """
     found: list[str | None] = [*gpus()]
     names = [(re.sub(r"\W", "-", gpu or ""), gpu) for gpu in found] or [(str(n), None) for n in range(num_on_cpu)]
+    home = _home(folder)
     while not should_stop():
         if not _somebody_waits_longer(folder, queued_at):
             for name, gpu in names:
-                if (descriptor := status.take(folder.parent / f".slot-{name}")) is not None:
+                if (descriptor := status.take(home / f".slot-{name}")) is not None:
                     if gpu is not None:
                         os.environ[_CUDA] = gpu
                         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's, not torch's
@@ -72,11 +75,25 @@ def wait(folder: Path, queued_at: float, num_on_cpu: int, should_stop: Callable[
 
 
 def _somebody_waits_longer(folder: Path, queued_at: float) -> bool:
-    others = (path for path in folder.parent.iterdir() if path != folder and not path.name.startswith("."))
-    for other in others:
+    for other in _others(folder):
         with suppress(WorkspaceError):  # a broken run waits for nothing
             theirs = status.read(other)
             older = (theirs.queued_at, other.name) < (queued_at, folder.name)
             if theirs.state == "queued" and older and status.is_live(other):
                 return True
     return False
+
+
+def _home(folder: Path) -> Path:
+    """What shares the slots: a workspace, or the folder that a run lies in."""
+    around = folder.absolute().parent
+    return around.parent if (around.parent / MARKER).exists() else around
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """Runs and jobs that may wait as well."""
+    folder = folder.absolute()
+    home = _home(folder)
+    for around in {folder.parent, *(home / name for name in ("runs", "models"))}:
+        if around.is_dir():
+            yield from (path for path in around.iterdir() if path != folder and not path.name.startswith("."))

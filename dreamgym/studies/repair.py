@@ -177,7 +177,8 @@ def annotate(
             buffer.add(dream)
     wanted = Wanted("random", keep=Filter(action_type=action_type, world="dream"), seed=settings.seed)
     left = waiting(store, wanted, ANNOTATOR, limit=10_000).items
-    for queued in [one for one in left if one.item_id in real][: settings.num_annotations]:
+    num_left = max(0, settings.num_annotations - len(store.answered(ANNOTATOR)))  # a study that was stopped goes on
+    for queued in [one for one in left if one.item_id in real][:num_left]:
         store.answer(store.find(queued.item_id, queued.source), ANNOTATOR, _answer(queued.item_id, store, real))
     return store
 

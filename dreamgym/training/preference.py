@@ -16,7 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import DPOConfig, DPOTrainer
 
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.train import FitSettings, Watch, arguments, refuse_unfinished, watching
+from dreamgym.experience_model.train import FitSettings, Watch, arguments, last_loss, refuse_unfinished, watching
 from dreamgym.training.dpo import collator
 
 BETA = 0.1
@@ -65,14 +65,14 @@ def fit_pairs(
         callbacks=[watching(watch)] if watch else None,
     )
     start = time.perf_counter()
-    trained = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     refuse_unfinished(trainer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     accuracies = [one["rewards/accuracies"] for one in trainer.state.log_history if "rewards/accuracies" in one]
     return {
         "pair_accuracy": accuracies[-1],
-        "loss": trained.training_loss,
+        "loss": last_loss(trainer),
         "seconds": time.perf_counter() - start,
         "num_pairs": len(rows),
     }

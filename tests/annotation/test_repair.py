@@ -159,7 +159,8 @@ def test_change_is_paired_and_steps_that_nobody_could_know_do_not_count() -> Non
         "value": 0.5, "n": 2, "ci_low": 0, "ci_high": 0, "gained": 1, "lost": 0,
     }  # fmt: skip
     assert (change["test_elsewhere"]["value"], change["test_elsewhere"]["n"]) == (-0.5, 2)
-    assert change["test_elsewhere"]["ci_low"] == pytest.approx(-0.5 - 1.96 * 0.5)
+    same = measuring.paired([step(True)] * 50, [step(True)] * 50)
+    assert same["value"] == 0 and same["ci_low"] == pytest.approx(-0.0713, abs=1e-3), "50 steps cannot show less"
     assert change["items"]["value"] is None
     told = measuring.figures(Examined((), (), tuple(before)), ["heat"])
     assert (told["test_elsewhere"]["value"], told["test_elsewhere"]["num_undetermined"]) == (1.0, 1)

@@ -97,6 +97,15 @@ def test_folders_of_models_without_a_job_are_none(jobs: Jobs, tmp_path: Path) ->
         jobs.show("downloaded")
 
 
+def test_the_number_of_a_folder_that_is_no_job_is_taken(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "models" / "repair-01").mkdir(parents=True)
+    (tmp_path / "models" / "repair-01" / "config.json").write_text("{}")
+    (tmp_path / "models" / "repair-02").write_text("a file")
+    folder, lock = jobs.create(job())
+    all_jobs.status.release(lock)
+    assert folder.name == "repair-03"
+
+
 def test_a_refresh_is_a_job_and_the_commands_show_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = Workspace.create(tmp_path / "mine")
     manager, at = Jobs(workspace.models_path), ["--workspace", str(workspace.path)]
