@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from dreamgym.annotation.agreement import agreement
+from dreamgym.annotation.export import Keep
 from dreamgym.annotation.items import Item, item_of
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
+from dreamgym.annotation.lessons import corrections
 from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
 from dreamgym.annotation.resolution import resolve, resolve_all
 from dreamgym.annotation.store import Annotation, AnnotationStore, Role
@@ -100,8 +102,8 @@ class AnnotatePage:
             found = self._waiting(selection, person, NUM_LISTED + len(here.visit.skipped))
         except DreamGymError as error:
             notice = str(error)
-        skipped = set(here.visit.skipped)
-        ordered = sorted(found.items, key=lambda each: each.item_id in skipped)[:NUM_LISTED]
+        later = {name: place for place, name in enumerate(here.visit.skipped)}
+        ordered = sorted(found.items, key=lambda each: later.get(each.item_id, -1))[:NUM_LISTED]
         rows = [(each, item) for each in ordered if (item := self._find(each.item_id, each.source)) is not None]
         item = None
         if selection.transition_id:
@@ -132,9 +134,15 @@ class AnnotatePage:
         like = self._answer(chosen.selection.like, person) if chosen.selection.queue == "like" else None
         kinds = sorted(like.labels.error_kinds) if like and like.labels else []
         queue |= self._sums(current, person, chosen.counts) | {"apply": kinds}
+        told = {
+            "saved_at": visit.saved_at,
+            "can_undo": bool(visit.done),
+            "kept": [kept.item_id for kept in visit.done[-1]] if visit.done else [],
+        }
         if item is None:
-            return [queue, {"empty": True, "text": queue["empty"] or queue["notice"]}]
-        shown = self._item(item, person) | {"saved_at": visit.saved_at, "can_undo": bool(visit.done)} | item_changes
+            text = queue["empty"] or queue["notice"] or "All of this queue is answered."
+            return [queue, told | {"empty": True, "text": text}]
+        shown = self._item(item, person) | told | item_changes
         effect = labels_effect(_by_item(current), person.name)
         shown |= {"effect": effect, "read_only": self._services.read_only}
         return [queue, shown | {"repair": self._repair(current, item.task.environment)}]
@@ -148,7 +156,10 @@ class AnnotatePage:
         """
         person = self._writer(here)
         given = labels if isinstance(labels, Labels) else read_labels(labels)
-        return (self._keep(self._need(item_id), person, given, seconds),)
+        item = self._need(item_id)
+        kept = self._keep(item, person, given, seconds)
+        self._heed([item])
+        return (kept,)
 
     def answer_alike(self, here: Here, item_ids: Sequence[str]) -> tuple[Kept, ...]:
         """Say of similar items what was said of the one that they resemble: its errors, without places."""
@@ -162,7 +173,9 @@ class AnnotatePage:
         if not wanted:
             raise AnnotationError("Tick the steps that have the same errors.")
         items = [self._need(item_id) for item_id in wanted]  # none is answered where one is missing
-        return tuple(self._keep(item, person, labels, 0.0) for item in items)
+        kept = tuple(self._keep(item, person, labels, 0.0) for item in items)
+        self._heed(items)
+        return kept
 
     def undo(self, here: Here, group: Sequence[Kept]) -> None:
         """Take answers back: what counted before each counts again, or nothing."""
@@ -178,9 +191,10 @@ class AnnotatePage:
                 self._store.withdraw(kept.item_id, person.name, kept.role)
             else:
                 self._store.answer(self._store.item(kept.item_id), person.name, before, 0.0, kept.role)
+        self._heed(list(self._store.items([kept.item_id for kept in group]).values()))
 
-    def engine(self, here: Here) -> dict[str, Any]:
-        """What the real engine says of the chosen item: only after one's own answer.
+    def engine(self, here: Here) -> tuple[str, dict[str, Any]]:
+        """The chosen item's id, and what the real engine says of it: only after one's own answer.
 
         Raises:
             DreamGymError: There is no answer yet, or the engine cannot play here.
@@ -200,7 +214,7 @@ class AnnotatePage:
             played = list(replay_beside(episode, environment, environment_module(item.task.environment)))
         finally:
             environment.close()
-        return engine_view(item, played)
+        return item.item_id, engine_view(item, played)
 
     def export(self, here: Here, format: str) -> Path:
         """Write a person's own answers as a zip, to be given to `forget`; DreamGymError when it cannot be."""
@@ -221,7 +235,7 @@ class AnnotatePage:
 
     def _waiting(self, selection: Selection, person: Person, limit: int) -> Waiting:
         if selection.queue == "like":
-            item = self._store.find(selection.like)
+            item = self._need(selection.like)
             found = alike(self._store, item, self._retriever(item.task.environment), person.name, limit)
             return Waiting(found, 0, len(found))
         keep = Filter()
@@ -256,21 +270,32 @@ class AnnotatePage:
             return item_of(live.trajectory, int(number), "a dream on a page")
         return self._store.find(item_id, source)
 
+    def _heed(self, items: Sequence[Item]) -> None:
+        """Let the dreams of this lab take notice: what is settled as wrong is retrieved no longer."""
+        for environment in {item.task.environment for item in items}:
+            retriever = self._services.of(environment).retriever
+            if retriever is not None:
+                retriever.correct(corrections(self._store, Keep(environment=environment)))
+
     def _keep(self, item: Item, person: Person, labels: Labels, seconds: float) -> Kept:
+        if person.role == "adjudicator" and not self._is_open(item.item_id):
+            raise AnnotationError("Nobody disagrees on this step, so there is nothing to decide: choose another queue.")
         added = self._store.answer(item, person.name, labels, seconds, person.role)
         return Kept(item.item_id, person.role, added.version - 1)
 
     def _answer(self, item_id: str, person: Person) -> Annotation | None:
         return self._store.current_of(item_id, person.name, person.role) if person.name else None
 
+    def _is_open(self, item_id: str) -> bool:
+        """Annotators disagree on the item, or somebody has decided it."""
+        current = self._store.current([item_id])
+        return bool(current) and resolve(current).status in ("disputed", "adjudicated")
+
     def _seen(self, item: Item, person: Person) -> list[Annotation]:
         """Others' answers: after one's own, or where they disagree and this person decides."""
-        if not person.name:
+        if not person.name or (person.role == "adjudicator" and not self._is_open(item.item_id)):
             return []
-        visible = self._store.visible_to(person.name, item.item_id, person.role)
-        if person.role == "annotator" or not visible:
-            return visible
-        return visible if resolve(visible).status in ("disputed", "adjudicated") else []
+        return self._store.visible_to(person.name, item.item_id, person.role)
 
     def _item(self, item: Item, person: Person) -> dict[str, Any]:
         mine = self._answer(item.item_id, person)

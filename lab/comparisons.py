@@ -133,7 +133,7 @@ class Comparisons(Generic[Key, Step]):
             with self._changed:
                 self._followers.subtract(keys)
                 self._followers += Counter()  # without those that nobody follows
-                self._followed_at.update(dict.fromkeys(keys, time.monotonic()))
+                self._followed_at.update({key: time.monotonic() for key in keys if key in self._progress})
 
     def _run(self, key: Key, compare: Callable[[], Iterator[Step]]) -> None:
         error: str | None = "The comparison stopped by a defect; the server's log has the details."
@@ -157,6 +157,7 @@ class Comparisons(Generic[Key, Step]):
             alone = not self._followers[key] and self._patience is not None
             if alone and time.monotonic() - self._followed_at[key] > (self._patience or 0.0):
                 del self._progress[key]
+                self._followed_at.pop(key, None)
                 return True
         return False
 

@@ -306,7 +306,7 @@ class DreamPage:
     def _live(self, place: Place) -> LiveDream:
         live = self._services.live.find(place.branch)
         if live is None:
-            raise WorkspaceError("This dream is gone: it was not saved, and the lab was restarted. Choose a task.")
+            raise WorkspaceError("This dream is gone: it was not saved, and is kept no longer. Choose a task.")
         return live
 
     def _occupy(self, session: str) -> None:

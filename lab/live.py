@@ -60,7 +60,7 @@ class LiveDreams:
     def find(self, trajectory_id: str) -> LiveDream | None:
         """Return what was kept under an id, None when it is unknown or was dropped."""
         with self._lock:
-            return self._dreams.get(trajectory_id)
+            return self._used(trajectory_id)
 
     def mark_saved(self, trajectory_id: str) -> None:
         """Note that the record is stored."""
@@ -89,9 +89,16 @@ class LiveDreams:
     def branches(self, tree: str) -> dict[str, LiveDream]:
         """Branches of a tree by the id of their record, oldest first, without those that were dropped."""
         with self._lock:
-            return {name: self._dreams[name] for name in self._trees.get(tree, ()) if name in self._dreams}
+            found = {name: self._used(name) for name in self._trees.get(tree, ())}
+            return {name: live for name, live in found.items() if live is not None}
 
     def tree_of(self, branch: str) -> str:
         """The newest tree that has this branch; empty when none has."""
         with self._lock:
             return next((tree for tree, names in reversed(self._trees.items()) if branch in names), "")
+
+    def _used(self, name: str) -> LiveDream | None:
+        """What is looked at is dropped last."""
+        if name in self._dreams:
+            self._dreams.move_to_end(name)
+        return self._dreams.get(name)

@@ -67,7 +67,7 @@ class ModelJobs:
             DreamGymError: As for `repair`.
         """
         settings = RefreshSettings(environment, run_ids=",".join(run_ids))
-        command = harden_command(str(self._services.workspace.path), run_ids)
+        command = harden_command(str(self._services.workspace.path), environment, run_ids)
         return self._launch(refresh_job(self._services.workspace.path, settings, command))
 
     def stop(self, job_id: str) -> None:

@@ -8,7 +8,8 @@ the vLLM servers that run here.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from dreamgym.engines.model_folder import BUNDLED, EXPERIENCE_MODELS, model_name
@@ -74,11 +75,11 @@ class SecondModels:
         self._names: dict[str, str] = {}
 
     def all(self) -> dict[str, SecondModel]:
-        """What can be chosen now, by name; of two with one name the first."""
+        """What can be chosen now, by a name that fits an address; a name that is taken gets a number."""
         bundled = [BUNDLED / name for name in EXPERIENCE_MODELS.values()]
         inside = sorted(self._folder.iterdir()) if self._folder and self._folder.is_dir() else []
         folders = [path for path in (*bundled, *inside) if (path / "config.json").is_file()]
-        found = [SecondModel(path.name, str(path)) for path in folders]
+        found = [SecondModel(_name_of(str(path)), str(path)) for path in folders]
         found += [SecondModel(_name_of(source), source) for source in self._given]
         servers = self._servers.all() if self._servers else {}
         found += [
@@ -86,7 +87,12 @@ class SecondModels:
             for number, server in servers.items()
             if server.status == "ready"
         ]
-        return {model.name: model for model in reversed(found)}
+        named: dict[str, SecondModel] = {}
+        for model in found:
+            numbered = (f"{model.name}-{number}" if number > 1 else model.name for number in count(1))
+            name = next(each for each in numbered if each not in named)
+            named[name] = replace(model, name=name)
+        return named
 
     def full_name(self, model: SecondModel) -> str:
         """Name and checksum of the weights, or name and host; EngineError when the folder has no weights."""

@@ -1,5 +1,6 @@
 """What the lab's handlers work with: opened once by launch.py, given to `lab.app.build`, never a module global."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,6 +72,8 @@ class Services:
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 
+    _changing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
     def of(self, environment: str) -> EnvironmentServices:
         """What is there for an environment; for one that is not known nothing is."""
         return self.environments.get(environment) or EnvironmentServices()
@@ -80,12 +83,14 @@ class Services:
 
         A step that the model before is writing ends with an error that says so.
         """
-        here = self.of(environment)
-        engine = WorkerEngine(Versions(self.workspace).model(environment))
-        engine.start()
-        self.environments[environment] = replace(here, engine=engine, model=ExperienceModel(engine), model_reason="")
-        if here.engine is not None:
-            here.engine.close()
+        with self._changing:  # the last change wins, as it does on the disk
+            here = self.of(environment)
+            engine = WorkerEngine(Versions(self.workspace).model(environment))
+            engine.start()
+            changed = replace(here, engine=engine, model=ExperienceModel(engine), model_reason="")
+            self.environments[environment] = changed
+            if here.engine is not None:
+                here.engine.close()
 
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""

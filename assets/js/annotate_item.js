@@ -20,6 +20,7 @@ const blank = (v) => {
   };
 };
 const read = (key) => { try { return JSON.parse(localStorage.getItem(stored(key))); } catch { return null; } };
+const forget = (key) => { try { localStorage.removeItem(stored(key)); } catch { /* no storage */ } };
 const draft = () => drafts.get(keyOf(value));
 const keep = () => { draft().touched = true; try { localStorage.setItem(stored(keyOf(value)), JSON.stringify(draft())); } catch { /* no storage: the draft lives as long as the page */ } };
 const change = (act) => { act(draft()); keep(); draw(); };
@@ -263,22 +264,25 @@ const draw = () => {
 const take = () => {
   const v = props.value;
   if (!v) return;
+  // An answer that the lab has kept needs no draft in the browser; in memory it stays, for an undo.
+  if (sent && v.kept.includes(JSON.parse(sent)[0])) forget(sent);
+  sent = '';
+  sending = false;
   if (v.empty) {
     value = null;
-    root.replaceChildren(el('div', { class: 'dg-empty' }, el('h3', {}, 'Nothing to annotate here'), el('p', {}, v.text)));
+    root.replaceChildren(el('div', { class: 'dg-empty' }, el('h3', {}, 'Nothing to annotate here'), el('p', {}, v.text),
+      v.can_undo && el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'u', onclick: () => trigger('back') }, 'Undo ', kbd('u'))));
     return;
   }
   const key = keyOf(v);
   const before = value && keyOf(value);
   const isNew = !value || value.id !== v.id;
-  // An answer that is on the disk needs no draft in the browser; in memory it stays, for an undo.
-  if (sent && key !== sent) { try { localStorage.removeItem(stored(sent)); } catch { /* no storage */ } }
-  sent = '';
-  sending = false;
   // Who had begun before he said who he is goes on with that.
   const begun = !isNew && before !== key && !value.who && drafts.get(before)?.touched ? drafts.get(before) : null;
+  if (begun) { drafts.delete(before); forget(before); }
   if (!drafts.get(key)?.touched) drafts.set(key, begun || read(key) || blank(v));
   value = v;
+  if (begun) keep();
   if (!left.isConnected) root.replaceChildren(left, form);
   if (isNew) { armed = null; spent = 0; shownAt = performance.now(); left.scrollTop = 0; }
   draw();

@@ -246,7 +246,8 @@ def _at(source: str, iteration: int) -> str:
 
 def _exploits(path: Path, source: str) -> Iterator[Queued]:
     for row in reversed(RunReader(path).exploits()):
-        reason = f"the real engine denied this success; first lie in {_at(source, row.iteration)}: {row.kind}"
+        # Not what the engine has said of it: who answers is to find that.
+        reason = f"a dreamed success that was replayed, in {_at(source, row.iteration)}"
         yield Queued(transition_id(row.dream_id, row.step), reason, source)
 
 
@@ -269,7 +270,7 @@ def _disagreements(path: Path, source: str) -> Iterator[Queued]:
         for row, dream, replay in zip(piece, dreams, replays, strict=True):
             parting = _first_parting(dream, replay)
             if parting is not None and parting.determined:
-                reason = f"replayed in {_at(source, row.iteration)}: other {', '.join(parting.differences)}"
+                reason = f"a dream that was replayed, in {_at(source, row.iteration)}"
                 yield Queued(transition_id(row.dream_id, parting.step), reason, source)
 
 

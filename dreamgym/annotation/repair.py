@@ -32,7 +32,7 @@ from dreamgym.experience_model.chat_prompts import CompactForm, PromptForm, prom
 from dreamgym.experience_model.dataset import Segment
 from dreamgym.experience_model.evaluate import evaluation_set
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.experience_model.refresh import real_train_episodes, write_recipe
+from dreamgym.experience_model.refresh import fixed_episodes, real_train_episodes, write_recipe
 from dreamgym.experience_model.train import FitSettings, Watch, encode_rows, fit, fit_lora
 from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -125,6 +125,8 @@ class Repair:
     """Real train episodes for replay and demonstrations; None: the workspace's."""
     command: str = ""
     """What repeats it."""
+    last_answer: int | None = None
+    """Number of the last row of answers that counts, see `AnnotationStore`; None: all that there are."""
 
     @property
     def num_reports(self) -> int:
@@ -147,6 +149,7 @@ def read_repair(record: Mapping[str, Any]) -> Repair:
         measure=from_mapping(MeasureSettings, record["measure"]),
         buffer=None if record["buffer"] is None else Path(record["buffer"]),
         command=record["command"],
+        last_answer=record.get("last_answer"),
     )
 
 
@@ -168,7 +171,7 @@ def repair(told: Repair, folder: Path, control: Control) -> dict[str, Any]:
         FitStoppedError: A stop was asked for.
     """
     start, settings = time.perf_counter(), told.settings
-    store = AnnotationStore(Workspace.open(told.workspace))
+    store = AnnotationStore(Workspace.open(told.workspace), told.last_answer)
     versions = Versions(store.workspace)
     source = Path(find_model(settings.model or versions.model(settings.environment)))
     found = lessons(
@@ -182,7 +185,7 @@ def repair(told: Repair, folder: Path, control: Control) -> dict[str, Any]:
     log.info(
         "%d lessons, %d steps to measure by, left out: %s", len(found.learned), len(found.held_out), found.left_out
     )
-    old = _episodes(told, store)
+    old = fixed_episodes(folder, "replayed", _episodes(told, store))
     test = _test_episodes(told)
     retriever = _retriever(told, store)
     before = _examine(source, found, test, retriever, told)

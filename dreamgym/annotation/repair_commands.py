@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from dreamgym.annotation.commands import add_filters, read_filters
 from dreamgym.annotation.repair import MeasureSettings, Repair, RepairSettings, repair_record
+from dreamgym.annotation.store import AnnotationStore
+from dreamgym.engines.registry import find_model
 from dreamgym.environments import ENVIRONMENTS
-from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.errors import DreamGymError
 from dreamgym.experience_model.refreshing import RefreshSettings, refresh_in, refresh_record
+from dreamgym.experience_model.versions import Versions
 from dreamgym.results import typed_command
 from dreamgym.runs import jobs, process
 from dreamgym.runs.jobs import Job, JobInfo, Jobs
@@ -76,7 +79,7 @@ def _add_repair(commands: "Commands") -> None:
     )
     parser.add_argument("--threads", type=int, default=0, help="default: torch's choice")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="a new folder; default: WORKSPACE/models/repair-NN")
+    parser.add_argument("--name", default="", help="of the new folder in WORKSPACE/models; default: repair-NN")
     parser.add_argument("--foreground", action="store_true", help="do it here and print the log; Ctrl-C stops it")
     parser.set_defaults(run=_repair)
 
@@ -91,8 +94,12 @@ def _add_refresh(commands: "Commands") -> None:
     parser.add_argument("--run", dest="run_ids", action="append", metavar="ID", help="only this one; may be repeated")
     parser.add_argument("--steps", type=int, default=REFRESH.steps, help="updates; 100 take some minutes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="folder of the copy; default: WORKSPACE/models/refresh-NN")
-    parser.add_argument("--background", action="store_true", help="as a job, which goes on when this command ends")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", type=Path, help="new folder of the copy")
+    where.add_argument(
+        "--background", action="store_true", help="as a job in WORKSPACE/models, which goes on when this command ends"
+    )
+    parser.add_argument("--name", default="", help="of the job's folder; default: refresh-NN")
     parser.set_defaults(run=_refresh)
 
 
@@ -113,13 +120,27 @@ def _repair(options: argparse.Namespace) -> None:
 
 
 def repair_job(told: Repair) -> Job:
-    """A repair as a job; what the lab starts too."""
+    """A repair as a job; what the lab starts too.
+
+    It is told which model, and which answers: what is promoted or said later changes nothing of it, however often it is
+    stopped and resumed.
+    """
+    workspace = Workspace.open(told.workspace, read_only=True)
+    settings = replace(told.settings, model=_fixed(workspace, told.settings.model, told.settings.environment))
+    told = replace(told, settings=settings, last_answer=AnnotationStore(workspace).last_answer())
     return Job("repair", repair_record(told), told.num_reports, told.command)
 
 
 def refresh_job(workspace: Path, settings: RefreshSettings, command: str) -> Job:
-    """A refresh as a job; what the lab starts too."""
-    return Job("refresh", refresh_record(workspace, settings, command), settings.num_reports, command)
+    """A refresh as a job; what the lab starts too. Its model is the one that is in use now."""
+    model = _fixed(Workspace.open(workspace, read_only=True), settings.model, settings.environment)
+    return Job(
+        "refresh", refresh_record(workspace, replace(settings, model=model), command), settings.num_reports, command
+    )
+
+
+def _fixed(workspace: Workspace, model: str, environment: str) -> str:
+    return find_model(model or Versions(workspace).model(environment))
 
 
 def _refresh(options: argparse.Namespace) -> None:
@@ -129,8 +150,6 @@ def _refresh(options: argparse.Namespace) -> None:
     if options.background:
         _launch(refresh_job(workspace.path, settings, typed_command()), options, in_foreground=False)
         return
-    if options.output is None:
-        raise ConfigError("name the copy's folder with --output, or start a job with --background")
     done = refresh_in(workspace, settings, options.output, typed_command())
     print(
         f"learned from {done.num_episodes} new real episodes ({done.num_transitions} transitions); use the copy with "
@@ -140,14 +159,13 @@ def _refresh(options: argparse.Namespace) -> None:
 
 
 def _launch(job: Job, options: argparse.Namespace, in_foreground: bool) -> None:
-    output = options.output
-    path = output.absolute().parent if output else Workspace(options.workspace).models_path
+    path = Workspace(options.workspace).models_path
     manager = Jobs(path)
     if not in_foreground:
-        info = manager.launch(job, output.name if output else "")
+        info = manager.launch(job, options.name)
         print(f"{info.job_id} is {info.state} in {info.folder}; its log.txt says how far it is")
         return
-    folder, lock = manager.create(job, output.name if output else "")
+    folder, lock = manager.create(job, options.name)
     with process.logged(folder):
         last = jobs.run(folder, lock)
     if last.state == "failed":

@@ -28,7 +28,7 @@ ANNOTATED_FROM = 8
 """The first schema with annotations."""
 
 _LATEST = """
-    version = (SELECT max(version) FROM annotations b
+    version = (SELECT max(version) FROM {rows} b
         WHERE b.annotator = a.annotator AND b.role = a.role AND b.transition_id = a.transition_id)
 """
 
@@ -56,9 +56,23 @@ class AnnotationStore:
     Every call opens its own connection. All raise WorkspaceError for a file that is locked, full, read-only or damaged.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, last_answer: int | None = None) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            workspace: Whose lab.sqlite.
+            last_answer: Read as if nobody had said anything after this row, as `last_answer` told it; None: all.
+        """
         self.workspace = workspace
         self.path = workspace.lab_path
+        until = "" if last_answer is None else f" WHERE id <= {last_answer:d}"
+        self._rows = f"(SELECT * FROM annotations{until})"
+        self._latest = _LATEST.format(rows=self._rows)
+
+    def last_answer(self) -> int:
+        """Return the number of the newest row, 0 where there is none."""
+        rows = self._query(f"SELECT max(id) AS last FROM {self._rows}")
+        return int((rows and rows[0]["last"]) or 0)
 
     def answer(
         self, item: Item, annotator: str, labels: Labels, seconds: float = 0.0, role: Role = "annotator"
@@ -105,7 +119,7 @@ class AnnotationStore:
         chosen, values = "", []
         if item_ids is not None:
             chosen, values = "AND transition_id IN (SELECT value FROM json_each(?))", [json.dumps(list(item_ids))]
-        return self._annotations(f"WHERE labels IS NOT NULL AND {_LATEST} {chosen} ORDER BY id", values)
+        return self._annotations(f"WHERE labels IS NOT NULL AND {self._latest} {chosen} ORDER BY id", values)
 
     def every_version(self) -> list[Annotation]:
         """Return all rows, in order of storing."""
@@ -115,13 +129,13 @@ class AnnotationStore:
         """Return the ids of the items that a person has answered."""
         mine = "annotator = ? AND role = ? AND labels IS NOT NULL"
         rows = self._query(
-            f"SELECT transition_id FROM annotations a WHERE {mine} AND {_LATEST}", [annotator.strip(), role]
+            f"SELECT transition_id FROM {self._rows} a WHERE {mine} AND {self._latest}", [annotator.strip(), role]
         )
         return frozenset(row["transition_id"] for row in rows)
 
     def annotators(self) -> list[str]:
         """Return the names that have answered, sorted."""
-        return [row["annotator"] for row in self._query("SELECT DISTINCT annotator FROM annotations ORDER BY 1")]
+        return [row["annotator"] for row in self._query(f"SELECT DISTINCT annotator FROM {self._rows} ORDER BY 1")]
 
     def find(self, item_id: str, source: str = "") -> Item:
         """Return an item: its copy where it was annotated, else from the file that has it; `source` is asked first.
@@ -183,7 +197,7 @@ class AnnotationStore:
 
     def _annotations(self, rest: str, values: Sequence[object] = ()) -> list[Annotation]:
         columns = "transition_id, annotator, role, version, labels, seconds, stored_at"
-        return [_annotation(row) for row in self._query(f"SELECT {columns} FROM annotations a {rest}", values)]
+        return [_annotation(row) for row in self._query(f"SELECT {columns} FROM {self._rows} a {rest}", values)]
 
     def _query(self, sql: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         if not self.path.exists() or check(self.path) < ANNOTATED_FROM:

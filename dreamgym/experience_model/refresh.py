@@ -37,6 +37,31 @@ def real_train_episodes(paths: Sequence[Path]) -> list[Trajectory]:
     return list(found.values())
 
 
+def fixed_episodes(folder: Path, name: str, episodes: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the episodes that a job in `folder` began with, whatever was stored since.
+
+    Args:
+        folder: Gets their ids when it begins.
+        name: Of the list.
+        episodes: All that there are now.
+
+    Raises:
+        ConfigError: One of them is no longer there.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists() and not episodes:
+        return []  # a job that cannot begin fixes nothing
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([episode.trajectory_id for episode in episodes]) + "\n", encoding="utf-8")
+        return list(episodes)
+    found = {episode.trajectory_id: episode for episode in episodes}
+    wanted = json.loads(path.read_text(encoding="utf-8"))
+    if missing := [identity for identity in wanted if identity not in found]:
+        raise ConfigError(f"{len(missing)} of the episodes in {path} are gone, e.g. {missing[0]}: start the job anew")
+    return [found[identity] for identity in wanted]
+
+
 def refresh(
     model: Path,
     new: Sequence[Trajectory],

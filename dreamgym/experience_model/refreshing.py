@@ -13,7 +13,7 @@ from dreamgym.config import check_not_empty, check_range, check_types, from_mapp
 from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.registry import find_model
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.refresh import FIT, real_train_episodes, refresh
+from dreamgym.experience_model.refresh import FIT, fixed_episodes, real_train_episodes, refresh
 from dreamgym.experience_model.train import Watch
 from dreamgym.experience_model.versions import Version, Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -84,6 +84,8 @@ def refresh_in(
     seen = {trajectory.trajectory_id for trajectory in old}
     played = _of(settings.environment, real_train_episodes(_stores(workspace, settings.run_ids)))
     new = [trajectory for trajectory in played if trajectory.trajectory_id not in seen]
+    if watch is not None:
+        new, old = fixed_episodes(output, "learned", new), fixed_episodes(output, "replayed", old)
     files = [workspace.experience_path]
     retriever = Retriever(files, HashedNgrams(), ("train",), read_only=True, environment=settings.environment)
     fit = replace(FIT, steps=settings.steps)

@@ -131,7 +131,7 @@ def _train(workspace: Workspace) -> None:
     shutil.rmtree(folder / "checkpoints")
     _forget_vectors(folder / status.STORE)
     status.write(folder, replace(last, checkpoint=""))
-    for lock_file in workspace.runs_path.rglob(".*"):
+    for lock_file in workspace.path.rglob(".*"):
         lock_file.unlink()
 
 

@@ -42,10 +42,13 @@ def build(context: Context) -> TabHandles:
         (item.submit, tab.submit),
         (item.skip, tab.skip),
         (item.back, tab.back),
-        (item.engine, tab.engine),
         (item.repair, tab.repair),
     ):
         listen(handle, here, moved, **QUIET, **ONE_BY_ONE)
+    # An engine takes its time: asked out of turn, and shown where the step is still looked at.
+    told = gr.State(("", None))
+    asked = item.engine(tab.ask_engine, here, told, **QUIET)
+    asked.then(tab.show_engine, [*here, told], moved, **QUIET, **ONE_BY_ONE)
     hand_out(queue.export, file, here, tab.export)
     return TabHandles(tab.render, shown, [name, visit])
 
@@ -106,14 +109,20 @@ class AnnotateTab:
         there = replace(here.selection, trajectory=trajectory, step=int(step))
         return self._moved(replace(here, selection=there, visit=replace(here.visit, done=tuple(before), saved_at="")))
 
-    def engine(self, *state: Any) -> list[Any]:
-        """Ask the real engine."""
-        here = _here(*state)
+    def ask_engine(self, *state: Any) -> tuple[str, dict[str, Any] | None]:
+        """Let the real engine play: (item, what it says)."""
         try:
-            return self._moved(here, engine=self._page.engine(here))
+            return self._page.engine(_here(*state))
         except DreamGymError as error:
             gr.Warning(str(error))
-            return self._moved(here)
+            return "", None
+
+    def show_engine(self, *state: Any) -> list[Any]:
+        """Show what it says, unless somebody went on meanwhile."""
+        *before, (item_id, told) = state
+        here = _here(*before)
+        shown = {"engine": told} if told and here.selection.transition_id == item_id else {}
+        return self._moved(here, **shown)
 
     def repair(self, *state: Any) -> list[Any]:
         """Start to repair the experience model from what everybody has said."""

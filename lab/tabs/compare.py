@@ -16,7 +16,7 @@ from lab.components.base import download
 from lab.components.compare import compare_side, comparison, exploits, sets
 from lab.components.set_form import FIELDS, set_form, set_form_values
 from lab.components.settings import dream_settings, read_settings, settings_values
-from lab.context import Context, TabHandles
+from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.exploits_page import HIDDEN, ExploitsPage
 from lab.navigation import Selection, to_query
 from lab.sets_page import ChosenSet, SetsPage
@@ -86,7 +86,7 @@ def build(context: Context) -> TabHandles:
     parts = Parts(*shown, trajectory, mode, second, settings, second_settings, controls)
     tab = CompareTab(context)
     place = [context.selection, context.address]
-    about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET)
+    about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET, **ONE_BY_ONE)
     for drawn in (side, many):
         drawn.save(tab.save, context.selection, file, **QUIET)
     lies.harden(tab.harden, context.selection, None, **QUIET)
@@ -97,7 +97,7 @@ def build(context: Context) -> TabHandles:
     for *others, temperature in (settings, second_settings):
         changes += [temperature.release, *(control.input for control in others)]
     form = [context.selection, *parts.form]
-    gr.on(changes, tab.change, form, [*place, *parts.all], trigger_mode="always_last", **QUIET)
+    gr.on(changes, tab.change, form, [*place, *parts.all], trigger_mode="always_last", **QUIET, **ONE_BY_ONE)
     return TabHandles(tab.render, parts.all)
 
 

@@ -14,8 +14,10 @@ Segment = tuple[str, str]
 Chip = tuple[str, str]
 """("kept" | "lost" | "invented" | "+" | "-", fact)."""
 
-MAX_CHARACTERS = 20_000
-"""Longer texts are compared by line: word matching is quadratic in the worst case."""
+MAX_CHARACTERS = 2_000
+"""Two lines that are longer together are not compared by word: matching is quadratic in the worst case."""
+MAX_LINES = 400
+"""Texts of more lines are not compared at all, for the same reason."""
 MIN_AGREEMENT = 0.5
 """Share of words that two lines must have in common to be compared word by word."""
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
@@ -34,6 +36,8 @@ def inline_diff(before: str, after: str) -> list[Segment]:
     "equal" and "insert" runs gives `after`, joining "equal" and "delete" gives `before`.
     """
     left, right = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    if before != after and max(len(left), len(right)) > MAX_LINES:
+        return [("delete", before), ("insert", after)]
     segments: list[Segment] = []
     for op, i1, i2, j1, j2 in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if op == "equal":

@@ -106,7 +106,7 @@ def test_exploits_are_listed_with_their_lie_newest_run_first(store: AnnotationSt
     os.utime(store.workspace.runs_path / "old/run.sqlite", (1, 1))
     found = waiting(store, Wanted("exploits"), "Ann")
     assert names(found.items) == [step(dream(number), 1) for number in (16, 6, 15, 5)]
-    assert found.items[0].reason.endswith(f"first lie in new, iteration 4: {LIE}")
+    assert found.items[0].reason.endswith("a dreamed success that was replayed, in new, iteration 4")
     item = store.find(found.items[0].item_id, found.items[0].source)
     assert item.source == "runs/new" and item.action == "take mug 16 from shelf 2"
     store.answer(item, "Ann", wrong("wrong precondition"))
@@ -163,7 +163,7 @@ def test_a_dream_that_parts_from_its_replay_where_one_could_know_is_queued(store
     written.close()
     found = waiting(store, Wanted("disagreement"), "Ann")
     assert names(found.items) == [step(lying, 4)], "what stands at a new place nobody could know"
-    assert found.items[0].reason == "replayed in a, iteration 1: other facts"
+    assert found.items[0].reason == "a dream that was replayed, in a, iteration 1"
 
 
 def test_more_like_one_are_dreams_of_the_same_action(store: AnnotationStore) -> None:

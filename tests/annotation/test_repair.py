@@ -18,6 +18,7 @@ from dreamgym.annotation.repair import (
     repair,
     repair_record,
 )
+from dreamgym.annotation.repair_commands import repair_job
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.cli import main
 from dreamgym.config import ROOT
@@ -116,6 +117,20 @@ def test_a_repair_that_is_stopped_goes_on_from_its_checkpoint(workspace: Workspa
     again = Quiet()
     repair(told(workspace), folder, again)
     assert again.said == [0, 0, 3] and len(Versions(workspace).list()) == 1, "only measured again"
+
+
+def test_what_is_said_promoted_or_stored_later_changes_nothing_of_a_job(workspace: Workspace, tmp_path: Path) -> None:
+    job = repair_job(told(workspace))
+    assert job.told["settings"]["model"] == str(MODEL) and job.told["last_answer"] == 4
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    with pytest.raises(FitStoppedError):
+        repair(read_repair(job.told), folder, Quiet(stop_at=1))
+    AnnotationStore(workspace).answer(heated(8), "Ann", lost(8))
+    stored(workspace.experience_path, *kitchen_episodes(5))
+    record = repair(read_repair(job.told), folder, Quiet())
+    assert record["annotations"]["num_learned"] == 3 and record["parent"] == model_name(MODEL)
+    assert len(json.loads((folder / "replayed.json").read_text())) == 3
 
 
 def test_corrections_alone_train_nothing_and_are_measured_all_the_same(workspace: Workspace, tmp_path: Path) -> None:

@@ -92,6 +92,18 @@ def test_taking_back_is_a_version_of_its_own(store: AnnotationStore) -> None:
     assert [one.labels for one in store.versions(dreamed().item_id)] == [FINE, None, WRONG]
 
 
+def test_a_store_reads_as_of_an_answer_whatever_was_said_later(store: AnnotationStore) -> None:
+    assert store.last_answer() == 0
+    item = dreamed()
+    store.answer(item, "Ann", WRONG)
+    then = AnnotationStore(store.workspace, store.last_answer())
+    store.answer(item, "Ann", FINE)
+    store.answer(dreamed(2), "Bob", FINE)
+    assert [one.labels for one in then.current()] == [WRONG] and then.annotators() == ["Ann"]
+    assert then.answered("Bob") == frozenset() and len(then.every_version()) == 1
+    assert len(store.current()) == 2 and store.last_answer() == 3
+
+
 @pytest.mark.parametrize(
     "statement",
     ["UPDATE annotations SET labels = NULL", "DELETE FROM annotations", "DELETE FROM annotated_items"],

@@ -71,6 +71,9 @@ def test_a_skipped_item_comes_last_and_every_queue_says_what_it_is(page: Annotat
     first, second = (each.item_id for each, _ in page.choose(Here(DOUBTFUL, "mia")).rows[:2])
     chosen = page.choose(Here(DOUBTFUL, "mia", Visit(skipped=(first,))))
     assert chosen.selection.transition_id == second and chosen.rows[-1][0].item_id == first
+    every = [each.item_id for each, _ in page.choose(Here(DOUBTFUL, "mia")).rows]
+    again = page.choose(Here(DOUBTFUL, "mia", Visit(skipped=(*every[1:], every[0]))))
+    assert again.selection.transition_id == every[1], "what was skipped first comes first again"
     for queue in QUEUE_LABELS:
         view, item = page.view(page.choose(Here(Selection("annotate", queue=queue, like=HEAT), "mia")), Visit())
         assert view["about"] and (view["rows"] or view["empty"]) and (item.get("id") or item["text"])
@@ -96,8 +99,13 @@ def test_an_answer_is_kept_with_its_author_or_refused_with_a_reason(workspace: W
         page_of(workspace, read_only=True).answer(Here(DOUBTFUL, "mia"), HEAT, FINE, 1.0)
     assert answers.every_version() == []
     page.answer(Here(DOUBTFUL, "eve", login="mia"), HEAT, LOST, 1.0)
-    page.answer(Here(Selection("annotate", queue="disputed"), "ann"), HEAT, FINE, 1.0)
-    assert [(one.annotator, one.role) for one in answers.current()] == [("mia", "annotator"), ("ann", "adjudicator")]
+    decides = Here(Selection("annotate", queue="disputed"), "ann")
+    with pytest.raises(AnnotationError, match="Nobody disagrees"):
+        page.answer(decides, HEAT, FINE, 1.0)
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, FINE, 1.0)
+    page.answer(decides, HEAT, FINE, 1.0)
+    said = [(one.annotator, one.role) for one in answers.current()]
+    assert said == [("mia", "annotator"), ("bob", "annotator"), ("ann", "adjudicator")]
 
 
 def test_others_and_the_engine_stay_hidden_until_one_has_answered(page: AnnotatePage):
@@ -141,7 +149,8 @@ def test_the_engine_says_what_really_happens(workspace: Workspace):
     page = page_of(workspace, pool=Pool())  # type: ignore[arg-type]
     here = Here(at(HEAT), "mia")
     page.answer(here, HEAT, LOST, 1.0)
-    told = page.engine(here)
+    item_id, told = page.engine(here)
+    assert item_id == HEAT
     assert ("insert", "potato 2 (hot)") in told["diff"] and not told["same"] and Pool.environment.is_closed
 
 
@@ -170,9 +179,11 @@ def test_undo_brings_back_what_was_said_before_or_nothing(workspace: Workspace, 
 
 
 def test_undo_takes_back_what_was_said_as_whoever_it_was_said(workspace: Workspace, page: AnnotatePage):
+    page.answer(Here(DOUBTFUL, "bob"), HEAT, LOST, 1.0)
+    page.answer(Here(DOUBTFUL, "ann"), HEAT, FINE, 1.0)
     decided = page.answer(Here(Selection("annotate", queue="disputed"), "mia"), HEAT, LOST, 1.0)
     page.undo(Here(DOUBTFUL, "mia"), decided)
-    assert AnnotationStore(workspace).current() == []
+    assert [one.role for one in AnnotationStore(workspace).current()] == ["annotator", "annotator"]
 
 
 def test_who_decides_sees_only_what_is_in_dispute(page: AnnotatePage):

@@ -1,7 +1,7 @@
 import pytest
 
 from dreamgym.environments.facts import Fact, compare
-from lab.viewmodels.diff import MAX_CHARACTERS, changed_chips, fact_chips, inline_diff, word_diff
+from lab.viewmodels.diff import MAX_CHARACTERS, MAX_LINES, changed_chips, fact_chips, inline_diff, word_diff
 
 BEFORE = "You arrive at microwave 1.\nat: microwave 1 (closed)\nholding: potato 2\nhere: not visible"
 AFTER = "You heat the potato 2.\nat: microwave 1 (closed)\nholding: potato 2 (hot)\nhere: egg 1"
@@ -65,6 +65,12 @@ def test_equal_texts_have_no_change() -> None:
 def test_a_huge_line_is_replaced_and_not_searched() -> None:
     before, after = "a " * MAX_CHARACTERS, "b " * MAX_CHARACTERS
     assert inline_diff(before, after) == [("delete", before), ("insert", after)]
+
+
+def test_a_text_of_very_many_lines_is_replaced_and_not_searched() -> None:
+    before, after = "a\n" * (MAX_LINES + 1), "b\n" * MAX_LINES
+    assert inline_diff(before, after) == [("delete", before), ("insert", after)]
+    assert inline_diff(before, before) == [("equal", before)]
 
 
 def test_chips_name_ended_facts_before_new_ones() -> None:
