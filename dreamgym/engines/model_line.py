@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from multiprocessing import Pipe
@@ -21,7 +22,7 @@ _NOBODY = 0
 """Number of requests whose answer nobody reads, once the process has said under it that it is ready."""
 
 _Answers = SimpleQueue[tuple[str, Any]]
-"""(kind, content): any number of "text", then "result", "error" or "died"."""
+"""(kind, content): "begun" where it had to wait, any number of "text", then "result", "error" or "died"."""
 
 
 class ProcessDiedError(Exception):
@@ -59,14 +60,26 @@ class ModelProcess:
     def wait_until_ready(self) -> str:
         """Wait for the model to be loaded, and say on which device; EngineError with the reason when it cannot."""
         try:
-            return str(_last(self._ready, None))
+            return str(_result(*_last(self._ready)))
         except ProcessDiedError as died:
             raise EngineError(f"the model's process died ({self.end()}) while it loaded the model") from died
         finally:
             del self._asked[_NOBODY]
 
-    def ask(self, method: str, *arguments: object, on_text: OnText | None = None) -> Any:
+    def ask(
+        self,
+        method: str,
+        *arguments: object,
+        on_text: OnText | None = None,
+        on_begun: Callable[[], None] | None = None,
+    ) -> Any:
         """Send a request and return its answer; it is cancelled when `on_text` raises.
+
+        Args:
+            method: What is asked.
+            arguments: Of it.
+            on_text: Hears what is written.
+            on_begun: Called when a request that had to wait for its turn is begun.
 
         Raises:
             EngineError: The other end raised one.
@@ -77,15 +90,14 @@ class ModelProcess:
         self._asked[number] = answers
         try:
             self._send(number, method, *arguments)
-            return _last(answers, on_text)
-        except EngineError:
-            raise
+            kind, content = _last(answers, on_text, on_begun)
         except BaseException:
             with suppress(ProcessDiedError):
                 self._send(_NOBODY, "cancel", number)
             raise
         finally:
             del self._asked[number]
+        return _result(kind, content)
 
     def ended(self) -> str | None:
         """How the process ended; None while it runs."""
@@ -133,18 +145,28 @@ class ModelProcess:
             answers.put(("died", None))
 
 
-def _last(answers: _Answers, on_text: OnText | None) -> Any:
-    """Wait for the answer; texts before it go to `on_text`."""
+def _result(kind: str, content: Any) -> Any:
+    if kind == "error":
+        raise EngineError(content)
+    return content
+
+
+def _last(
+    answers: _Answers, on_text: OnText | None = None, on_begun: Callable[[], None] | None = None
+) -> tuple[str, Any]:
+    """Wait for the result or the error; texts before it go to `on_text`."""
     num_pieces: dict[int, int] = {}
     while True:
         kind, content = answers.get()
         if kind == "died":
             token = max(num_pieces.values(), default=0) + 1
             raise ProcessDiedError(f"at token {token}" if on_text else "during a request")
-        if kind == "error":
-            raise EngineError(content)
-        if kind == "result":
-            return content
+        if kind in ("result", "error"):
+            return kind, content
+        if kind == "begun":
+            if on_begun is not None:
+                on_begun()
+            continue
         row, text = content
         num_pieces[row] = num_pieces.get(row, 0) + 1
         if on_text is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dreamgym.errors import EngineError
 
 if TYPE_CHECKING:
-    from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession
+    from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession, Writing
 
 _PARENT_CHECK_SECONDS = 1.0
 
@@ -63,7 +63,11 @@ class _Desk:
 
     def _write(self, number: int, session: int, streams: bool, rows: list[int], settings: dict[str, Any]) -> None:
         on_text = (lambda row, text: self._send((number, "text", (row, text)))) if streams else None
-        begin = partial(self._sessions[session].begin, **settings, on_text=on_text, rows=rows)
+
+        def begin() -> "Writing":
+            self._send((number, "begun", None))
+            return self._sessions[session].begin(**settings, on_text=on_text, rows=rows)
+
         self.batch.add(number, len(rows), begin, partial(self._answer, number, "generate"))
 
     def _answer(self, number: int, method: str, answer: object) -> None:

@@ -10,6 +10,7 @@ checksums of the tokens' texts, and log-probabilities are missing where the serv
 """
 
 import json
+import math
 import os
 import time
 import zlib
@@ -339,8 +340,12 @@ def _tokens(choice: dict[str, Any]) -> tuple[list[str], list[float]]:
     """Texts and log-probabilities, of either kind of answer; nothing where the endpoint gives none."""
     found = choice.get("logprobs") or {}
     if "content" in found:  # chat
-        return [each["token"] for each in found["content"] or ()], [each["logprob"] for each in found["content"] or ()]
-    return list(found.get("tokens") or ()), [value or 0.0 for value in found.get("token_logprobs") or ()]
+        content = found["content"] or ()
+        texts, values = [each["token"] for each in content], [each.get("logprob") for each in content]
+    else:
+        texts, values = list(found.get("tokens") or ()), list(found.get("token_logprobs") or ())
+    known = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    return texts, values if known else []
 
 
 def _bytes(choice: dict[str, Any]) -> list[list[int]]:

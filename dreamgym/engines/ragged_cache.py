@@ -90,14 +90,23 @@ class RaggedCache:
         for values in (self.lengths, self.conversations):
             values[first], values[second] = values[second], values[first]
 
+    def add_rows(self, num: int) -> None:
+        """Add `num` empty rows behind the last."""
+        for layer, (keys, values) in enumerate(self._layers):
+            self._layers[layer] = (F.pad(keys, (*[0] * 7, num)), F.pad(values, (*[0] * 7, num)))
+        fresh = max(self.conversations, default=-1) + 1
+        self.conversations += range(fresh, fresh + num)
+        self.lengths += [0] * num
+
+    def drop_rows(self, num_kept: int) -> None:
+        """Forget all rows behind the first `num_kept`, and free their memory, a layer at a time."""
+        for layer, (keys, values) in enumerate(self._layers):
+            self._layers[layer] = (keys[:num_kept].clone(), values[:num_kept].clone())
+        self.lengths, self.conversations = self.lengths[:num_kept], self.conversations[:num_kept]
+
     def copy_row(self, place: int, source: "RaggedCache", row: int) -> None:
-        """Copy a row of another cache of the same model to `place`; one behind the last row is added."""
+        """Copy a row of another cache of the same model to `place`."""
         length = source.lengths[row]
-        if place == len(self.lengths):
-            for layer, (keys, values) in enumerate(self._layers):
-                self._layers[layer] = (F.pad(keys, (*[0] * 7, 1)), F.pad(values, (*[0] * 7, 1)))
-            self.conversations.append(place)
-            self.lengths.append(0)
         self._grow(length)
         for layer, tensors in enumerate(source._layers):
             if layer == len(self._layers):
@@ -116,7 +125,8 @@ class RaggedCache:
         wanted = max(span, self._capacity * 3 // 2)
         capacity = -(-wanted // _BLOCK) * _BLOCK
         for layer, tensors in enumerate(self._layers):
-            keys, values = (F.pad(tensor, (0, 0, 0, capacity - self._capacity)) for tensor in tensors)
+            # By the tensor's own size: memory may have ended between two layers of an earlier attempt.
+            keys, values = (F.pad(tensor, (0, 0, 0, capacity - tensor.shape[2])) for tensor in tensors)
             self._layers[layer] = (keys, values)
         self._capacity = capacity
 

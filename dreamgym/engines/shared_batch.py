@@ -58,6 +58,8 @@ class SharedBatch:
                 self._num_active = write_tokens(self._engine.forward, self._cache, self._rows, self._num_active)
         except EngineError as error:  # the pass failed before anything was written: the newest request makes room
             self._fail(next(reversed(self._writing)), error)
+            self._num_active = retire(self._cache, self._rows, self._num_active)
+            self._cache.drop_rows(self._num_active)
         except Exception as error:
             for number in list(self._writing):
                 self._fail(number, error)
@@ -79,10 +81,17 @@ class SharedBatch:
             answer(error)
             return
         self._writing[number] = (writing, answer)
+        unfinished = [
+            (place, writing.rows[conversation])
+            for place, conversation in enumerate(writing.cache.conversations)
+            if not writing.rows[conversation].writer.done
+        ]
         try:
-            for place, conversation in enumerate(writing.cache.conversations):
-                if not writing.rows[conversation].writer.done:
-                    self._join(writing.rows[conversation], writing.cache, place)
+            num_more = self._num_active + len(unfinished) - len(self._cache.lengths)
+            if num_more > 0:
+                self._cache.add_rows(num_more)
+            for place, row in unfinished:
+                self._join(row, writing.cache, place)
         except Exception as error:
             self._fail(number, error)
 

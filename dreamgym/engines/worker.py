@@ -59,7 +59,7 @@ class WorkerEngine:
         self._closed = False
         self._device: str | None = None
         self._usage = Usage()
-        self._num_asking = self._num_writing = 0
+        self._num_asking = self._num_writing = self._num_begun = 0
         self._writes_since = 0.0
         self._counting = threading.Lock()
         atexit.register(self.close)
@@ -68,23 +68,32 @@ class WorkerEngine:
     def usage(self) -> Usage:
         """What it has done so far; never waits."""
         with self._counting:
-            return replace(self._usage, num_waiting=self._num_asking - self._num_writing)
+            return replace(self._usage, num_waiting=self._num_asking - self._num_begun)
 
     @contextmanager
-    def writing(self) -> Iterator[list[Reply]]:
-        """Take note of the replies that are put into the list in here, and of the time."""
+    def writing(self) -> Iterator[tuple[list[Reply], Callable[[], None]]]:
+        """Take note of the replies that are put into the list in here, and of the time; to be told when they begin."""
         replies: list[Reply] = []
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            with self._counting:
+                begun = True
+                self._num_begun += 1
+
         with self._counting:
             if not self._num_writing:
                 self._writes_since = time.perf_counter()
             self._num_writing += 1
         try:
-            yield replies
+            yield replies, begin
         finally:
             written = [reply for reply in replies if reply.token_ids]
             with self._counting:
                 now = time.perf_counter()
                 self._num_writing -= 1
+                self._num_begun -= begun
                 self._usage = Usage(
                     self._usage.num_replies + len(written),
                     self._usage.num_tokens + sum(len(reply.token_ids) for reply in written),
@@ -245,8 +254,9 @@ class WorkerSession:
 
         def write(process: ModelProcess) -> list[Reply]:
             session = self._enter(process)
-            with self._engine.writing() as written:
-                written += process.ask("generate", session, on_text is not None, asked, settings, on_text=on_text)
+            with self._engine.writing() as (written, begin):
+                arguments = (session, on_text is not None, asked, settings)
+                written += process.ask("generate", *arguments, on_text=on_text, on_begun=begin)
             return written
 
         replies = self._ask(write)

@@ -1,5 +1,6 @@
 """Endpoints: text as it is and conversations as messages, streaming, what servers leave out, and what goes wrong."""
 
+import math
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -124,6 +125,19 @@ def test_a_character_of_several_tokens_belongs_to_the_last_and_what_does_not_fit
         written.take({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
         reply = written.reply("<end>", adds_stop=False)
         assert pieces(reply) == expected and len(reply.logprobs) == len(content)
+
+
+@pytest.mark.parametrize("unknown", [None, math.nan, -math.inf])
+def test_a_probability_that_is_none_leaves_the_reply_without_any(unknown: float | None) -> None:
+    known, other = {"token": "a", "logprob": -0.5}, {"token": "b", "logprob": unknown}
+    for answer in (
+        {"message": {"content": "ab"}, "logprobs": {"content": [known, other]}},
+        {"text": "ab", "logprobs": {"tokens": ["a", "b"], "token_logprobs": [-0.5, unknown]}},
+    ):
+        written = openai_http._Written("", None)
+        written.take({"choices": [answer]})
+        reply = written.reply("<end>", adds_stop=False)
+        assert (len(reply.token_ids), reply.logprobs) == (2, ())
 
 
 def test_only_vllm_says_what_its_tokens_are() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from dreamgym.engines import shared_batch
+from dreamgym.engines import ragged_cache, shared_batch
 from dreamgym.engines.shared_batch import SharedBatch
 from dreamgym.engines.transformers_engine import TransformersEngine, TransformersSession
 from dreamgym.errors import EngineError
@@ -127,6 +128,38 @@ def test_the_newest_request_makes_room_when_a_pass_fails(
     assert old.tokens == alone(engine, "go to fridge 1")
     assert isinstance(new.answer, EngineError)
     assert [reply.token_ids for reply in new.session.generate("<end>", 12)] == alone(engine, "look"), "it can ask again"
+
+
+def test_memory_that_ends_between_two_layers_costs_the_newest_alone(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, pad, failed = SharedBatch(engine), ragged_cache.F.pad, 0
+    old = Asked(batch, engine, 1, "x" * 252, max_tokens=20)
+    batch.step()
+    new = Asked(batch, engine, 2, "look", "go", max_tokens=20)
+    batch.step()
+    num_padded = 0
+
+    def scarce(tensor: torch.Tensor, by: tuple[int, ...]) -> torch.Tensor:
+        nonlocal num_padded, failed
+        num_padded += 1
+        if num_padded == 2:
+            failed += 1
+            raise EngineError("out of memory")
+        return pad(tensor, by)
+
+    monkeypatch.setattr(ragged_cache.F, "pad", scarce)
+    while not failed:
+        batch.step()
+    monkeypatch.undo()
+    assert isinstance(new.answer, EngineError)
+    cache = batch._cache
+    assert [len(tensor) for tensors in cache._layers for tensor in tensors] == [1] * 2 * len(cache._layers)
+    later = Asked(batch, engine, 3, "open it", "take it", max_tokens=20)
+    finish(batch)
+    assert {tensor.shape[2] for tensors in cache._layers for tensor in tensors} == {512}
+    assert old.tokens == alone(engine, "x" * 252, max_tokens=20)
+    assert later.tokens == alone(engine, "open it", "take it", max_tokens=20)
 
 
 def test_a_cancelled_request_is_forgotten_wherever_it_is(engine: TransformersEngine) -> None:

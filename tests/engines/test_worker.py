@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dreamgym.engines.shared_batch import MOST_ROWS
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.errors import EngineError
@@ -128,6 +129,44 @@ def begin_long(engine: WorkerEngine, number: int = 1, until: Callable[[], bool] 
     begun.wait(60)
     executor.shutdown(wait=False)
     return futures
+
+
+def test_who_finds_no_room_is_counted_as_waiting(engine: WorkerEngine) -> None:
+    left = threading.Event()
+    long = begin_long(engine, 2, left.is_set)
+    large = engine.open(MOST_ROWS)
+    large.extend(["look"] * MOST_ROWS)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(large.generate, "<end>", 2)
+        wait_for(lambda: engine.usage.num_waiting == 1)
+        left.set()
+        assert len(waiting.result(60)) == MOST_ROWS
+    assert engine.usage.num_waiting == 0
+    assert all(isinstance(future.exception(60), LeftError) for future in long)
+
+
+def test_an_error_of_the_lab_while_it_listens_ends_the_reply(
+    engine: WorkerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(row: int, text: str) -> None:
+        raise EngineError("the page is gone")
+
+    asked, process = [], engine._process
+    assert process is not None
+    send = process._send
+
+    def note(*message: object) -> None:
+        asked.append(message[1])
+        send(*message)
+
+    monkeypatch.setattr(process, "_send", note)
+    session = engine.open(1)
+    session.extend(["look"])
+    with pytest.raises(EngineError, match="the page is gone"):
+        session.generate("<never>", 400, on_text=fail)
+    with pytest.raises(EngineError, match="every conversation is empty"):
+        engine.open(1).generate("<end>", 5)
+    assert asked.count("cancel") == 1, "what the process refused is over there"
 
 
 class LeftError(Exception):
