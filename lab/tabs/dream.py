@@ -1,7 +1,8 @@
 """Dream: play an episode in the experience model by hand and watch it think."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -29,7 +30,7 @@ NUM_DRAWN = 5
 
 def build(context: Context) -> TabHandles:
     """Lay out three columns and join them to the page's behaviour."""
-    live = gr.State(Place())
+    live, watched = gr.State(Place()), gr.State(Watched())
     with gr.Row(elem_classes="dg-cols", equal_height=False):
         with gr.Column(scale=30, min_width=0, elem_classes="dg-side dg-open-s"):
             split, task, lucky = _task_form()
@@ -48,13 +49,13 @@ def build(context: Context) -> TabHandles:
     tab = DreamTab(context)
     many: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
     place = [context.selection, context.address]
-    here = [context.selection, live]
+    here = [context.selection, watched, live]
     # A step takes its time, and meanwhile the person may have gone elsewhere: its address is written afterwards, from
     # what is selected then. The model's process may have died in the step, and is started again.
     for played in (
-        gr.on([go.click, action.submit], tab.step, [live, action, *settings], [*drawn, action], **many),
-        chips.choose(tab.choose, [live, *settings], [*drawn, action], **many),
-        steps.play(tab.play, [live, *settings], [*drawn, action], **many),
+        gr.on([go.click, action.submit], tab.step, [watched, live, action, *settings], [*drawn, action], **many),
+        chips.choose(tab.choose, [watched, live, *settings], [*drawn, action], **many),
+        steps.play(tab.play, [watched, live, *settings], [*drawn, action], **many),
     ):
         played.then(tab.after_step, here, [*place, model, timer], **QUIET, **ONE_BY_ONE)
     steps.stop(tab.stop, None, None, **QUIET)
@@ -63,11 +64,18 @@ def build(context: Context) -> TabHandles:
     for view in (steps, stage):
         view.versus(tab.versus, here, [*drawn, *place], trigger_mode="always_last", **QUIET)
     side.save(tab.save, live, drawn, **QUIET)
-    task.input(tab.begin, [context.selection, task], [*drawn, *place], **QUIET)
+    task.input(tab.begin, [context.selection, watched, task], [*drawn, *place], **QUIET)
     split.input(tab.choose_split, split, task, **QUIET)
-    lucky.click(tab.pick_any, [context.selection, split], [task, *drawn, *place], **QUIET)
+    lucky.click(tab.pick_any, [context.selection, watched, split], [task, *drawn, *place], **QUIET)
     timer.tick(tab.status, live, [model, timer], **QUIET)
-    return TabHandles(tab.render, [*drawn, split, task, action, model, timer])
+    return TabHandles(tab.render, [*drawn, split, task, action, model, timer], [watched])
+
+
+@dataclass(slots=True)
+class Watched:
+    """What this page looks at, one value for all its handlers: a step that runs leaves alone who has gone elsewhere."""
+
+    place: Place = field(default_factory=Place)
 
 
 class DreamTab:
@@ -76,14 +84,14 @@ class DreamTab:
     def __init__(self, context: Context) -> None:
         self._page = DreamPage(context.services)
 
-    def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
+    def render(self, selection: Selection, watched: Watched) -> tuple[Selection, Sequence[Any]]:
         """Show the dream that an address asks for."""
         page = self._page
         start = page.starts.find(selection)
         if start.dream is None:
             return selection, [*page.nothing().values, *_form(page.starts, "", "", ""), *self.status(Place())]
         task, at = start.dream.task, selection.at if selection.at >= 0 else None
-        place = page.open(start, at, selection.versus)
+        place = watched.place = page.open(start, at, selection.versus)
         frame = page.show(place, notice=start.notice)
         form = _form(page.starts, task.split, task.task_id, start.action)
         return _at(selection, place, task), [*frame.values, *form, *self.status(place)]
@@ -93,58 +101,65 @@ class DreamTab:
         shown = self._page.model(place)
         return [shown, gr.Timer(active=shown["kind"] == "run")]
 
-    def step(self, request: gr.Request, place: Place, typed: str | None, *values: Any) -> Iterator[list[Any]]:
+    def step(
+        self, request: gr.Request, watched: Watched, place: Place, typed: str | None, *values: Any
+    ) -> Iterator[list[Any]]:
         """Dream the typed action."""
         page, session, typed = self._page, str(request.session_hash), typed or ""
-        yield from _steps(page, lambda switches: page.step(session, place, typed, switches), place, values, typed)
+        play = partial(page.step, session, place, typed)
+        yield from _steps(page, play, watched, place, values, typed)
 
-    def choose(self, event: gr.EventData, request: gr.Request, place: Place, *values: Any) -> Iterator[list[Any]]:
+    def choose(
+        self, event: gr.EventData, request: gr.Request, watched: Watched, place: Place, *values: Any
+    ) -> Iterator[list[Any]]:
         """Dream an action that was offered."""
-        page, session, action = self._page, str(request.session_hash), str(event.action)
-        yield from _steps(page, lambda switches: page.step(session, place, action, switches), place, values)
+        page, session = self._page, str(request.session_hash)
+        yield from _steps(page, partial(page.step, session, place, str(event.action)), watched, place, values)
 
-    def play(self, event: gr.EventData, request: gr.Request, place: Place, *values: Any) -> Iterator[list[Any]]:
+    def play(
+        self, event: gr.EventData, request: gr.Request, watched: Watched, place: Place, *values: Any
+    ) -> Iterator[list[Any]]:
         """Let the policy or the expert play on."""
-        page, session, player = self._page, str(request.session_hash), str(event.player)
-        yield from _steps(page, lambda switches: page.play_on(session, place, player, switches), place, values)
+        page, session = self._page, str(request.session_hash)
+        yield from _steps(page, partial(page.play_on, session, place, str(event.player)), watched, place, values)
 
     def stop(self, request: gr.Request) -> None:
         """Stop what plays on."""
         self._page.stop(str(request.session_hash))
 
-    def undo(self, request: gr.Request, selection: Selection, place: Place) -> list[Any]:
+    def undo(self, request: gr.Request, selection: Selection, watched: Watched, place: Place) -> list[Any]:
         """Take the last step back."""
-        return self._moved(selection, _try(lambda: self._page.undo(str(request.session_hash), place)))
+        return self._moved(selection, watched, _try(lambda: self._page.undo(str(request.session_hash), place)))
 
-    def look(self, event: gr.EventData, selection: Selection, place: Place) -> list[Any]:
+    def look(self, event: gr.EventData, selection: Selection, watched: Watched, place: Place) -> list[Any]:
         """Look at a step of the tree."""
-        return self._moved(selection, _try(lambda: self._page.look(place, str(event.branch), int(event.step))))
+        return self._moved(selection, watched, _try(lambda: self._page.look(place, str(event.branch), int(event.step))))
 
-    def versus(self, event: gr.EventData, selection: Selection, place: Place) -> list[Any]:
+    def versus(self, event: gr.EventData, selection: Selection, watched: Watched, place: Place) -> list[Any]:
         """Look at another branch beside this one."""
-        return self._moved(selection, _try(lambda: self._page.versus(place, str(event.branch))))
+        return self._moved(selection, watched, _try(lambda: self._page.versus(place, str(event.branch))))
 
-    def begin(self, request: gr.Request, selection: Selection, task_id: str) -> list[Any]:
+    def begin(self, request: gr.Request, selection: Selection, watched: Watched, task_id: str) -> list[Any]:
         """Dream another task."""
         session = str(request.session_hash)
-        return self._moved(selection, _try(lambda: self._page.begin(session, self._page.starts.task(task_id))))
+        return self._moved(selection, watched, _try(lambda: self._page.begin(session, self._page.starts.task(task_id))))
 
     def choose_split(self, name: str) -> Any:
         """Offer the tasks of a split."""
         return gr.Dropdown(task_choices(self._page.starts.tasks(name)), value=None)
 
-    def pick_any(self, request: gr.Request, selection: Selection, name: str) -> list[Any]:
+    def pick_any(self, request: gr.Request, selection: Selection, watched: Watched, name: str) -> list[Any]:
         """Dream any task of a split."""
         found = self._page.starts.random_task(name)
         if found is None:
             return [gr.skip()] * (1 + NUM_DRAWN + 2)
-        return [found.task_id, *self.begin(request, selection, found.task_id)]
+        return [found.task_id, *self.begin(request, selection, watched, found.task_id)]
 
     def save(self, event: gr.EventData, place: Place) -> list[Any]:
         """Store the branch, or the whole tree."""
         return _try(lambda: self._page.save(place, everything=bool(event.everything)))
 
-    def after_step(self, selection: Selection, place: Place) -> list[Any]:
+    def after_step(self, selection: Selection, _: Watched, place: Place) -> list[Any]:
         """Address and model's state, when a step has ended."""
         return [*self._settle(selection, place), *self.status(place)]
 
@@ -153,7 +168,9 @@ class DreamTab:
         chosen = _at(selection, place, task) if task else selection
         return [gr.skip(), gr.skip()] if chosen == selection else [chosen, to_query(chosen)]
 
-    def _moved(self, selection: Selection, values: list[Any]) -> list[Any]:
+    def _moved(self, selection: Selection, watched: Watched, values: list[Any]) -> list[Any]:
+        if isinstance(values[0], Place):
+            watched.place = values[0]
         return [*values, *self._settle(selection, values[0])]
 
 
@@ -165,23 +182,35 @@ def _at(selection: Selection, place: Place, task: Task) -> Selection:
 def _steps(
     page: DreamPage,
     play: Callable[[Switches], Iterator[Frame]],
+    watched: Watched,
     place: Place,
     values: Sequence[Any],
     typed: str | None = None,
 ) -> Iterator[list[Any]]:
-    """Frames of steps; a text field whose action was taken is emptied, and kept when it was refused."""
+    """Frames of steps; a text field whose action was taken is emptied, and kept when it was refused.
+
+    Who looks elsewhere meanwhile sees no frame of them, and at their end what they have added to the tree.
+    """
     first = True
+    watched.place = begun = place
     try:
         for frame in play(read_settings(values)):
             text = "" if first and typed is not None else gr.skip()
+            stays = watched.place == place
             place = frame.place or place
-            yield [*_values(frame), text]
+            if stays:
+                watched.place = place
+                yield [*_values(frame), text]
             first = False
     except DreamGymError as error:
         gr.Warning(str(error))
-        lost = not first
+        lost = not first and watched.place == place
         shown = _values(page.show(place)) if lost else [gr.skip()] * NUM_DRAWN
         yield [*shown, typed if lost and typed is not None else gr.skip()]
+    if watched.place != place and watched.place.tree == place.tree:
+        if watched.place.branch == begun.branch and begun.at is None:  # it has grown since
+            watched.place = replace(watched.place, branch=place.branch)
+        yield [*_values(page.show(watched.place)), gr.skip()]
 
 
 def _values(frame: Frame) -> list[Any]:

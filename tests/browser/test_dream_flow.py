@@ -179,6 +179,49 @@ def test_other_tabs_stay_usable_while_a_step_runs(url: str, page: Any, gate: thr
     expect(page.locator("#dg-dream-stage .dg-figs")).to_be_visible()
 
 
+def test_who_looks_elsewhere_while_a_step_runs_stays_there_and_finds_it_in_the_tree(
+    url: str, page: Any, gate: threading.Event
+) -> None:
+    gate.set()
+    page.goto(url + START)
+    dream(page, "go to fridge 1")
+    dream(page, "look")
+    gate.clear()
+    page.locator("#dg-action input").fill("go to microwave 1")
+    page.locator("#dg-action input").press("Enter")
+    stage, nodes = page.locator("#dg-dream-stage"), page.locator(".dg-node")
+    expect(page.locator(".dg-node.running")).to_be_visible()
+    nodes.nth(1).click()
+    expect(stage).to_contain_text("looking back: step 1 of 2")
+    gate.set()
+    expect(nodes).to_have_count(4)
+    expect(page.locator(".dg-node.running")).to_have_count(0)
+    expect(stage).to_contain_text("looking back: step 1 of 3")
+    expect(page).to_have_url(re.compile("at=1"))
+    page.reload()
+    expect(stage).to_contain_text("looking back: step 1 of 3")
+    expect(page.locator(".dg-node.aside")).to_have_count(0)
+
+
+def test_a_dream_of_another_task_is_not_overwritten_by_a_step_that_still_runs(
+    url: str, page: Any, gate: threading.Event
+) -> None:
+    page.goto(url + START)
+    page.get_by_role("button", name="go to fridge 1", exact=True).click()
+    expect(page.locator(".dg-node.running")).to_be_visible()
+    page.keyboard.press("2")
+    page.locator("#dg-transition").get_by_role("link", name="Dream on").click()
+    nodes = page.locator(".dg-node")
+    expect(nodes.first).to_be_visible()
+    expect(page.locator(".dg-node.running")).to_have_count(0)
+    expect(page.locator("#dg-action input")).to_have_value(REAL.transitions[0].action)
+    before = page.url
+    gate.set()
+    page.wait_for_timeout(1500)
+    expect(nodes).to_have_count(1)
+    expect(page).to_have_url(before)
+
+
 def test_a_link_to_a_step_brings_its_history_and_its_action(url: str, page: Any) -> None:
     page.goto(f"{url}?tab=dream&t={REAL.trajectory_id}.4")
     expect(page.locator(".dg-node")).to_have_count(4)
