@@ -28,6 +28,7 @@ class Estimate:
 
     num_prompts: int
     num_cached: int
+    """Prompts that need no request: their reply is kept, or another one of them is the same."""
     prompt_tokens: int
     reply_tokens: int
     """Both of what is not cached; about four characters a token."""
@@ -97,7 +98,7 @@ class Asker:
     def estimate(self, asked: Iterable[tuple[str, int]]) -> Estimate:
         """Say what answering these would take, each a prompt and the tokens of a usual reply; sends nothing."""
         every = list(asked)
-        new = [(prompt, tokens) for prompt, tokens in every if self.known(prompt, 0) is None]
+        new = [(prompt, tokens) for prompt, tokens in dict(every).items() if self.known(prompt, 0) is None]
         return Estimate(
             num_prompts=len(every),
             num_cached=len(every) - len(new),
@@ -114,11 +115,12 @@ class Asker:
         return self._refused.get(self._key(prompt, attempt))
 
     def write(self, prompts: Sequence[str], max_tokens: int, temperature: float, attempt: int) -> None:
-        """Have one batch answered; where the endpoint refuses it, in halves, until it is known which prompt it is.
+        """Have one batch answered, equal prompts once; where it is refused, in halves, until it is known which prompt.
 
         Raises:
             EngineError: The model cannot be reached, or takes no request at all; what was answered is kept.
         """
+        prompts = list(dict.fromkeys(prompts))
         if not prompts:
             return
         session = self._engine.open(len(prompts))

@@ -9,6 +9,7 @@
 Accuracy is the share of right steps (next state, reward, success) among held-out steps of the test rooms that heat.
 """
 
+import json
 import logging
 import random
 import re
@@ -27,8 +28,10 @@ from dreamgym.annotation.queue import Wanted, waiting
 from dreamgym.annotation.repair import fit_rows
 from dreamgym.annotation.repair_rows import Step, replay_rows, step_rows
 from dreamgym.annotation.store import AnnotationStore
+from dreamgym.engines.model_folder import model_name
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.environments import environment_module
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.chat_prompts import CompactForm
 from dreamgym.experience_model.fidelity import ScoredStep, make_queries, score_steps
 from dreamgym.experience_model.model import (
@@ -49,6 +52,8 @@ from dreamgym.workspace import Workspace
 
 ENVIRONMENT, ACTION_TYPE = "alfworld", "heat"
 ANNOTATOR = "the real engine"
+MEASURED = ("num_elsewhere",)
+"""Settings that no model depends on."""
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +98,12 @@ def run(
 
     Returns:
         Accuracies, controls, the change elsewhere, and how long it took.
+
+    Raises:
+        ConfigError: `work` has models of another study.
     """
     start, chosen = time.perf_counter(), settings or RepairStudy()
+    _begin(work, {"model": model_name(model), "num_episodes": len(episodes), **asdict(chosen)})
     with_it = [one for one in episodes if _place(one) is not None]
     without = [one for one in episodes if not any(map(_heats, one.transitions))]
     broken = plant(model, with_it, without, retriever, work / "broken", chosen)
@@ -126,6 +135,18 @@ def run(
         "settings": asdict(chosen),
         "minutes": (time.perf_counter() - start) / 60,
     }
+
+
+def _begin(work: Path, said: dict[str, Any]) -> None:
+    """Note what the models in `work` are made with; refuse those of other settings."""
+    path, text = work / "settings.json", json.dumps(said, indent=2, sort_keys=True)
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        others = [name for name, value in json.loads(text).items() if known.get(name) != value and name not in MEASURED]
+        if others:
+            raise ConfigError(f"{work} has models made with another {', '.join(others)}; name another with --work")
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def plant(

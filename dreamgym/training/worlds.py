@@ -14,6 +14,7 @@ from dreamgym.environments.batch import DreamBatch, RealBatch
 from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.interfaces import Engine, Environment
+from dreamgym.replay_buffer.corrections import Corrections
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.runs.config import TrainConfig
@@ -116,6 +117,15 @@ class Worlds:
                 read_only=True,
                 dreams_only=[mine],
                 environment=self._config.run.environment,
-                corrections=corrections(AnnotationStore(workspace), Keep(environment=self._config.run.environment)),
+                corrections=self._corrections(workspace),
             )
         return self._model
+
+    def _corrections(self, workspace: Workspace) -> Corrections:
+        """What annotators said before the run was started, or goes on; the log says up to which answer."""
+        last = AnnotationStore(workspace).last_answer()
+        found = corrections(AnnotationStore(workspace, last), Keep(environment=self._config.run.environment))
+        if last:
+            said = "retrieval leaves out %d wrong steps and shows %d of them corrected, by annotations up to answer %d"
+            log.info(said, len(found.barred), len(found.corrected), last)
+        return found

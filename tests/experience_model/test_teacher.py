@@ -79,6 +79,16 @@ def test_what_was_answered_is_not_asked_again(cache: ReplyCache) -> None:
     assert Teacher(ScriptedEngine([], chats=True, name="other"), cache, settings).estimate([episode]).num_cached == 0
 
 
+def test_equal_prompts_of_a_batch_are_asked_and_paid_once(cache: ReplyCache) -> None:
+    episode = replace(EPISODE, transitions=EPISODE.transitions[:2])
+    twin = replace(episode, provenance=replace(episode.provenance, seed=7))
+    teacher = Teacher(ScriptedEngine([lines(1), lines(2)], chats=True), cache, replace(ALONE, batch=8))
+    told = teacher.estimate([episode, twin])
+    assert (told.num_prompts, told.num_cached) == (4, 2)
+    found = list(teacher.annotate([episode, twin]))
+    assert [[step.reasoning for step in one.transitions] for one in found] == [["Reason 1.", "Reason 2."]] * 2
+
+
 def test_a_reply_that_cannot_be_read_is_asked_for_again(cache: ReplyCache) -> None:
     engine = ScriptedEngine(["{", lines(1, 1), lines(*range(1, NUM + 1))], chats=True)
     teacher = Teacher(engine, cache)

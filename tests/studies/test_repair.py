@@ -8,6 +8,7 @@ import pytest
 
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.config import ROOT
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
@@ -66,3 +67,6 @@ def test_all_models_are_made_and_measured_and_none_is_made_twice(retriever: Retr
     assert repair.plant(MODEL, EPISODES[:4], cold_ones, retriever, models["broken"], SHORT) == models["broken"]
     assert repair.learn(MODEL, store, cold_ones, retriever, models["repaired"], SHORT) == models["repaired"]
     assert made == {name: (path / "model.safetensors").stat().st_mtime_ns for name, path in models.items()}
+    other = replace(SHORT, repair=replace(FIT, learning_rate=1e-4), num_elsewhere=2)
+    with pytest.raises(ConfigError, match=r"models made with another repair; name another with --work"):
+        repair.run(MODEL, EPISODES, TEST, retriever, tmp_path / "work", other)
