@@ -99,7 +99,7 @@ class Times:
 
 def spread(seconds: list[float]) -> dict[str, Any]:
     """How long something took."""
-    p95 = quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+    p95 = quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
     return {"number": len(seconds), "median": median(seconds), "p95": p95, "max": max(seconds)}
 
 
