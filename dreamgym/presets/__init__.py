@@ -1,7 +1,9 @@
 """Settings of training runs to start from: TOML files of `runs.config`, and what is made of them for other worlds.
 
-What a file leaves out keeps its default. The paper's runs (Table 1) are one file and, for each of them, a few changes:
+What a file leaves out keeps its default. WebShop's are ALFWorld's with a few changes, and so are the paper's runs
+(Table 1), which have one file in common:
 
+    nano-webshop-SETTING-ALGORITHM          nano-webshop-dream-grpo
     paper-WORLD-MODEL-SETTING-ALGORITHM     paper-webshop-qwen2.5-7b-s2r-ppo
 """
 
@@ -49,26 +51,29 @@ _PAPER_SETTINGS = {
 _PAPER_ALGORITHMS = {"grpo": (), "ppo": ("run.method=ppo", "optimiser.gamma=0.95", "optimiser.gae_lambda=0.95")}
 
 
-def _made() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Name to words and changes, of what has no file of its own."""
+def _made() -> dict[str, tuple[str, str, tuple[str, ...]]]:
+    """Name to words, the file and changes of it, of what has no file of its own."""
     found = {}
+    for file, words in FILES.items():
+        found[file.replace("nano-", "nano-webshop-")] = (f"{words}, WebShop", file, WORLDS["webshop"])
     for world, model, setting, algorithm in product(_PAPER_WORLDS, _PAPER_MODELS, _PAPER_SETTINGS, _PAPER_ALGORITHMS):
         (place, there), (where, how) = _PAPER_WORLDS[world], _PAPER_SETTINGS[setting]
         words = f"{algorithm.upper()} {where}, {place}, {_PAPER_MODELS[model].partition('/')[2]} (GPU)"
         changes = (*there, *how, *_PAPER_ALGORITHMS[algorithm], f"policy.model={_PAPER_MODELS[model]}")
-        found[f"{_PAPER}-{world}-{model}-{setting}-{algorithm}"] = (words, changes)
+        found[f"{_PAPER}-{world}-{model}-{setting}-{algorithm}"] = (words, _PAPER, changes)
     return found
 
 
 _MADE = _made()
-PRESETS = FILES | {name: words for name, (words, _) in _MADE.items()}
+PRESETS = FILES | {name: words for name, (words, *_) in _MADE.items()}
 """Name to what it is."""
 
 
 def load_preset(name: str) -> TrainConfig:
     """Read a preset; ConfigError for an unknown one."""
     if name in _MADE:
-        return override(load(FOLDER / f"{_PAPER}.toml"), _MADE[name][1])
+        _, file, changes = _MADE[name]
+        return override(load(FOLDER / f"{file}.toml"), changes)
     if name not in FILES:
         raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     return load(FOLDER / f"{name}.toml")
