@@ -21,7 +21,7 @@ OUTCOMES = ("success", "failure", "failed")
 ORDERS = ("newest", "oldest", "least_confident")
 NEXT_STATE_VIEWS = ("state", "plain")
 MODES = ("open", "closed", "engine")
-SUBJECTS = ("sets", "exploits")
+SUBJECTS = ("sets", "exploits", "fidelity")
 MEASURES = ("exact", "changes", "reward", "malformed")
 ONLY = ("first", "second")
 LOOKS = ("again", "out", "luck")
@@ -62,7 +62,7 @@ class Selection:
     server: str = ""
     """Number of the vLLM server that dreams for the microscope; empty: the environment's own model."""
     subject: str = ""
-    """What Compare is about: one episode in both worlds (empty), a set of them, or the exploits that runs found."""
+    """What Compare is about: one episode in both worlds (empty), a set, exploits of runs, or what was measured."""
     environment: str = ""
     """Of a set of episodes, as its `task_type` and `num_episodes`; its other filters are those of the lists."""
     task_type: str = ""

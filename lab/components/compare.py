@@ -20,6 +20,11 @@ def sets() -> gr.HTML:
     return drawn("compare_sets.js", elem_id="dg-sets")
 
 
+def measures() -> gr.HTML:
+    """Errors, Lemma 1, calibration, judges and leaks, from result files."""
+    return drawn("measures.js", elem_id="dg-measured")
+
+
 def exploits() -> gr.HTML:
     """Dreamed successes that runs had replayed in the real engine, and the lies among them; event: harden."""
     return drawn("exploits.js", elem_id="dg-exploits")

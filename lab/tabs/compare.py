@@ -7,13 +7,14 @@ from typing import Any
 
 import gradio as gr
 
+from dreamgym.config import ROOT
 from dreamgym.counterparts import Mode
 from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.experience_model.model import Switches
 from lab.compare_page import Chosen, ComparePage
 from lab.comparisons import EpisodeComparisons, Jobs
 from lab.components.base import download
-from lab.components.compare import compare_side, comparison, exploits, sets
+from lab.components.compare import compare_side, comparison, exploits, measures, sets
 from lab.components.set_form import FIELDS, set_form, set_form_values
 from lab.components.settings import dream_settings, read_settings, settings_values
 from lab.context import ONE_BY_ONE, Context, TabHandles
@@ -21,10 +22,12 @@ from lab.exploits_page import HIDDEN, ExploitsPage
 from lab.navigation import Selection, to_query
 from lab.sets_page import ChosenSet, SetsPage
 from lab.viewmodels.compare import MODE_LABELS
+from lab.viewmodels.measures import measures_view
 from lab.viewmodels.switches import read_switches, write_switches
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 NUM_SETTINGS = 6
+RESULTS = ROOT / "assets" / "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Parts:
     job: gr.State
     about: gr.Radio
     lies: gr.HTML
+    measured: gr.HTML
     bar: gr.Row
     set_bar: gr.Row
     right: gr.Column
@@ -75,14 +79,14 @@ def build(context: Context) -> TabHandles:
             about = _subject_form()
             bar, trajectory, mode = _choice_form()
             set_bar, controls = set_form()
-            main, many, lies = comparison(), sets(), exploits()
+            main, many, lies, measured = comparison(), sets(), exploits(), measures()
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side") as right:
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
             second_head, second, second_column, second_settings = _second_form()
             file = download()
     job = gr.State(("", ""))
-    shown = (main, side, many, job, about, lies, bar, set_bar, right, column, second_head, second_column)
+    shown = (main, side, many, job, about, lies, measured, bar, set_bar, right, column, second_head, second_column)
     parts = Parts(*shown, trajectory, mode, second, settings, second_settings, controls)
     tab = CompareTab(context)
     place = [context.selection, context.address]
@@ -110,6 +114,7 @@ class CompareTab:
         self._sets = SetsPage(context.services, episodes, jobs)
         self._found = ExploitsPage(context.services)
         self._followed, self._jobs = jobs, count(1)
+        self._workspace = context.services.workspace.path
 
     def harden(self, selection: Selection) -> None:
         """Start a hardening round on the exploits that are shown."""
@@ -119,14 +124,17 @@ class CompareTab:
             gr.Warning(str(error))
 
     def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
-        """Show one episode in both worlds, a set of them, or the exploits.
+        """Show one episode in both worlds, a set of them, the exploits, or what was measured.
 
         Each way a session gets a new job, so that it leaves what it has followed so far.
         """
         job = str(next(self._jobs))
-        hidden = dict.fromkeys(("main", "side", "sets", "lies"), HIDDEN)
+        hidden = dict.fromkeys(("main", "side", "sets", "lies", "measured"), HIDDEN)
         if selection.subject == "exploits":
             shown = _layout(selection.subject) | {"lies": self._found.view(selection), "job": (job, "")}
+            return selection, _values(hidden | shown)
+        if selection.subject == "fidelity":
+            shown = _layout(selection.subject) | {"measured": self._measured(), "job": (job, "")}
             return selection, _values(hidden | shown)
         if selection.subject == "sets":
             chosen_set = self._sets.choose(selection)
@@ -182,7 +190,7 @@ class CompareTab:
         return self._moved(wanted if same else replace(wanted, step=0))
 
     def turn(self, selection: Selection, subject: str | None) -> list[Any]:
-        """Go from one episode to a set or the exploits, or back."""
+        """Go from one episode to a set, the exploits or the measurements, or back."""
         wanted = replace(selection, subject=subject or "")
         return self._moved(self._sets.start(wanted) if subject == "sets" else wanted)
 
@@ -197,6 +205,9 @@ class CompareTab:
             gr.Warning(str(error))
             return None
         return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
+
+    def _measured(self) -> dict[str, Any]:
+        return measures_view([RESULTS, self._workspace / "results"], str(self._workspace))
 
     def _moved(self, wanted: Selection) -> list[Any]:
         chosen, fresh = self.render(wanted)
@@ -227,7 +238,7 @@ def _layout(subject: str) -> dict[str, Any]:
         "about": subject,
         "bar": gr.Row(visible=not subject),
         "set_bar": gr.Row(visible=subject == "sets"),
-        "right": gr.Column(visible=subject != "exploits"),
+        "right": gr.Column(visible=subject in ("", "sets")),
     }
 
 
@@ -256,7 +267,7 @@ def _second(selection: Selection, choices: list[tuple[str, str]], *, visible: bo
 def _subject_form() -> gr.Radio:
     with gr.Row(elem_classes="dg-filters dg-compare-of"):
         return gr.Radio(
-            [("One episode", ""), ("Set of episodes", "sets"), ("Exploits", "exploits")],
+            [("One episode", ""), ("Set of episodes", "sets"), ("Exploits", "exploits"), ("Fidelity", "fidelity")],
             value="",
             label="Subject",
             show_label=False,
