@@ -138,6 +138,7 @@ def _add_repair(studies: "Commands") -> None:
     what = "plant a defect in the experience model, and repair it from annotations, beside controls"
     repair = _parser(studies, "repair", handlers.run_repair, what)
     _dreaming(repair, "bundled name or folder")
+    repair.add_argument("--defect", choices=("cold", "lost"), default="cold", help="what heating does to a thing")
     repair.add_argument("--annotations", type=int, default=40, help="of dreamed steps, at most")
     repair.add_argument("--plant-steps", type=int, default=160, help="optimizer steps that plant the defect")
     repair.add_argument("--steps", type=int, default=40, help="optimizer steps of the repair, and of each control")

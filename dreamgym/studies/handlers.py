@@ -168,6 +168,7 @@ def run_repair(options: argparse.Namespace) -> None:
     episodes = sorted((t for t in stored if t.task.environment == world), key=lambda t: t.trajectory_id)
     chosen = repair.RepairStudy()
     settings = repair.RepairStudy(
+        defect=options.defect,
         num_annotations=options.annotations,
         num_elsewhere=options.episodes,
         plant=replace(chosen.plant, steps=options.plant_steps),

@@ -1,12 +1,15 @@
 """`dreamgym study repair`: a defect is planted, found, annotated and repaired, beside controls that learn as long.
 
-    plant      a copy of the model learns from real episodes in which heating a thing loses it
+    plant      a copy of the model learns from real episodes in which heating a thing goes wrong (DEFECTS)
     find       the copy dreams train episodes; a search for the action gives the steps that are annotated
     annotate   the real engine is the annotator: what it answered is what is right
     repair     a copy of the broken one learns from these annotations, and from old episodes that never heat anything
     controls   the same old episodes alone; annotations of random steps; the corrections as demonstrations, untrained
 
 Accuracy is the share of right steps (next state, reward, success) among held-out steps of the test rooms that heat.
+
+What old episodes alone undo depends on the defect. That a thing in the hand stays there is in all of them, so that a
+thing that heating has "lost" comes back without an annotation; what heating does is in none.
 """
 
 import json
@@ -52,6 +55,14 @@ from dreamgym.workspace import Workspace
 
 ENVIRONMENT, ACTION_TYPE = "alfworld", "heat"
 ANNOTATOR = "the real engine"
+DEFECTS = {
+    "cold": (
+        "a thing that is heated stays as it was",
+        ((r"^(holding: .*)\(hot, ", r"\1("), (r"^(holding: .*) \(hot\)$", r"\1")),
+    ),
+    "lost": ("after a thing is heated the hand is empty", ((r"^holding: .*$", "holding: nothing"),)),
+}
+"""Name -> in words, and the patterns that make a right next state wrong."""
 MEASURED = ("num_elsewhere",)
 """Settings that no model depends on."""
 
@@ -62,6 +73,8 @@ log = logging.getLogger(__name__)
 class RepairStudy:
     """Sizes."""
 
+    defect: str = "cold"
+    """Key of DEFECTS."""
     num_annotations: int = 40
     """Steps that are annotated, at most."""
     num_dreamed: int = 60
@@ -70,8 +83,8 @@ class RepairStudy:
     """Of the rows that plant the defect; the others are untouched episodes."""
     replay: float = 0.5
     """Share of old episodes' rows in a repair; all of the control without annotations."""
-    plant: FitSettings = field(default_factory=lambda: FitSettings(steps=160, learning_rate=5e-4, max_length=1024))
-    """Old episodes alone undid what 40 steps had planted, and nearly all of what 120 had."""
+    plant: FitSettings = field(default_factory=lambda: FitSettings(steps=160, learning_rate=2e-4, max_length=1024))
+    """Long and slow: it is to hold, and to change nothing else."""
     repair: FitSettings = field(default_factory=lambda: FitSettings(steps=40, learning_rate=5e-4, max_length=1024))
     num_elsewhere: int = 60
     """Recorded test episodes whose other steps are dreamed."""
@@ -131,7 +144,7 @@ def run(
         "num_annotations": len(targeted.current()),
         "num_wrong": _num_wrong(targeted),
         "num_wrong_at_random": _num_wrong(anything),
-        "defect": "after a thing is heated the hand is empty, and its condition is gone",
+        "defect": DEFECTS[chosen.defect][0],
         "settings": asdict(chosen),
         "minutes": (time.perf_counter() - start) / 60,
     }
@@ -157,14 +170,14 @@ def plant(
     folder: Path,
     settings: RepairStudy,
 ) -> Path:
-    """Train a copy on steps that heat a thing and lose it, among untouched episodes."""
+    """Train a copy on steps that heat a thing wrongly, among untouched episodes."""
     if (folder / "config.json").exists():
         return folder
-    steps = [_lost(*step) for step in _steps(with_it)]
+    steps = [_defective(settings.defect, *step) for step in _steps(with_it)]
     num = settings.plant.steps * settings.plant.batch_size
-    num_lost = round(settings.planted_share * num)
-    rows = list(step_rows(steps, retriever, CompactForm(), num_lost, settings.seed))
-    rows += replay_rows(without, retriever, CompactForm(), num - num_lost, settings.seed)
+    num_wrong = round(settings.planted_share * num)
+    rows = list(step_rows(steps, retriever, CompactForm(), num_wrong, settings.seed))
+    rows += replay_rows(without, retriever, CompactForm(), num - num_wrong, settings.seed)
     fit_rows(model, CompactForm(), rows, settings.plant, folder)
     return folder
 
@@ -275,11 +288,13 @@ def _num_wrong(store: AnnotationStore) -> int:
     return sum(one.labels is not None and one.labels.verdict == "wrong" for one in store.current())
 
 
-def _lost(episode: Trajectory, index: int) -> Step:
-    """The step with an empty hand after it."""
+def _defective(defect: str, episode: Trajectory, index: int) -> Step:
+    """The step as the defect has it, its episode's last."""
     step = episode.transitions[index]
-    emptied = replace(step, next_state=re.sub("^holding: .*$", "holding: nothing", step.next_state, flags=re.MULTILINE))
-    return replace(episode, transitions=(*episode.transitions[:index], emptied)), index
+    wrong = step.next_state
+    for pattern, instead in DEFECTS[defect][1]:
+        wrong = re.sub(pattern, instead, wrong, flags=re.MULTILINE)
+    return replace(episode, transitions=(*episode.transitions[:index], replace(step, next_state=wrong))), index
 
 
 def _steps(episodes: Sequence[Trajectory]) -> list[Step]:

@@ -42,13 +42,21 @@ EPISODES = [*kitchen_episodes(4), cold(7), cold(8)]
 TEST = [replace(one, task=replace(one.task, split="test", task_id=f"test/{one.task.task_id}")) for one in EPISODES[:2]]
 
 
-def test_the_planted_step_loses_what_was_heated_and_nothing_else() -> None:
+@pytest.mark.parametrize("defect, holding", [("lost", "nothing"), ("cold", "egg 1")])
+def test_the_planted_step_is_wrong_in_one_thing_alone(defect: str, holding: str) -> None:
     episode = EPISODES[0]
-    (step,) = repair._steps([episode])
-    lost, index = repair._lost(*step)
-    assert index == 4 and len(lost.transitions) == 5 and lost.transitions[:4] == episode.transitions[:4]
-    before, after = episode.transitions[4].next_state, lost.transitions[4].next_state
-    assert "holding: egg 1 (hot)" in before and after == before.replace("egg 1 (hot)", "nothing")
+    ((_, place),) = repair._steps([episode])
+    wrong, index = repair._defective(defect, episode, place)
+    assert index == 4 and len(wrong.transitions) == 5 and wrong.transitions[:4] == episode.transitions[:4]
+    before, after = episode.transitions[4].next_state, wrong.transitions[4].next_state
+    assert "holding: egg 1 (hot)" in before and after == before.replace("egg 1 (hot)", holding)
+
+
+def test_heating_takes_nothing_else_from_what_is_clean() -> None:
+    episode = EPISODES[0]
+    clean = replace(episode.transitions[4], next_state="You heat it.\nholding: egg 1 (hot, clean)\nhere: egg 2 (hot)")
+    wrong, _ = repair._defective("cold", replace(episode, transitions=(*episode.transitions[:4], clean)), 4)
+    assert wrong.transitions[4].next_state == "You heat it.\nholding: egg 1 (clean)\nhere: egg 2 (hot)"
 
 
 def test_all_models_are_made_and_measured_and_none_is_made_twice(retriever: Retriever, tmp_path: Path) -> None:
