@@ -63,6 +63,8 @@ NO_HARD_NEGATIVES: Mapping[str, Mix] = {
     ),
 }
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
+STEP_LIMITS: Mapping[str, int] = {"webshop": 15}
+"""Of an episode that a policy plays: more pages than these fill its context."""
 NOVICE_MIXES: Mapping[str, Mix] = {"alfworld": (("expert", 0.4, 30),), "webshop": (("expert", 0.4, 15),)}
 """Whom the novice imitates, in right and wrong."""
 EXPERIENCE_MODEL, POLICY, NOVICE = "nano-experience-model", "nano-policy", "nano-novice"
@@ -350,7 +352,9 @@ def success_stage(recipe: NanoRecipe, folder: Path, temperature: float = 0.0, ma
 
     start = time.perf_counter()
     tasks = environment_module(recipe.environment).load_tasks("test", recipe.num_test_tasks)
-    sampling = Sampling(temperature=temperature, max_steps=max_steps)
+    sampling = Sampling(
+        temperature=temperature, max_steps=min(max_steps, STEP_LIMITS.get(recipe.environment, max_steps))
+    )
     played = play(TransformersEngine(folder), tasks, sampling)
     ended = [trajectory for trajectory in played if trajectory.failure is None]
     won = [trajectory.success for trajectory in ended]

@@ -25,6 +25,7 @@ PAGES = {
     "compare": (f"?tab=compare&t={REAL}", "#dg-comparison .dg-part-line"),
     "set": ("?tab=compare&of=sets&split=test&vs=same&vs-set=no-retrieval", "#dg-sets .dg-share-row"),
     "exploits": ("?tab=compare&of=exploits", "#dg-exploits .dg-lies"),
+    "fidelity": ("?tab=compare&of=fidelity", "#dg-measured h3"),
     "curriculum": (f"?tab=curriculum&run={RUN}&cell={FAMILIES[0]}.9", "#dg-curriculum-side h2"),
     "train": (f"?tab=train&run={RUN}", "#dg-runs tr"),
     "annotate": (f"?tab=annotate&t={DREAM}", "#dg-annotate-item .dg-kinds"),

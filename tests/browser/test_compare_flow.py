@@ -1,5 +1,6 @@
 """Compare in a real browser: open and closed loop, the real engine, keys, folding, cached results, hostile text."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.browser.conftest import open_services, serving
 from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import HOSTILE, hostile, real_success, task
 from tests.lab.test_exploits import LIES, write
+from tests.lab.test_measures import fidelity
 
 REAL = real_success()
 OPEN = f"?tab=compare&t={REAL.trajectory_id}"
@@ -239,6 +241,26 @@ def test_exploits_lead_to_the_step_that_lied(serve: Any, page: Any, tmp_path: Pa
     expect(page.locator("#dg-compare-trajectory")).to_be_visible()
     expect(lies).to_have_count(0)
     expect(page).to_have_url(re.compile(r"tab=compare&t=tr-[0-9a-f]{12}"))
+
+
+def test_what_was_measured_is_shown_and_left_again(serve: Any, page: Any, tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo")
+    (services.workspace.path / "results").mkdir()
+    mine = fidelity() | {"model": "<img src=x onerror=window.hacked=1>@1"}
+    (services.workspace.path / "results/mine.json").write_text(json.dumps(mine))
+    page.goto(f"{serve(services)}{OPEN}")
+    finished(page)
+    page.locator("#dg-compare-of").get_by_text("Fidelity").click()
+    measured = page.locator("#dg-measured article")
+    expect(measured.first).to_contain_text("nano-experience-model@")
+    expect(page.locator("#dg-measured")).to_contain_text("<img src=x onerror=window.hacked=1>@1")
+    expect(page.locator("#dg-measured .dg-chip", has_text="vacuous").first).to_be_visible()
+    expect(page.locator("#dg-comparison h2")).not_to_be_visible()
+    expect(page).to_have_url(re.compile("of=fidelity"))
+    assert page.evaluate("window.hacked") is None
+    page.locator("#dg-compare-of").get_by_text("One episode").click()
+    expect(page.locator("#dg-comparison h2")).to_be_visible()
+    expect(measured).to_have_count(0)
 
 
 def test_a_set_of_episodes_leads_from_a_bar_to_a_step(serve: Any, page: Any, tmp_path: Path) -> None:
