@@ -52,8 +52,9 @@ PRESET = "nano-dream-grpo"
 THINKS_SECONDS = (2.0, 6.0)
 POLLS_SECONDS = 2.0
 """As assets/js/live.js."""
+TABS = ("home", "inspect", "dream", "compare", "curriculum", "train", "annotate", "models")
 LOOKS = {
-    "open a tab": [f"?tab={tab}" for tab in ("home", "inspect", "dream", "compare", "curriculum", "train", "models")],
+    "open a tab": [f"?tab={tab}" for tab in TABS],
     "page": [f"?tab=inspect&p={number}" for number in range(1, 9)],
     "look at a step": [],
 }
