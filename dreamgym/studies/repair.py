@@ -81,11 +81,15 @@ class RepairStudy:
     """Steps that the broken model dreams for either choice of annotations."""
     planted_share: float = 0.5
     """Of the rows that plant the defect; the others are untouched episodes."""
-    replay: float = 0.5
-    """Share of old episodes' rows in a repair; all of the control without annotations."""
+    replay: float = 0.2
+    """Share of old episodes' rows in a repair; all of the control without annotations.
+
+    An episode has a dozen targets, and an annotated step one.
+    """
     plant: FitSettings = field(default_factory=lambda: FitSettings(steps=160, learning_rate=2e-4, max_length=1024))
     """Long and slow: it is to hold, and to change nothing else."""
-    repair: FitSettings = field(default_factory=lambda: FitSettings(steps=40, learning_rate=5e-4, max_length=1024))
+    repair: FitSettings = field(default_factory=lambda: FitSettings(steps=100, learning_rate=2e-4, max_length=1024))
+    """Slow: at 5e-4 any training wears a defect away, as the optimizer's steps do not shrink with the gradient."""
     num_elsewhere: int = 60
     """Recorded test episodes whose other steps are dreamed."""
     seed: int = 0
