@@ -95,6 +95,11 @@ class ModelJobs:
         self._versions.rollback(environment)
         self._services.change_model(environment)
 
+    def discard(self, version_id: str) -> None:
+        """Take a version off the list; DreamGymError when it is in use, or comes back, or the lab is read-only."""
+        self._refuse_read_only()
+        self._versions.discard(version_id)
+
     def _launch(self, job: Job) -> JobInfo:
         self._refuse_read_only()
         return self._jobs.launch(job)

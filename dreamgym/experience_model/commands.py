@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add(commands: "Commands") -> None:
     """Add the command to the parser of `dreamgym`."""
-    models = commands.add_parser("models", help="versions of the experience models: list, promote, roll back")
+    models = commands.add_parser("models", help="versions of the experience models: list, promote, roll back, discard")
     actions = models.add_subparsers(dest="action", required=True)
     list_ = actions.add_parser("list", help="all versions, and which are in use")
     list_.add_argument("--json", action="store_true", help="print JSON")
@@ -32,7 +32,10 @@ def add(commands: "Commands") -> None:
     rollback = actions.add_parser("rollback", help="use again what was in use before")
     rollback.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     rollback.set_defaults(run=_rollback)
-    for parser in (list_, add_, promote, rollback):
+    discard = actions.add_parser("discard", help="take a version off the list; its folder stays")
+    discard.add_argument("version_id", metavar="ID", help="see: dreamgym models list")
+    discard.set_defaults(run=_discard)
+    for parser in (list_, add_, promote, rollback, discard):
         parser.add_argument("--workspace", type=Path, default=Path("workspace"))
 
 
@@ -67,6 +70,11 @@ def _rollback(options: argparse.Namespace) -> None:
     versions = Versions(Workspace.open(options.workspace))
     versions.rollback(options.environment)
     print(f"{options.environment} is dreamed by {_in_use(versions, options.environment)} again")
+
+
+def _discard(options: argparse.Namespace) -> None:
+    version = Versions(Workspace.open(options.workspace)).discard(options.version_id)
+    print(f"{version.version_id} is off the list; dreamgym models add {version.folder} brings it back")
 
 
 def _in_use(versions: Versions, environment: str) -> str:

@@ -1,7 +1,8 @@
 """The experience models of a workspace: where each came from, what it scored, and which one is in use.
 
 A version is a folder with its checksum. Promoting one and rolling back add a line to lab.sqlite: no folder is ever
-overwritten, and what was in use before can always be told. Where nothing was promoted, the bundled model dreams.
+overwritten or deleted, and what was in use before can always be told. Where nothing was promoted, the bundled model
+dreams.
 """
 
 import json
@@ -21,6 +22,8 @@ from dreamgym.workspace import Workspace
 
 VERSIONS_FROM = 10
 """The first schema with `model_versions`."""
+DISCARDS_FROM = 11
+"""The first schema with `model_discards`."""
 
 Choice = Literal["promote", "rollback"]
 
@@ -78,6 +81,8 @@ class Versions:
     ) -> Version:
         """Add a version; it is not in use yet. The same weights in the same folder are one version, registered once.
 
+        One that was discarded comes back.
+
         Raises:
             ConfigError: There is no such environment.
             EngineError: There is no model in `folder`.
@@ -96,7 +101,7 @@ class Versions:
             "registered_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         with self.workspace.write_lock("lab"), database_errors(self.path):
-            known = {one.version_id: one for one in self.list()}.get(version_id)
+            known = {one.version_id: one for one in self._all()}.get(version_id)
             if known is None:
                 with closing(open_for_writing(self.path)) as database:
                     database.table("model_versions").insert(stored)
@@ -106,12 +111,33 @@ class Versions:
                 f"{version_id} is registered already, for {known.environment} in {known.folder}: "
                 "rename one of the two folders"
             )
+        if version_id in self._discarded():
+            lock = self.workspace.write_lock("lab")
+            with lock, database_errors(self.path), closing(open_for_writing(self.path)) as database:
+                database.table("model_discards").delete(version_id)
         return known
 
+    def discard(self, version_id: str) -> Version:
+        """Take a version off the list; its folder stays, and registering it again brings it back.
+
+        Raises:
+            WorkspaceError: There is no such version, or it is in use, or a roll back would bring it into use.
+        """
+        version = self.version(version_id)
+        row = {"version_id": version.version_id, "discarded_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        with self.workspace.write_lock("lab"), database_errors(self.path):
+            if version.version_id in (in_use := self._in_use(version.environment)):
+                state = "is in use" if version.version_id == in_use[-1] else "comes into use again with a roll back"
+                raise WorkspaceError(f"{version.version_id} {state} for {version.environment}: roll back first")
+            with closing(open_for_writing(self.path)) as database:
+                database.table("model_discards").insert(row)
+        return version
+
     def list(self, environment: str | None = None) -> VersionList:
-        """Return all versions, oldest first; None: of every environment."""
-        rows = self._query("SELECT * FROM model_versions ORDER BY rowid")
-        return [self._version(row) for row in rows if environment in (None, row["environment"])]
+        """Return all versions that were not discarded, oldest first; None: of every environment."""
+        discarded = self._discarded()
+        chosen = [one for one in self._all() if one.version_id not in discarded]
+        return [one for one in chosen if environment in (None, one.environment)]
 
     def version(self, version_id: str) -> Version:
         """Return one version by its id, or by its folder's name where that is one version's alone.
@@ -188,6 +214,13 @@ class Versions:
         is_default = bundled is not None and SHORT_NAMES.get(name) == bundled
         return self.model(environment) if is_default and self.promoted(environment) else name
 
+    def _all(self) -> VersionList:
+        return [self._version(row) for row in self._query("SELECT * FROM model_versions ORDER BY rowid")]
+
+    def _discarded(self) -> set[str]:
+        rows = self._query("SELECT version_id FROM model_discards", since=DISCARDS_FROM)
+        return {row["version_id"] for row in rows}
+
     def _in_use(self, environment: str) -> tuple[str, ...]:
         """What is in use, and below it what was before, oldest first."""
         stack: list[str] = []
@@ -225,8 +258,8 @@ class Versions:
             registered_at=row["registered_at"],
         )
 
-    def _query(self, sql: str, values: Sequence[object] = ()) -> Rows:
-        if not self.path.exists() or check(self.path) < VERSIONS_FROM:
+    def _query(self, sql: str, values: Sequence[object] = (), since: int = VERSIONS_FROM) -> Rows:
+        if not self.path.exists() or check(self.path) < since:
             return []
         with (
             database_errors(self.path),

@@ -252,4 +252,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             for event in ("UPDATE", "DELETE")
         ),
     ),
+    # Versions that nobody wants to see any more; one that is registered again leaves this table.
+    (
+        """
+        CREATE TABLE model_discards (
+            version_id TEXT PRIMARY KEY REFERENCES model_versions (version_id),
+            discarded_at TEXT NOT NULL
+        )
+        """,
+    ),
 )

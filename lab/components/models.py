@@ -11,7 +11,7 @@ from lab.components.base import drawn
 def model_list(tick: Callable[[], dict[str, Any]]) -> gr.HTML:
     """Models, servers, machine; asks `tick` every two seconds while the tab is seen.
 
-    Events: end (with `server`); promote, rollback, stop_job and resume_job (with `name`).
+    Events: end (with `server`); promote, rollback, discard, stop_job and resume_job (with `name`).
     """
 
     # A function of its own: Gradio calls it by this name, and marks it.

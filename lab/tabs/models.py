@@ -65,6 +65,7 @@ def build(context: Context) -> TabHandles:
     for listen, do in (
         (shown.promote, jobs.promote),
         (shown.rollback, jobs.rollback),
+        (shown.discard, jobs.discard),
         (shown.stop_job, jobs.stop),
         (shown.resume_job, jobs.resume),
     ):

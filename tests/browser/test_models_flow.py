@@ -1,5 +1,6 @@
 """Models: start a server, see it come and fail, stop it, by mouse and by keyboard; a read-only lab has no form."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from dreamgym.engines import vllm_server
 from dreamgym.engines.vllm_server import PYTHON
+from dreamgym.experience_model.versions import Versions
 from lab.model_servers import ModelServers
 from lab.services import Services
 from tests.browser.by_hand import send_by_hand, told_by_hand
@@ -65,6 +67,38 @@ def test_a_server_that_fails_opens_its_log_and_a_missing_name_is_said(lab: str, 
     server = page.locator("#dg-models .dg-model", has_text="broken")
     expect(server.locator(".dg-chip")).to_have_text("failed")
     expect(server.locator("details pre")).to_contain_text("ValueError: no such model")
+
+
+def test_a_version_is_promoted_rolled_back_and_discarded(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any, tiny_model: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    services = open_services(tmp_path / "demo")
+    folder = shutil.copytree(tiny_model, services.workspace.path / "models" / "repair-01")
+    versions = Versions(services.workspace)
+    version = versions.register(folder, "alfworld", "nano@00000000", {"by": "repair", "num_annotations": 4})
+    page.goto(f"{serve(services)}?tab=models")
+    shown = page.locator("#dg-models .dg-model", has_text="from 4 annotations")
+    dialog = page.locator("dialog[open]")
+
+    def confirm(button: str, word: str) -> None:
+        page.get_by_role("button", name=button, exact=True).click()
+        dialog.get_by_role("button", name=word, exact=True).click()
+
+    expect(shown.locator("h3")).to_have_text(version.version_id)
+    page.get_by_role("button", name="Promote", exact=True).click()
+    dialog.get_by_role("button", name="Cancel").click()
+    assert versions.promoted("alfworld") is None
+    confirm("Promote", "Promote")
+    expect(shown.locator(".dg-chip").first).to_have_text("✓ in use")
+    assert versions.promoted("alfworld") == version
+    expect(page.get_by_role("button", name="Discard", exact=True)).to_have_count(0)
+    confirm("Roll back alfworld", "Roll back")
+    expect(shown.locator(".dg-chip")).to_have_count(0)
+    confirm("Discard", "Discard")
+    expect(page.locator("#dg-models").get_by_text("The bundled models are in use")).to_be_visible()
+    assert versions.list() == [] and folder.exists()
 
 
 def test_a_read_only_lab_shows_models_and_starts_nothing(

@@ -91,6 +91,28 @@ def test_what_is_registered_twice_is_one_version_and_a_name_is_never_of_two(vers
         versions.register(tmp_path / "nothing", "alfworld", None, {})
 
 
+def test_what_is_discarded_is_not_listed_and_comes_back_when_it_is_registered_again(
+    versions: Versions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = added(versions, "one"), added(versions, "two")
+    versions.promote("one")
+    versions.promote("two")
+    for name, state in (("two", "is in use"), ("one", "comes into use again with a roll back")):
+        with pytest.raises(WorkspaceError, match=f"{name}@.* {state} for alfworld: roll back first"):
+            versions.discard(name)
+    versions.rollback("alfworld")
+    at = ["--workspace", str(versions.workspace.path)]
+    assert main(["models", "discard", "two", *at]) == 0
+    assert f"dreamgym models add {two.folder} brings it back" in capsys.readouterr().out
+    assert versions.list() == [one] and two.folder.exists()
+    for change in (versions.promote, versions.discard):
+        with pytest.raises(WorkspaceError, match="there is no version 'two'"):
+            change("two")
+    assert versions.register(two.folder, "alfworld", None, {}) == two and versions.list() == [one, two]
+    versions.rollback("alfworld")
+    assert versions.discard("one") == one and versions.list() == [two]
+
+
 @pytest.mark.parametrize("harm", ["removed", "changed"])
 def test_a_promoted_folder_that_is_gone_or_changed_is_said_and_nothing_takes_its_place(
     harm: str, versions: Versions, capsys: pytest.CaptureFixture[str]

@@ -60,6 +60,8 @@ def test_a_version_is_shown_with_its_figures_used_and_given_up_again(workspace: 
         assert with_model.of("alfworld").engine.name != version.version_id  # type: ignore[union-attr]
         with pytest.raises(WorkspaceError, match="bundled model is in use"):
             models.rollback("alfworld")
+        models.discard(version.version_id)
+        assert models.value()["versions"]["rows"] == []
     finally:
         (tiny_model / "repair.json").unlink()
         with_model.close()
@@ -95,6 +97,7 @@ def test_a_read_only_lab_starts_and_changes_nothing(workspace: Workspace, tiny_m
         lambda: watched.harden("alfworld", ["run-1"]),
         lambda: watched.promote(version.version_id),
         lambda: watched.rollback("alfworld"),
+        lambda: watched.discard(version.version_id),
         lambda: watched.stop("repair-01"),
         lambda: watched.resume("repair-01"),
     ):
