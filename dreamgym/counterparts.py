@@ -32,20 +32,11 @@ def dream_beside(
     In a closed loop the dream is over after its own last step or its first malformed reply; later steps then have no
     dreamed answer.
     """
-    task, real = trajectory.task, trajectory.transitions
-    lived: list[Transition] = []
-    over = False
-    for index, step in enumerate(real):
-        history, state = real[:index], step.state
-        answer: Answer = None
-        if mode == "open":
-            answer = dream(task, history, state, step.action)
-        elif not over:
-            answer = dream(task, tuple(lived), lived[-1].next_state if lived else state, step.action)
-            over = isinstance(answer, Failure) or answer.terminated
-            lived += [] if isinstance(answer, Failure) else [answer]
-        determined = module.is_determined(task, history, state, step.action)
-        yield compare_step(index + 1, step.action, step, answer, determined, module.facts)
+    walk = _Walk(trajectory, mode, module)
+    while (place := walk.ask()) is not None:
+        _, history, state, action = place
+        walk.note(dream(trajectory.task, tuple(history), state, action))
+        yield from walk.fresh
 
 
 @dataclass(slots=True)
@@ -54,9 +45,12 @@ class _Walk:
 
     real: Trajectory
     mode: Literal["open", "closed"]
+    module: EnvironmentModule
     lived: list[Transition] = field(default_factory=list)
     over: bool = False
     steps: list[StepComparison] = field(default_factory=list)
+    fresh: list[StepComparison] = field(default_factory=list)
+    """Those of the last answer."""
 
     def ask(self) -> fidelity.Place | None:
         index, steps = len(self.steps), self.real.transitions
@@ -73,24 +67,26 @@ class _Walk:
         _, history, state, action = place
         query = Query(self.real.task, tuple(history), state, action)
         if isinstance(answer, MalformedPrediction):
-            self._compare(to_failure(query, answer))
-            self.over = self.mode == "closed"
-            return
-        dreamed = to_transition(query, answer)
-        self._compare(dreamed)
-        self.over = self.mode == "closed" and dreamed.terminated
-        self.lived.append(dreamed)
+            self.note(to_failure(query, answer))
+        else:
+            self.note(to_transition(query, answer))
 
-    def close(self) -> None:
-        """Compare what comes behind the end of a dream with no answer."""
+    def note(self, answer: Transition | Failure) -> None:
+        """Compare what was asked for; behind the end of a dream, all that is left is compared with no answer."""
+        num_before = len(self.steps)
+        self._compare(answer)
+        if isinstance(answer, Transition):
+            self.lived.append(answer)
+        self.over = self.mode == "closed" and (isinstance(answer, Failure) or answer.terminated)
         while self.over and len(self.steps) < len(self.real.transitions):
             self._compare(None)
+        self.fresh = self.steps[num_before:]
 
     def _compare(self, answer: Answer) -> None:
-        task, index = self.real.task, len(self.steps)
-        step, module = self.real.transitions[index], environment_module(task.environment)
-        determined = module.is_determined(task, self.real.transitions[:index], step.state, step.action)
-        self.steps.append(compare_step(index + 1, step.action, step, answer, determined, module.facts))
+        task, index, real = self.real.task, len(self.steps), self.real.transitions
+        step = real[index]
+        determined = self.module.is_determined(task, real[:index], step.state, step.action)
+        self.steps.append(compare_step(index + 1, step.action, step, answer, determined, self.module.facts))
 
 
 def dream_all_beside(
@@ -112,13 +108,11 @@ def dream_all_beside(
     Raises:
         EngineError: The model could not run.
     """
-    walks = [_Walk(trajectory, mode) for trajectory in trajectories]
+    walks = [_Walk(trajectory, mode, environment_module(trajectory.task.environment)) for trajectory in trajectories]
     longest_first = sorted(walks, key=lambda walk: -len(walk.real.transitions))
     for walk in fidelity.walk_on(model, longest_first, retriever, switches):
         assert isinstance(walk, _Walk)
-        place = len(walk.steps) - 1
-        walk.close()
-        yield from ((walk.real, step) for step in walk.steps[place:])
+        yield from ((walk.real, step) for step in walk.fresh)
 
 
 def score_beside(trajectory: Trajectory, compared: StepComparison) -> ScoredStep:
