@@ -141,7 +141,7 @@ def _add_repair(studies: "Commands") -> None:
     repair.add_argument("--defect", choices=("cold", "lost"), default="cold", help="what heating does to a thing")
     repair.add_argument("--annotations", type=int, default=40, help="of dreamed steps, at most")
     repair.add_argument("--plant-steps", type=int, default=160, help="optimizer steps that plant the defect")
-    repair.add_argument("--steps", type=int, default=100, help="optimizer steps of the repair, and of each control")
+    repair.add_argument("--steps", type=int, default=120, help="optimizer steps of the repair, at most")
     repair.add_argument("--episodes", type=int, default=60, help="recorded test episodes for what changes elsewhere")
     repair.add_argument("--seed", type=int, default=0)
     repair.add_argument(

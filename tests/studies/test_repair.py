@@ -67,14 +67,37 @@ def test_all_models_are_made_and_measured_and_none_is_made_twice(retriever: Retr
     assert figures["intervals"]["repaired"]["n"] == 2, "the steps that heat, of the test episodes"
     assert figures["intervals"]["change_elsewhere"]["n"] == 3, "what follows from what was seen"
     models = {path.name: path for path in (tmp_path / "work").iterdir() if (path / "config.json").exists()}
-    assert set(models) == {"broken", "repaired", "replay-alone", "random-annotations"}
+    assert set(models) == {"broken", "repaired-1", "replay-alone", "random-annotations"}
     store = AnnotationStore(Workspace(tmp_path / "work" / "targeted"))
     assert {item.step.action.split()[0] for item in store.items().values() if item.step.action} == {"heat"}
     made = {name: (path / "model.safetensors").stat().st_mtime_ns for name, path in models.items()}
     cold_ones = EPISODES[4:]
     assert repair.plant(MODEL, EPISODES[:4], cold_ones, retriever, models["broken"], SHORT) == models["broken"]
-    assert repair.learn(MODEL, store, cold_ones, retriever, models["repaired"], SHORT) == models["repaired"]
+    assert repair.learn(MODEL, store, cold_ones, retriever, models["repaired-1"], SHORT) == models["repaired-1"]
     assert made == {name: (path / "model.safetensors").stat().st_mtime_ns for name, path in models.items()}
     other = replace(SHORT, repair=replace(FIT, learning_rate=1e-4), num_elsewhere=2)
     with pytest.raises(ConfigError, match=r"models made with another repair; name another with --work"):
         repair.run(MODEL, EPISODES, TEST, retriever, tmp_path / "work", other)
+
+
+def test_a_repair_is_as_long_as_the_annotated_steps_need(
+    retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[int] = []
+
+    def learn(model: Path, store: object, episodes: object, retriever: object, folder: Path, told: RepairStudy) -> Path:
+        learned.append(told.repair.steps)
+        return folder
+
+    store = AnnotationStore(Workspace.create(tmp_path / "nothing"))
+    shares = iter([0.5, None, 0.96, 1.0])
+    monkeypatch.setattr(repair, "learn", learn)
+    monkeypatch.setattr(repair, "_dreamer", lambda folder: None)
+    monkeypatch.setattr(repair.measuring, "dream_steps", lambda *_: [])
+    monkeypatch.setattr(repair.measuring, "right", lambda _: {"value": next(shares)})
+    settings = replace(SHORT, repair=replace(FIT, steps=70), lengths=(10, 20, 30, 80))
+    chosen, folder = repair.shortest(MODEL, store, EPISODES, retriever, tmp_path, settings)
+    assert learned == [10, 20, 30] and chosen.repair.steps == 30 and folder == tmp_path / "repaired-30"
+    shares = iter([0.0] * 4)
+    chosen, folder = repair.shortest(MODEL, store, EPISODES, retriever, tmp_path, settings)
+    assert learned[3:] == [10, 20, 30, 70] and folder == tmp_path / "repaired-70"
