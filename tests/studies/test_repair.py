@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.annotation.lessons import Lessons
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError
@@ -92,6 +93,7 @@ def test_a_repair_is_as_long_as_the_annotated_steps_need(
     store = AnnotationStore(Workspace.create(tmp_path / "nothing"))
     shares = iter([0.5, None, 0.96, 1.0])
     monkeypatch.setattr(repair, "learn", learn)
+    monkeypatch.setattr(repair, "lessons", lambda *_: Lessons((), (), {}))
     monkeypatch.setattr(repair, "_dreamer", lambda folder: None)
     monkeypatch.setattr(repair.measuring, "dream_steps", lambda *_: [])
     monkeypatch.setattr(repair.measuring, "right", lambda _: {"value": next(shares)})
