@@ -109,7 +109,7 @@ class ModelJobs:
             raise WorkspaceError("The lab is read-only: no model is trained or changed. Start it without --read-only.")
 
     def _row(self, version: Version) -> VersionRow:
-        return VersionRow(version, self._problem(version), _record(version.folder))
+        return VersionRow(version, self._problem(version), _record(version.folder), self._versions.add_command(version))
 
     def _problem(self, version: Version) -> str:
         """Why a version cannot be used; its weights are read again when a file of them has changed."""

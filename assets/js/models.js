@@ -31,7 +31,7 @@ const score = (s) => el('tr', {}, el('td', {}, s.name), el('td', { class: 'dg-nu
 const version = (v, readOnly) => el('section', { class: 'dg-model' },
   el('div', { class: 'dg-head' }, el('h3', {}, v.id), v.in_use && el('span', { class: 'dg-chip ok' }, '✓ in use'), v.problem && el('span', { class: 'dg-chip bad' }, '✕ damaged'),
     !readOnly && !v.in_use && !v.problem && act('Promote', `promote-${v.id}`, ['Use this version?', 'The lab and new runs of this workspace dream with it; a roll back brings back what was before.', 'Promote'], () => promote(v.id)),
-    !readOnly && !v.in_use && act('Discard', `discard-${v.id}`, ['Discard this version?', `It is no longer listed. Its folder stays; this brings it back: dreamgym models add ${v.folder}`, 'Discard'], () => trigger('discard', { name: v.id }))),
+    !readOnly && !v.in_use && act('Discard', `discard-${v.id}`, ['Discard this version?', `It is no longer listed. Its folder stays; this brings it back: ${v.add_command}`, 'Discard'], () => trigger('discard', { name: v.id }))),
   el('p', { class: 'dg-meta' }, v.about), v.problem && el('p', { class: 'dg-bad' }, v.problem),
   v.scores.length > 0 && el('table', { class: 'dg-plain dg-scores' }, el('thead', {}, el('tr', {}, ['Right steps of', 'before', 'after', 'points', 'n'].map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {}, v.scores.map(score))),
   v.command && dg.command(v.command));

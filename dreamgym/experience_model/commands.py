@@ -73,8 +73,9 @@ def _rollback(options: argparse.Namespace) -> None:
 
 
 def _discard(options: argparse.Namespace) -> None:
-    version = Versions(Workspace.open(options.workspace)).discard(options.version_id)
-    print(f"{version.version_id} is off the list; dreamgym models add {version.folder} brings it back")
+    versions = Versions(Workspace.open(options.workspace))
+    version = versions.discard(options.version_id)
+    print(f"{version.version_id} is off the list; {versions.add_command(version)} brings it back")
 
 
 def _in_use(versions: Versions, environment: str) -> str:

@@ -6,6 +6,7 @@ dreams.
 """
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -116,6 +117,11 @@ class Versions:
             with lock, database_errors(self.path), closing(open_for_writing(self.path)) as database:
                 database.table("model_discards").delete(version_id)
         return known
+
+    def add_command(self, version: Version) -> str:
+        """What registers a version again."""
+        words = ["dreamgym", "models", "add", str(version.folder), "--environment", version.environment]
+        return shlex.join([*words, "--workspace", str(self.workspace.path)])
 
     def discard(self, version_id: str) -> Version:
         """Take a version off the list; its folder stays, and registering it again brings it back.

@@ -210,7 +210,7 @@ def _steps(
     if watched.place != place and watched.place.tree == place.tree:
         if watched.place.branch == begun.branch and begun.at is None:  # it has grown since
             watched.place = replace(watched.place, branch=place.branch)
-        yield [*_values(page.show(watched.place)), gr.skip()]
+        yield [*_try(lambda: page.show(watched.place)), gr.skip()]
 
 
 def _values(frame: Frame) -> list[Any]:

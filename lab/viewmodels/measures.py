@@ -1,6 +1,7 @@
 """What the theory measures of an experience model, from result files: errors, Lemma 1, calibration, judges, leaks."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,16 @@ def measures_view(folders: Sequence[Path], workspace: str) -> dict[str, Any]:
                     shown[name].append(view(stored) | _made(path, stored))
                 except (LookupError, TypeError, ValueError, AttributeError) as error:
                     problems.append(f"{path.name} cannot be shown: {error!r}")
-    output = f"{workspace}/results"
+    here, output = shlex.quote(workspace), shlex.quote(f"{workspace}/results")
     return {
         "hidden": False,
         **shown,
         "problems": problems,
         "commands": [
-            f"dreamgym fidelity --workspace {workspace} --output {output}/fidelity.json",
-            f"dreamgym judge --workspace {workspace} --output {output}/verdicts",
-            f"dreamgym judge-agreement {output}/verdicts --workspace {workspace} --output {output}/judges.json",
-            f"dreamgym leaks --buffer {workspace}/experience.sqlite --output {output}/leaks.json",
+            f"dreamgym fidelity --workspace {here} --output {output}/fidelity.json",
+            f"dreamgym judge --workspace {here} --output {output}/verdicts",
+            f"dreamgym judge-agreement {output}/verdicts --workspace {here} --output {output}/judges.json",
+            f"dreamgym leaks --buffer {here}/experience.sqlite --output {output}/leaks.json",
         ],
     }
 
@@ -153,7 +154,7 @@ def _lemma(loop: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "dream": unit_figure(row["return_dream"]["value"]),
         "gap": _interval(row["gap"]),
         "bounds": [
-            {"value": f"{bounds[name]['value']:.3g}", "vacuous": bounds[name]["vacuous"]}
+            {"value": _short(bounds[name]["value"]), "vacuous": bool(bounds[name]["vacuous"])}
             for name in ("largest", "mean", "episodes")
         ],
     }
@@ -226,7 +227,13 @@ _KINDS: Mapping[str, tuple[set[str], Callable[[Mapping[str, Any]], dict[str, Any
 """Name of the part -> keys that tell its files, and how one is shown."""
 
 
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
 def _interval(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return "–"
     return f"{figure['value']:+.2f} ({figure['ci_low']:+.2f} to {figure['ci_high']:+.2f})"
 
 

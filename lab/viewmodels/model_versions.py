@@ -34,6 +34,8 @@ class VersionRow:
     """Why it cannot be used; empty when it can."""
     record: Mapping[str, Any]
     """Its repair.json; empty where there is none."""
+    add_command: str
+    """What registers it again once it was discarded."""
 
 
 def versions_value(rows: Sequence[VersionRow], in_use: Mapping[str, Version | None]) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def _version(row: VersionRow, is_in_use: bool) -> dict[str, Any]:
         "about": ", ".join([*about, version.registered_at[:16].replace("T", " ")]),
         "in_use": is_in_use,
         "problem": row.problem,
-        "folder": str(version.folder),
+        "add_command": row.add_command,
         "command": str(version.made.get("command", "")),
         "scores": [found for name in MEASURED if (found := _score(name, row.record)) is not None],
     }

@@ -103,12 +103,13 @@ def test_what_is_discarded_is_not_listed_and_comes_back_when_it_is_registered_ag
     versions.rollback("alfworld")
     at = ["--workspace", str(versions.workspace.path)]
     assert main(["models", "discard", "two", *at]) == 0
-    assert f"dreamgym models add {two.folder} brings it back" in capsys.readouterr().out
+    said = f"{versions.add_command(two)} brings it back"
+    assert said in capsys.readouterr().out
     assert versions.list() == [one] and two.folder.exists()
     for change in (versions.promote, versions.discard):
         with pytest.raises(WorkspaceError, match="there is no version 'two'"):
             change("two")
-    assert versions.register(two.folder, "alfworld", None, {}) == two and versions.list() == [one, two]
+    assert main(versions.add_command(two).split()[1:]) == 0 and versions.list() == [one, two]
     versions.rollback("alfworld")
     assert versions.discard("one") == one and versions.list() == [two]
 

@@ -1,6 +1,7 @@
 """What was measured, in Compare: from result files of several commands, good and bad ones."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ def test_all_committed_results_of_these_kinds_can_be_shown() -> None:
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_commands_that_it_offers_are_commands(number: int) -> None:
-    words = measures_view([], "workspace")["commands"][number].split()
+    words = shlex.split(measures_view([], "my workspace")["commands"][number])
+    assert any(word.startswith("my workspace") for word in words)
     assert _parser().parse_args(words[1:]).run
 
 

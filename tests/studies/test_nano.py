@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.config import ROOT
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.nano import NanoShape
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.studies import nano
+from dreamgym.training.rollout import Sampling
 
 SHORT = FitSettings(steps=2, batch_size=2, max_length=256, threads=1)
 RECIPE = nano.NanoRecipe(
@@ -79,3 +81,23 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     assert [path.name.split("@")[0] for path in work.glob("nano-novice-of-*")] == ["nano-novice-of-nano-policy"]
     with pytest.raises(EngineError, match="make nano"):
         nano.run_novice(RECIPE, work, tmp_path, results, "dreamgym nano --only-novice")
+
+
+@pytest.mark.parametrize("environment, limit", [("alfworld", 40), ("webshop", 15)])
+def test_a_policy_plays_no_longer_than_its_context_holds(
+    environment: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class PlayedError(Exception):
+        pass
+
+    def played(engine: object, tasks: object, sampling: Sampling) -> None:
+        asked.append(sampling.max_steps)
+        raise PlayedError
+
+    monkeypatch.setattr("dreamgym.training.play.play", played)
+    recipe = replace(RECIPE, environment=environment)
+    with pytest.raises(PlayedError):
+        nano.success_stage(recipe, ROOT / "assets/models/nano-policy")
+    assert asked == [limit]
