@@ -1,4 +1,4 @@
-"""Drills: comparing and finding names, in the words of this world's reasoning but of no shop.
+"""Drills: comparing, finding and copying names, in the words of this world's reasoning but of no shop.
 
 The same reason as in ALFWorld: in episodes a guess by position is nearly always right, and a small model that starts
 with them goes on guessing.
@@ -7,7 +7,7 @@ with them goes on guessing.
 import random
 from collections.abc import Sequence
 
-from dreamgym.environments.webshop.generator import KINDS, OPTIONS
+from dreamgym.environments.webshop.generator import BRANDS, KINDS, OPTIONS
 
 Piece = tuple[str, bool]
 """Text, and whether it is a training target."""
@@ -25,7 +25,7 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     """
     if pairs_only or rng.random() < 0.5:
         return _pairs(rng)
-    exercises = (_find, _find, _price, _choose)
+    exercises = (_find, _find, _price, _choose, _open, _open)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(rng)]
 
 
@@ -73,6 +73,19 @@ def _choose(rng: random.Random) -> list[Piece]:
     after = "; ".join(f"{one} {each}" for one, each in {**chosen, name: value}.items())
     question = "\n".join([*lines, f"chosen {before}", f"click[{value}]"])
     return [(f"{question}\n", False), (f"chosen {after}\n", True)]
+
+
+def _open(rng: random.Random) -> list[Piece]:
+    """The line of one of several products that are alike, copied."""
+    kind = rng.choice(KINDS)
+    asins = list(dict.fromkeys(_asin(rng) for _ in range(rng.randint(2, 5))))
+    titles = [
+        f"{rng.choice(BRANDS)} {rng.choice(kind.attributes)} {kind.name} {rng.choice(kind.extras)}" for _ in asins
+    ]
+    said = {asin: f"{title} ${round(rng.uniform(*kind.prices), 2)}" for asin, title in zip(asins, titles, strict=True)}
+    listed = "\n".join(f"{number}: {asin} {line}" for number, (asin, line) in enumerate(said.items(), start=1))
+    wanted = rng.choice(asins)
+    return [(f"{listed}\nclick[{wanted}]\n", False), (f"page: item {wanted}\n1: {said[wanted]}\n", True)]
 
 
 def _name(rng: random.Random) -> str:

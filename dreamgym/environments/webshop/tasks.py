@@ -1,5 +1,6 @@
 """Tasks of WebShop: goals of made-up shops, or of the original one where WEBSHOP_DATA is set."""
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -12,8 +13,13 @@ from dreamgym.types import SPLITS, Split, Task
 
 GENERATED = f"generated WebShop-style shops of {generator.NUM_PRODUCTS} products; not the WebShop benchmark"
 ORIGINAL = "original WebShop products"
-SHOPS = {"train": range(4), "validation": range(100, 101), "test": range(200, 202)}
-"""Seeds of the shops of a split: what test customers see, no train customer has seen."""
+SHOPS = {"train": range(96), "validation": range(100, 101), "test": range(200, 202)}
+"""Seeds of the shops of a split: what test customers see, no train customer has seen. A small model that learns from
+few shops knows their products by heart, and writes those names in place of the ones before it."""
+SIDE_BY_SIDE = 4
+"""Shops that tasks come from in turn..."""
+TASKS_IN_TURN = 8
+"""...until each has given so many; then come the next shops, so that a few tasks need few shops."""
 SHOPS_PER_SEED = 1000
 
 
@@ -43,16 +49,24 @@ def data_source() -> str:
 
 
 def _generated(split: Split, seed: int) -> Iterator[Task]:
-    """From each of the split's shops in turn."""
+    """From a few of the split's shops in turn, then from the next few; once all have had their turn, again."""
     names = [f"generated/{number + SHOPS_PER_SEED * seed}" for number in SHOPS[split]]
-    orders = []
-    for name in names:
-        order = list(range(open_shop(name).num_goals))
-        random.Random(f"{name}/goals").shuffle(order)
-        orders.append(order)
-    for numbers in zip(*orders, strict=False):
-        for name, number in zip(names, numbers, strict=True):
-            yield _task(name, number, open_shop(name).goal(number), split, "generated")
+    for first in itertools.count(0, TASKS_IN_TURN):
+        for start in range(0, len(names), SIDE_BY_SIDE):
+            some = names[start : start + SIDE_BY_SIDE]
+            orders = [_order(name)[first : first + TASKS_IN_TURN] for name in some]
+            if not all(orders):
+                return
+            for numbers in zip(*orders, strict=False):
+                for name, number in zip(some, numbers, strict=True):
+                    yield _task(name, number, open_shop(name).goal(number), split, "generated")
+
+
+def _order(name: str) -> list[int]:
+    """A made-up shop's goals, shuffled."""
+    order = list(range(open_shop(name).num_goals))
+    random.Random(f"{name}/goals").shuffle(order)
+    return order
 
 
 def _original(split: Split, seed: int, size: str) -> Iterator[Task]:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -382,6 +383,15 @@ def test_drills_are_rows_with_targets() -> None:
             if target and text in (" same,", " other,"):
                 there, wanted = before.strip().split(": ")
                 assert (there == wanted) == (text == " same,")
+
+
+def test_a_drilled_line_is_that_of_the_product_that_is_opened() -> None:
+    rows = [webshop.drill((), random.Random(seed)) for seed in range(60)]
+    opened = [(asked, text) for row in rows for (asked, _), (text, _) in itertools.pairwise(row) if "page: " in text]
+    assert len(opened) > 20
+    for asked, text in opened:
+        asin, line = re.fullmatch(r"page: item (P\d+)\n1: (.+)\n", text).groups()  # type: ignore[union-attr]
+        assert asked.endswith(f"\nclick[{asin}]\n") and f": {asin} {line}\n" in asked
 
 
 def test_the_module_says_what_it_is(webshop_cache: object) -> None:

@@ -133,6 +133,9 @@ def test_splits_of_made_up_shops_share_no_shop_and_begin_alike(webshop_cache: Pa
     rooms = [{task.room for task in tasks} for tasks in by_split.values()]
     assert not rooms[0] & rooms[1] and not rooms[0] & rooms[2] and not rooms[1] & rooms[2]
     assert load_tasks("train", 10) == by_split["train"][:10]
+    many = load_tasks("train", 36)
+    assert many[:30] == by_split["train"] and [len({t.room for t in some}) for some in (many[:32], many[32:])] == [4, 4]
+    assert len({task.room for task in many}) == 8
     assert {task.room for task in load_tasks("train", 10, seed=1)} & rooms[0] == set()
     with pytest.raises(ConfigError, match="expected a split"):
         load_tasks("dev", 1)  # type: ignore[arg-type]
