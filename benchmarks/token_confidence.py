@@ -2,8 +2,8 @@
 
 The bundled model dreams every step of the recorded test episodes, each from its real history, greedily. A determined
 step is wrong where its next state is not the real one, exactly. Each figure ranks these steps from the surest to the
-least sure: the mean over the reply's tokens (`Transition.confidence`), the least sure token of the whole reply, of its
-reasoning or of its next state, and the mean over the state. The area under the ROC curve is the chance that a right
+least sure: the mean over the reply's tokens, the least sure token of the whole reply, of its reasoning or of its next
+state, and the mean over the state (`Transition.confidence`). The area under the ROC curve is the chance that a right
 step stands above a wrong one: 0.5 for a figure that says nothing.
 
 Intervals are of a bootstrap over episodes, as steps of one episode are alike; probabilities are those that are stored,
@@ -76,7 +76,7 @@ class Walk:
 
 def figures_of(answer: Prediction) -> tuple[float, ...]:
     """FIGURES of one reply."""
-    assert answer.token_probabilities is not None and answer.confidence is not None
+    assert answer.token_probabilities is not None
     tokens = unpack(answer.token_probabilities, answer.raw_reply)
     places = spans(answer.raw_reply)
 
@@ -85,14 +85,13 @@ def figures_of(answer: Prediction) -> tuple[float, ...]:
         return [max(each.probability, SMALLEST) for each in tokens if each.start < end and each.end > start]
 
     state = chances("state")
-    weakest = min(each.probability for each in tokens)
-    return (
-        answer.confidence,
-        weakest,
-        min(chances("reasoning")),
-        math.exp(sum(map(math.log, state)) / len(state)),
-        min(state),
-    )
+    reply = [max(each.probability, SMALLEST) for each in tokens]
+    return (mean(reply), min(reply), min(chances("reasoning")), mean(state), min(state))
+
+
+def mean(probabilities: Sequence[float]) -> float:
+    """Geometric mean."""
+    return math.exp(sum(map(math.log, probabilities)) / len(probabilities))
 
 
 def areas(figures: NDArray[np.float64], right: NDArray[np.float64]) -> list[float | None]:

@@ -8,13 +8,14 @@ with a byte of 255 for each 255 in it. Of a character of several tokens, the las
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 
 from dreamgym.interfaces import Reply
 
 LEVELS = 255
 """A probability is stored as the nearest of 256 steps from 0 to 1."""
 _MORE = 255
+_OPENING, _CLOSING = "<state>", "</state>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,45 @@ def pack_reply(opening: str, reply: Reply, raw: str) -> bytes | None:
         return None
     whole = len(opening) + sum(reply.lengths) == len(raw)  # not where half characters were mended
     return pack(len(opening), reply.lengths, reply.logprobs) if whole else None
+
+
+def confidence(raw: str, ends: Sequence[int], logprobs: Sequence[float]) -> float | None:
+    """How sure a model was of the next state that it wrote.
+
+    It tells wrong states from right ones; the reasoning, where words are a matter of taste, would only blur it
+    (`dreamgym bench token-confidence`).
+
+    Args:
+        raw: The reply as it is stored.
+        ends: Places in it, one more than tokens: token i wrote raw[ends[i]:ends[i + 1]]. Empty: not known.
+        logprobs: Natural logarithm of each token's probability.
+
+    Returns:
+        exp(mean log-probability) of the tokens of the next state, in (0, 1]; of all tokens where they cannot be told
+        apart; None without any.
+    """
+    start, end = raw.rfind(_OPENING) + len(_OPENING), raw.rfind(_CLOSING)
+    spans = pairwise(ends)
+    state = [chance for chance, (first, last) in zip(logprobs, spans, strict=False) if first < end and last > start]
+    chosen = state or logprobs
+    return math.exp(sum(chosen) / len(chosen)) if chosen else None
+
+
+def confidence_of_reply(opening: str, reply: Reply, raw: str) -> float | None:
+    """`confidence` of a reply, stored as `raw` behind `opening`."""
+    whole = len(opening) + sum(reply.lengths) == len(raw)
+    ends = tuple(accumulate(reply.lengths, initial=len(opening))) if whole else ()
+    return confidence(raw, ends, reply.logprobs)
+
+
+def stored_confidence(packed: bytes | None, raw: str | None, before: float | None) -> float | None:
+    """`confidence` from what `pack` wrote of a reply; `before` where nothing was written, or nothing that fits."""
+    tokens = tokens_of(packed, raw)
+    if not tokens or raw is None:
+        return before
+    ends = [tokens[0].start, *(token.end for token in tokens)]
+    least = 1 / (2 * LEVELS)  # what is stored as 0 is less than this
+    return confidence(raw, ends, [math.log(max(token.probability, least)) for token in tokens])
 
 
 def unpack(packed: bytes, reply: str) -> list[Token]:

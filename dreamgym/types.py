@@ -65,7 +65,7 @@ class Transition:
     reasoning: str | None = None
     """The experience model's chain of thought; None for a real step."""
     confidence: float | None = None
-    """exp(mean log-probability) of the experience model's reply, in (0, 1]; None for a real step."""
+    """exp(mean log-probability) of the next state in the experience model's reply, in (0, 1]; None for a real step."""
     raw_reply: str | None = None
     """The experience model's reply as generated; None for a real step."""
     neighbours: tuple[Neighbour, ...] = ()

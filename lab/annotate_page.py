@@ -1,7 +1,7 @@
 """What the Annotate tab does, without its widgets: which item is next, keep an answer, take it back, ask the engine."""
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from dreamgym.annotation.items import Item, item_of
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
 from dreamgym.annotation.lessons import corrections
 from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
+from dreamgym.annotation.repair import Method
 from dreamgym.annotation.resolution import resolve, resolve_all
 from dreamgym.annotation.store import Annotation, AnnotationStore, Role
 from dreamgym.counterparts import replay_beside
@@ -37,8 +38,8 @@ from lab.viewmodels.annotate import (
     labels_effect,
     progress_text,
     queue_view,
-    repair_view,
 )
+from lab.viewmodels.repair import METHODS, RepairChoice, repair_view
 
 NUM_LISTED = 12
 """Waiting items that are listed; each is read whole."""
@@ -145,7 +146,7 @@ class AnnotatePage:
         shown = self._item(item, person) | told | item_changes
         effect = labels_effect(_by_item(current), person.name)
         shown |= {"effect": effect, "read_only": self._services.read_only}
-        return [queue, shown | {"repair": self._repair(current, item.task.environment)}]
+        return [queue, shown | {"repair": self._repair(current, item.task.environment, person)}]
 
     def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[Kept, ...]:
         """Keep an answer; it is on the disk when this returns.
@@ -220,16 +221,26 @@ class AnnotatePage:
         """Write a person's own answers as a zip, to be given to `forget`; DreamGymError when it cannot be."""
         return annotations_zip(self._store, self.person(here).name, format)
 
-    def repair(self, here: Here) -> str:
+    def repair(self, here: Here, error: str = "", method: str = "sft", *, mine: bool = False) -> str:
         """Start to repair the model that dreams the item's environment; returns the job's id.
 
+        Args:
+            here: The page.
+            error: Only what is marked as this kind of error; empty: any.
+            method: Key of `METHODS`.
+            mine: Only this person's answers.
+
         Raises:
-            DreamGymError: There is no item, the lab is read-only, or the process cannot be started.
+            DreamGymError: There is no item, no such error or method, the lab is read-only, or the process cannot be
+                started.
         """
         item = self.choose(here).item
         if item is None:
             raise AnnotationError("There is no step whose model could be repaired.")
-        return self._jobs.repair(item.task.environment).job_id
+        if method not in METHODS:
+            raise AnnotationError(f"A model learns by one of {', '.join(METHODS)}, not by {method!r}.")
+        choice = RepairChoice(error, self._writer(here).name if mine else "", cast(Method, method))
+        return self._jobs.repair(item.task.environment, choice).job_id
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -314,13 +325,15 @@ class AnnotatePage:
             return "The lab was started read-only, so no real engine runs." if found.ok else found.detail
         return "" if item.action else "Nothing was tried in this step."
 
-    def _repair(self, current: Sequence[Annotation], environment: str) -> dict[str, Any]:
-        settled = [one for one in resolve_all(current).values() if one.is_resolved and one.labels is not None]
-        corrected = [one.item_id for one in settled if one.labels is not None and one.labels.correction is not None]
-        tasks = [item.task for item in self._store.items(corrected).values()] if corrected else []
-        splits = [task.split for task in tasks if task.environment == environment]
-        num = splits.count("train")
-        return repair_view(num, len(splits) - num, self._jobs.repair_command(environment))
+    def _repair(self, current: Sequence[Annotation], environment: str, person: Person) -> dict[str, Any]:
+        settled = [one for one in resolve_all(current).values() if one.is_resolved]
+        corrected = {one.item_id: one.labels for one in settled if one.labels is not None and one.labels.correction}
+        tasks = {name: item.task for name, item in self._store.items(list(corrected)).items()} if corrected else {}
+        splits = {name: task.split for name, task in tasks.items() if task.environment == environment}
+        learned = [name for name, split in splits.items() if split == "train"]
+        kinds: Counter[str] = Counter(kind for name in learned for kind in sorted(corrected[name].error_kinds))
+        command = self._jobs.repair_command(environment)
+        return repair_view(len(learned), len(splits) - len(learned), kinds, person.name, command)
 
     def _sums(self, current: Sequence[Annotation], person: Person, counts: tuple[int, int]) -> dict[str, Any]:
         mine = [one.seconds for one in current if (one.annotator, one.role) == (person.name, person.role)]

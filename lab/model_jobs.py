@@ -17,11 +17,13 @@ from dreamgym.runs.jobs import Job, JobInfo, Jobs
 from lab.services import Services
 from lab.viewmodels.exploits import harden_command
 from lab.viewmodels.model_versions import VersionRow, jobs_value, versions_value
+from lab.viewmodels.repair import RepairChoice
 
 TESTED = 20
 """Test tasks whose episodes a repair that is started here dreams before and after: some minutes with nano."""
 MAX_JOBS = 20
 LOG_LINES = 12
+EVERYTHING = RepairChoice()
 
 
 class ModelJobs:
@@ -41,22 +43,24 @@ class ModelJobs:
         logs = {info.job_id: self._log_tail(info) for info in jobs}
         return {"versions": versions_value(rows, in_use), "jobs": jobs_value(jobs, logs)}
 
-    def repair_command(self, environment: str) -> str:
+    def repair_command(self, environment: str, choice: RepairChoice = EVERYTHING) -> str:
         """What `repair` runs, as one would type it."""
-        options = ["--environment", environment, "--evaluate", str(TESTED)]
+        options = ["--environment", environment, "--evaluate", str(TESTED), *choice.options]
         return shlex.join(["dreamgym", "repair", "--workspace", str(self._services.workspace.path), *options])
 
-    def repair(self, environment: str) -> JobInfo:
-        """Start to repair the model in use from all settled annotations.
+    def repair(self, environment: str, choice: RepairChoice = EVERYTHING) -> JobInfo:
+        """Start to repair the model in use from settled annotations.
 
         Raises:
-            DreamGymError: The lab is read-only, there is no such environment, or the process cannot be started.
+            DreamGymError: The lab is read-only, there is no such environment, error or method, or the process cannot
+                be started.
         """
         told = Repair(
             self._services.workspace.path,
-            settings=RepairSettings(environment),
+            keep=choice.keep,
+            settings=RepairSettings(environment, method=choice.method),
             measure=MeasureSettings(tasks=TESTED),
-            command=self.repair_command(environment),
+            command=self.repair_command(environment, choice),
         )
         return self._launch(repair_job(told))
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from dreamgym.interfaces import Reply
-from dreamgym.tokens import pack, pack_reply, tokens_of, unpack
+from dreamgym.tokens import confidence_of_reply, pack, pack_reply, stored_confidence, tokens_of, unpack
 
 
 def test_pieces_end_where_they_ended_whatever_they_are() -> None:
@@ -44,3 +44,27 @@ def test_a_reply_with_a_token_that_nobody_knows_has_none() -> None:
     assert pack_reply("<think>", reply.then(vague), raw + " and") is None, "nobody says what the token wrote"
     assert pack_reply("<think>", Reply("", (), (), False), "<think>") is None
     assert pack_reply("<think>", reply, "<think>so o") is None, "half characters were mended"
+
+
+def test_confidence_is_of_the_next_state_alone() -> None:
+    pieces = ("so", "</think>", "<state>", "in", " a box", "</state>", "<reward>", "0", "</reward>")
+    logprobs = (-3.0, -0.1, -0.1, -0.5, -0.25, -0.1, -0.1, -4.0, -0.1)
+    text = "".join(pieces)
+    lengths = tuple(map(len, pieces))
+    reply = Reply(text, tuple(range(9)), logprobs, True, lengths)
+    sure = confidence_of_reply("<think>", reply, "<think>" + text)
+    assert sure == pytest.approx(math.exp(-0.375))
+    packed = pack(7, lengths, logprobs)
+    assert stored_confidence(packed, "<think>" + text, 0.5) == pytest.approx(sure, abs=0.002)
+    # Without pieces, or without a state, it is of the whole reply.
+    alike = pytest.approx(math.exp(sum(logprobs) / 9))
+    assert confidence_of_reply("<think>", Reply(text, tuple(range(9)), logprobs, True), "<think>" + text) == alike
+    assert confidence_of_reply("<think>", reply, "<think>" + text.replace("state>", "STATE>")) == alike
+    assert confidence_of_reply("<think>", Reply("", (), (), True), "<think>") is None
+    assert stored_confidence(None, text, 0.5) == 0.5 and stored_confidence(b"\xff", text, 0.5) == 0.5
+
+
+def test_the_confidence_of_an_impossible_state_is_small_and_no_error() -> None:
+    text = "<state>a</state>"
+    packed = pack(0, [7, 1, 8], [0.0, -math.inf, 0.0])
+    assert stored_confidence(packed, text, None) == pytest.approx(1 / 510)

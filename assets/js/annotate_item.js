@@ -223,6 +223,22 @@ const refresh = () => {
   if (fine) { fine.disabled = blocked || wrong; fine.title = wrong ? 'Something is marked or corrected' : ''; }
 };
 
+// What a repair is to learn, and how: kept while one goes from item to item.
+const repair = { error: '', answers: '', method: 'sft' };
+const repairs = () => {
+  const chosen = () => value.repair.choices.map((c) => c.values.find((v) => v.value === repair[c.name]) || c.values[0]);
+  const command = () => [value.repair.command, ...chosen().map((v) => v.options)].filter(Boolean).join(' ');
+  const shown = el('div', {}, dg.command(command()));
+  const choice = (c) => el('select', {
+    class: 'dg-input', id: `dg-repair-${c.name}`, 'aria-label': c.label,
+    onchange: (event) => { repair[c.name] = event.target.value; shown.replaceChildren(dg.command(command())); },
+  }, c.values.map((v) => el('option', { value: v.value, selected: v.value === repair[c.name] }, v.label)));
+  const start = async () => {
+    if (await dg.confirm('Repair the model?', 'It runs the command that is shown, in the background, and measures the copy before and after. Nothing is in use until somebody promotes it in Models.', 'Start')) trigger('repair', Object.fromEntries(value.repair.choices.map((c, i) => [c.name, chosen()[i].value])));
+  };
+  return [el('div', { class: 'dg-choices' }, value.repair.choices.map(choice)), shown, !value.read_only && el('button', { type: 'button', class: 'dg-btn', id: 'dg-repair', onclick: start }, 'Start a repair')];
+};
+
 const right = () => {
   const note = el('textarea', { class: 'dg-input dg-area', rows: 3, 'aria-label': 'Note', id: 'dg-note', maxlength: 50000 });
   note.value = draft().note;
@@ -239,10 +255,7 @@ const right = () => {
       why() && el('p', { class: 'dg-meta dg-warned' }, why())),
     el('section', { class: 'dg-sec', 'aria-label': 'My labels' }, el('div', { class: 'dg-head' }, el('h3', {}, 'My labels')), el('div', { class: 'dg-figs' }, value.effect.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))))),
     el('section', { class: 'dg-sec', 'aria-label': 'Repair' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Repair the model'), el('a', { href: value.repair.href, class: 'dg-meta' }, 'Models')),
-      el('p', { class: 'dg-meta' }, value.repair.text), value.repair.command && dg.command(value.repair.command),
-      value.repair.command && !value.read_only && el('button', { type: 'button', class: 'dg-btn', id: 'dg-repair', onclick: async () => {
-        if (await dg.confirm('Repair the model?', 'It runs the command that is shown, in the background, and measures the copy before and after. Nothing is in use until somebody promotes it in Models.', 'Start')) trigger('repair');
-      } }, 'Start a repair')),
+      el('p', { class: 'dg-meta' }, value.repair.text), value.repair.command && repairs()),
   ];
 };
 

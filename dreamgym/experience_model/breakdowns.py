@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dreamgym.environments.judgement import Plausibility
-from dreamgym.experience_model.calibration import calibration, ranking_of
+from dreamgym.experience_model.calibration import calibration
 from dreamgym.experience_model.fidelity import ScoredStep, parts_of_depth, share, summarize, with_interval
 
 MANY_CHANGES = 5
@@ -36,9 +36,6 @@ def break_down(scored: Sequence[ScoredStep]) -> dict[str, Any]:
         "calibration": {
             "about": "determined steps: is the next state exact?",
             **calibration([confidence for confidence, _ in sure], [step.exact for _, step in sure]),
-            "auroc_of_reply_probability": ranking_of(
-                [confidence**step.num_tokens for confidence, step in sure], [step.exact for _, step in sure]
-            ),
         },
         "wrong_steps": wrong_steps(determined),
     }

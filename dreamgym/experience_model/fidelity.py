@@ -79,7 +79,6 @@ class ScoredStep:
     dreamed_refused: bool = False
     confidence: float | None = 1.0
     """None where the engine gives none."""
-    num_tokens: int = 0
     agreement: Agreement | None = None
     """None: there is no reasoning to compare."""
     plausibility: Plausibility | None = None
@@ -232,7 +231,6 @@ def score(trajectory: Trajectory, index: int, answer: Answer) -> ScoredStep:
         refused=module.is_refusal(step.next_state),
         dreamed_refused=read is not None and module.is_refusal(read.next_state),
         confidence=answer.confidence,
-        num_tokens=answer.num_tokens,
         agreement=module.check_reasoning(read.reasoning, read.next_state, read.reward)
         if read and read.reasoning is not None
         else None,

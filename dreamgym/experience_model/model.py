@@ -6,7 +6,6 @@ It is a pure function of its query. What keeps a cache over turns, batches or ru
 below.
 """
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from dreamgym.experience_model import prompts
 from dreamgym.experience_model.chat_prompts import PromptForm, prompt_form
 from dreamgym.interfaces import Engine, OnText, Reply
 from dreamgym.replay_buffer.retrieval import Demonstration
-from dreamgym.tokens import pack_reply
+from dreamgym.tokens import confidence_of_reply, pack_reply
 from dreamgym.types import Failure, Neighbour, Task, Transition
 
 MAX_REPLY_TOKENS = 256
@@ -81,7 +80,7 @@ class Prediction:
     success: bool
     """Done with the full reward of 1."""
     confidence: float | None
-    """exp(mean log-probability of the reply's tokens), in (0, 1]; None where the engine gives none."""
+    """exp(mean log-probability of the next state's tokens), in (0, 1]; None where the engine gives none."""
     raw_reply: str
     num_tokens: int
     seconds: float
@@ -99,6 +98,7 @@ class MalformedPrediction:
     raw_reply: str
     reason: str
     confidence: float | None
+    """Of all tokens, where no next state can be told."""
     num_tokens: int
     seconds: float
     token_probabilities: bytes | None = None
@@ -303,7 +303,7 @@ def read_reply(opening: str, reply: Reply, seconds: float) -> Prediction | Malfo
     """Turn generated text into a dreamed step, or into the reason why it is none."""
     raw = opening + whole(reply.text)
     num_tokens = len(reply.token_ids)
-    confidence = math.exp(sum(reply.logprobs) / len(reply.logprobs)) if reply.logprobs else None
+    confidence = confidence_of_reply(opening, reply, raw)
     tokens = pack_reply(opening, reply, raw)
     parsed = prompts.parse(raw)
     if isinstance(parsed, str):

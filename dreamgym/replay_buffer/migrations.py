@@ -261,4 +261,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    # Confidence is of the next state's tokens, no longer of the whole reply's.
+    (
+        "UPDATE transitions SET confidence = stored_confidence(token_probabilities, raw_reply, confidence)"
+        " WHERE token_probabilities IS NOT NULL",
+    ),
 )

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.migrations import MIGRATIONS as MIGRATIONS  # also known as the schema's
+from dreamgym.tokens import stored_confidence
 
 APPLICATION_ID = 0x44474C31
 """Marks a SQLite file as ours: "DGL1"."""
@@ -150,6 +151,7 @@ def _migrate(database: Database, version: int) -> None:
     """Apply the migrations after `version`: all of them or, after an error or a crash, none."""
     with database.atomic():
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.register_function(stored_confidence, deterministic=True)
         for statement in (s for migration in MIGRATIONS[version:] for s in migration):
             database.execute(statement)
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

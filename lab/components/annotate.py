@@ -20,7 +20,8 @@ def annotation_queue() -> gr.HTML:
 def annotation_item(check: Callable[[dict[str, Any]], dict[str, Any]]) -> gr.HTML:
     """The item and the form.
 
-    Events: submit (with `item`, `labels`, `seconds`), skip (with `item`), back, engine, repair. A correction is
+    Events: submit (with `item`, `labels`, `seconds`), skip (with `item`), back, engine, repair (with `error`,
+    `answers`, `method`). A correction is
     looked at by `check` while it is written.
     """
 

@@ -124,11 +124,12 @@ class AnnotateTab:
         shown = {"engine": told} if told and here.selection.transition_id == item_id else {}
         return self._moved(here, **shown)
 
-    def repair(self, *state: Any) -> list[Any]:
-        """Start to repair the experience model from what everybody has said."""
+    def repair(self, event: gr.EventData, *state: Any) -> list[Any]:
+        """Start to repair the experience model from what people have said."""
         here = _here(*state)
         try:
-            gr.Info(f"{self._page.repair(here)} has started; Models shows how far it is.")
+            job = self._page.repair(here, str(event.error), str(event.method), mine=event.answers == "mine")
+            gr.Info(f"{job} has started; Models shows how far it is.")
         except DreamGymError as error:
             gr.Warning(str(error))
         return self._moved(here)

@@ -309,22 +309,6 @@ def checked_view(environment: str, dreamed: str, corrected: str) -> dict[str, An
     }
 
 
-def repair_view(num_corrected: int, num_elsewhere: int, command: str) -> dict[str, Any]:
-    """What could be learned from everybody's settled answers.
-
-    Args:
-        num_corrected: Items of train rooms whose settled answer says what is right.
-        num_elsewhere: The same of test and validation rooms, which only measure.
-        command: What a repair runs.
-    """
-    kept = f" {num_elsewhere:,} of test and validation rooms only measure." if num_elsewhere else ""
-    if not num_corrected:
-        text = "Nothing to learn from yet: write what is right of wrong steps of train rooms; twenty of a kind can do."
-    else:
-        text = f"{counted(num_corrected, 'corrected step')} of train rooms, settled, of everybody."
-    return {"text": text + kept, "command": command if num_corrected else "", "href": link("models")}
-
-
 def labels_effect(current: Mapping[str, Sequence[Annotation]], name: str) -> list[dict[str, str]]:
     """What a person's labels amount to.
 

@@ -41,7 +41,7 @@ def open_services(path: Path, read_only: bool = False, **changes: Any) -> Servic
 def serving(services: Services) -> Iterator[str]:
     """Serve a lab at the address that is returned; a server that stays slows every test after it."""
     page = build(services)
-    port = choose_port("127.0.0.1", None, 17860)
+    port = choose_port("127.0.0.1", 0, 0)
     page.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, inline=False, **LAUNCH)
     try:
         yield f"http://127.0.0.1:{port}/"

@@ -1,7 +1,10 @@
 """Annotate in a real browser, by keyboard alone: mark, rate, correct, submit, undo, reload; two people."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +12,12 @@ from playwright.sync_api import expect
 
 from dreamgym.annotation.labels import read_labels
 from dreamgym.annotation.store import AnnotationStore
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.workspace import Workspace
+from lab.services import Services
 from tests.browser.conftest import open_services, serving
-from tests.lab.experience import dream_with_neighbours, real_success
+from tests.lab.experience import dream_with_neighbours, real_success, task
 
 HEAT = f"{dream_with_neighbours(real_success()).trajectory_id}.4"
 SELECT = """() => {
@@ -113,6 +119,35 @@ def test_a_second_person_sees_nothing_before_and_agreement_after(lab: tuple[str,
     expect(page.locator(".dg-other")).to_contain_text("mia: ")
     page.get_by_role("link", name="1 to settle").click()
     expect(page.locator("#dg-annotate-item")).to_contain_text("You decide")
+
+
+def test_what_a_repair_learns_is_chosen_before_it_is_started(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+    monkeypatch.setattr("dreamgym.runs.folders.Folders.start", lambda _, folder, *rest: started.append(folder))
+    services = open_services(tmp_path / "demo")
+    dream = replace(dream_with_neighbours(real_success()), task=task(900, split="train"))
+    with ReplayBuffer(services.workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(dream)
+    answers, item = AnnotationStore(Workspace.open(services.workspace.path)), f"{dream.trajectory_id}.4"
+    said = {"errors": [{"kind": "lost object"}], "correction": {"next_state": "Nothing happens."}}
+    answers.answer(answers.find(item), "mia", read_labels(said))
+    page.goto(f"{serve(services)}?tab=annotate&t={item}")
+    come_as(page, "mia")
+    page.locator("#dg-repair-error").select_option(label="lost object (1)")
+    page.locator("#dg-repair-answers").select_option("mine")
+    page.locator("#dg-repair-method").select_option("dpo")
+    command = page.get_by_role("region", name="Repair").locator("pre")
+    expect(command).to_contain_text("--evaluate 20 --error 'lost object' --annotator mia --method dpo")
+    page.locator("#dg-repair").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".toast-body").first).to_contain_text("repair-01 has started")
+    told = json.loads((started[0] / "job.json").read_text())
+    assert told["command"] == command.text_content()
+    assert (told["told"]["keep"]["error"], told["told"]["settings"]["method"]) == ("lost object", "dpo")
+    page.keyboard.press("c")  # another item: the choice stays
+    expect(page.locator("#dg-repair-method")).to_have_value("dpo")
 
 
 def test_every_control_fits_a_phone(lab: tuple[str, AnnotationStore], phone: Any) -> None:

@@ -1,6 +1,7 @@
 """What the Annotate tab does: which item is next, what is kept, what stays hidden, how answers are taken back."""
 
 import json
+import shlex
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from lab.annotate_page import AnnotatePage, Here
 from lab.exporting import forget
 from lab.navigation import Selection
 from lab.services import EnvironmentServices, Services
-from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text, repair_view
+from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
 from lab.viewmodels.episode import Dream
+from lab.viewmodels.repair import repair_view
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store
 
 DREAM = dream_with_neighbours(real_success())
@@ -230,7 +232,33 @@ def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):
     _, after = page.view(page.choose(Here(at(HEAT), "mia")), Visit())
     assert "1 of test and validation rooms only measure" in after["repair"]["text"]
     assert after["repair"]["command"] == "", "it would fail"
-    assert repair_view(3, 0, "dreamgym repair")["text"] == "3 corrected steps of train rooms, settled, of everybody."
+    told = repair_view(3, 0, {"lost object": 2}, "Ann O'Hara", "dreamgym repair")
+    assert told["text"] == "3 corrected steps of train rooms, settled, of everybody."
+    error, answers, method = ([each["options"] for each in one["values"]] for one in told["choices"])
+    assert error == ["", "--error 'lost object'"] and answers[1] == shlex.join(["--annotator", "Ann O'Hara"])
+    assert method == ["", "--method dpo", "--demonstrations-only"]
+    assert len(repair_view(3, 0, {}, "", "dreamgym repair")["choices"][1]["values"]) == 1, (
+        "nobody has said who they are"
+    )
+
+
+def test_a_repair_learns_what_was_chosen_and_how(page: AnnotatePage, monkeypatch: pytest.MonkeyPatch):
+    started: list[Path] = []
+    monkeypatch.setattr("dreamgym.runs.folders.Folders.start", lambda _, folder, *rest: started.append(folder))
+    here = Here(at(HEAT), "mia")
+    page.repair(here, "lost object", "demonstrations", mine=True)
+    told = json.loads((started[0] / "job.json").read_text())
+    assert (told["told"]["keep"]["error"], told["told"]["keep"]["annotator"]) == ("lost object", "mia")
+    assert told["told"]["settings"]["method"] == "demonstrations"
+    assert told["command"].endswith("--error 'lost object' --annotator mia --demonstrations-only")
+    page.repair(here)
+    assert not json.loads((started[1] / "job.json").read_text())["told"]["keep"]["error"]
+    for problem, error, method in (("unknown error", "bad luck", "sft"), ("learns by one of", "", "magic")):
+        with pytest.raises(AnnotationError, match=problem):
+            page.repair(here, error, method)
+    with pytest.raises(AnnotationError, match="who you are"):
+        page.repair(Here(at(HEAT)), mine=True)
+    assert len(started) == 2
 
 
 def test_a_correction_is_looked_at_while_it_is_written():

@@ -1,7 +1,9 @@
+import math
 import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
+from dreamgym.tokens import stored_confidence
 from dreamgym.types import Trajectory
 from tests.replay_buffer.stored_episodes import dream, failed, real, thinking, weighed
 
@@ -26,6 +29,17 @@ def episodes(version: int) -> list[Trajectory]:
     """What a schema could hold; from 5 on also what the policy wrote, from 9 on how likely each token was."""
     later = [thinking(4)] if version >= 5 else []
     return [real(1), weighed(2) if version >= 9 else dream(2), failed(3), *later]
+
+
+def migrated(version: int) -> list[Trajectory]:
+    """The same where the file was migrated: since 12, confidence is of the next state's tokens, if these are there."""
+    found = episodes(version)
+    if 9 <= version < 12:
+        (step,) = found[1].transitions
+        sure = stored_confidence(step.token_probabilities, step.raw_reply, None)
+        assert sure == pytest.approx(math.exp(-0.25), abs=0.002) and step.confidence == 0.75
+        found[1] = replace(found[1], transitions=(replace(step, confidence=sure),))
+    return found
 
 
 def restore(version: int, path: Path) -> None:
@@ -64,7 +78,7 @@ def test_a_database_of_every_past_schema_opens_with_its_episodes(version: int, t
         assert not any(buffer.add(episode) for episode in episodes(version))
         assert buffer.add(thinking(5))
     assert version_of(path) == len(schema.MIGRATIONS)
-    assert list(ExperienceReader([path]).iterate_trajectories()) == [*episodes(version), thinking(5)]
+    assert list(ExperienceReader([path]).iterate_trajectories()) == [*migrated(version), thinking(5)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,0 +1,90 @@
+"""What the Annotate tab says of a repair, and what a person chooses before it is started. Plain JSON, no Gradio."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dreamgym.annotation.export import Keep
+from dreamgym.annotation.repair import Method
+from lab.navigation import link
+from lab.viewmodels.text import counted
+
+METHODS: Mapping[Method, tuple[str, list[str]]] = {
+    "sft": ("Train on what is right (SFT)", []),
+    "dpo": ("Train on wrong and right pairs (DPO)", ["--method", "dpo"]),
+    "demonstrations": ("Only show it as demonstrations", ["--demonstrations-only"]),
+}
+"""Method -> how it is called, and its options on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairChoice:
+    """What is learned, and how."""
+
+    error: str = ""
+    """Kind of error; empty: any."""
+    annotator: str = ""
+    """Whose answers; empty: everybody's."""
+    method: Method = "sft"
+
+    @property
+    def keep(self) -> Keep:
+        """As a filter of annotations; AnnotationError for an unknown kind of error."""
+        return Keep(error=self.error or None, annotator=self.annotator or None)
+
+    @property
+    def options(self) -> list[str]:
+        """As options of `dreamgym repair`."""
+        return [*_option("--error", self.error), *_option("--annotator", self.annotator), *METHODS[self.method][1]]
+
+
+def repair_view(
+    num_corrected: int, num_elsewhere: int, kinds: Mapping[str, int], person: str, command: str
+) -> dict[str, Any]:
+    """What could be learned from everybody's settled answers.
+
+    Args:
+        num_corrected: Items of train rooms whose settled answer says what is right.
+        num_elsewhere: The same of test and validation rooms, which only measure.
+        kinds: Kind of error -> how many of the first it is marked on.
+        person: Who looks; empty where nobody has said.
+        command: What a repair runs when nothing is chosen.
+
+    Returns:
+        text, href and command; "choices", each with a name, a label and what can be chosen: value, label, and the
+        options that it adds to the command.
+    """
+    kept = f" {num_elsewhere:,} of test and validation rooms only measure." if num_elsewhere else ""
+    if not num_corrected:
+        text = "Nothing to learn from yet: write what is right of wrong steps of train rooms; twenty of a kind can do."
+        return {"text": text + kept, "command": "", "href": link("models"), "choices": []}
+    text = f"{counted(num_corrected, 'corrected step')} of train rooms, settled, of everybody."
+    errors = [("", "Any kind of error", ""), *((one, f"{one} ({num:,})", one) for one, num in kinds.items())]
+    answers = [("", "Everybody's answers", ""), *([("mine", "My answers alone", person)] if person else [])]
+    choices = [
+        {
+            "name": "error",
+            "label": "Kind of error",
+            "values": [_value(value, label, _option("--error", told)) for value, label, told in errors],
+        },
+        {
+            "name": "answers",
+            "label": "Whose answers",
+            "values": [_value(value, label, _option("--annotator", told)) for value, label, told in answers],
+        },
+        {
+            "name": "method",
+            "label": "How it learns",
+            "values": [_value(name, label, options) for name, (label, options) in METHODS.items()],
+        },
+    ]
+    return {"text": text + kept, "command": command, "href": link("models"), "choices": choices}
+
+
+def _option(name: str, value: str) -> list[str]:
+    return [name, value] if value else []
+
+
+def _value(value: str, label: str, options: list[str]) -> dict[str, str]:
+    return {"value": value, "label": label, "options": shlex.join(options)}
