@@ -15,10 +15,10 @@ install:
 lab: install
 	$(VENV)/python launch.py $(ARGS)
 
-#: make test         run the tests (ARGS="tests/test_config.py")
+#: make test         run the tests on two processes (ARGS="tests/test_config.py"; ARGS="-n 0" runs them in one)
 test:
 	@bash scripts/setup.sh browser
-	$(VENV)/python -m pytest -q $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 #: make test-slow    run the tests that take minutes
 test-slow:

@@ -51,7 +51,7 @@ MIXES: Mapping[str, Mix] = {
         ("mistaken", 0.2, 25),
     ),
     "webshop": (
-        *(("expert", 0.0, 15), ("lying", 0.25, 15), ("expert", 0.25, 15), ("lying", 0.5, 15)),
+        *(("careful", 0.0, 15), ("lying", 0.25, 15), ("careful", 0.25, 15), ("lying", 0.5, 15)),
         ("expert", 0.5, 15),
     ),
 }
@@ -63,9 +63,11 @@ NO_HARD_NEGATIVES: Mapping[str, Mix] = {
     ),
 }
 """The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
+IMITATED: Mapping[str, str] = {"alfworld": "expert", "webshop": "careful"}
+"""Whose episodes the policy learns from: an expert who knows what no page says cannot be imitated."""
 STEP_LIMITS: Mapping[str, int] = {"webshop": 15}
 """Of an episode that a policy plays: more pages than these fill its context."""
-NOVICE_MIXES: Mapping[str, Mix] = {"alfworld": (("expert", 0.4, 30),), "webshop": (("expert", 0.4, 15),)}
+NOVICE_MIXES: Mapping[str, Mix] = {"alfworld": (("expert", 0.4, 30),), "webshop": (("careful", 0.4, 15),)}
 """Whom the novice imitates, in right and wrong."""
 EXPERIENCE_MODEL, POLICY, NOVICE = "nano-experience-model", "nano-policy", "nano-novice"
 """Of ALFWorld; behind those of other worlds stands the world's name."""
@@ -328,9 +330,10 @@ def _drills(
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:
-    """Train the policy on experts' episodes, from the experience model's weights."""
+    """Train the policy on the episodes of IMITATED, from the experience model's weights."""
     if not (folder / "fit.json").exists():
-        experts = [trajectory for trajectory in trajectories if trajectory.provenance.policy.startswith("expert")]
+        imitated = IMITATED[recipe.environment]
+        experts = [trajectory for trajectory in trajectories if trajectory.provenance.policy.startswith(imitated)]
         _fit(*nano.load(start), list(warm_start_rows(experts)), recipe.policy, folder)
     return [_read_json(folder / "fit.json")]
 

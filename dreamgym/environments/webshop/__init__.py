@@ -25,7 +25,7 @@ from dreamgym.environments.webshop.judge import (
 from dreamgym.environments.webshop.knowledge import Knowledge, possible
 from dreamgym.environments.webshop.nouns import noun_source
 from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS, SUB_PAGES, parse_action
-from dreamgym.environments.webshop.policies import POLICIES, decide, make_policy
+from dreamgym.environments.webshop.policies import POLICIES, careful, make_policy
 from dreamgym.environments.webshop.progress import progress
 from dreamgym.environments.webshop.shop import SIZES, original_data, original_files
 from dreamgym.environments.webshop.tasks import data_source, load_tasks
@@ -129,6 +129,6 @@ def write_reasoning(
 
 
 def expert_decision(task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
-    """(thought, action) of the expert in this situation."""
+    """(thought, action) of a customer who knows what the pages say, in this situation: also in a dream."""
     view = parse(state)
-    return ("The page cannot be read.", "click[back to search]") if view is None else decide(task, history, view)
+    return ("The page cannot be read.", "click[back to search]") if view is None else careful(task, history, view)

@@ -1,7 +1,13 @@
-"""Scripted customers: one who knows the goal, with any share of random or inadmissible clicks, and one at random."""
+"""Scripted customers, with any share of random or inadmissible clicks.
+
+expert    knows the product that is wanted
+careful   knows what the pages say, and nothing else
+random    knows nothing
+lying     the expert, who often clicks what the page does not take
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dreamgym.environments.webshop.engine import goal_of
 from dreamgym.environments.webshop.goals import Goal
@@ -9,21 +15,34 @@ from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS
 from dreamgym.environments.webshop.products import Product
 from dreamgym.environments.webshop.reward import close, colour_of, wording
 from dreamgym.environments.webshop.shop import MOST_PAGES, open_shop
-from dreamgym.environments.webshop.view import View, parse
+from dreamgym.environments.webshop.view import View, parse, price_of
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task, Transition
 
-POLICIES = ("expert", "random", "lying")
+POLICIES = ("expert", "careful", "random", "lying")
 LIES = 0.4
 """Share of inadmissible steps of "lying"."""
 
 
+Decide = Callable[[Task, Sequence[Transition], View], tuple[str, str]]
+"""(task, past steps, page) -> thought and action."""
+
+
 class ScriptedCustomer:
-    """The expert, mixed with random and inadmissible actions by fixed shares."""
+    """Somebody who decides, mixed with random and inadmissible actions by fixed shares."""
 
     last_reply = None
 
-    def __init__(self, name: str, seed: int, noise: float, lies: float, *, random_only: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        seed: int,
+        noise: float,
+        lies: float,
+        *,
+        decide: Decide | None = None,
+        random_only: bool = False,
+    ) -> None:
         """Choose a mixture.
 
         Args:
@@ -31,10 +50,12 @@ class ScriptedCustomer:
             seed: With the task, decides all choices.
             noise: Share of steps in [0, 1] that are random instead of the expert's.
             lies: Share of steps in [0, 1] that the page does not take.
+            decide: Whose steps the others are; None: the expert's.
             random_only: There are no steps of the expert's.
         """
         self.name = name
         self._seed, self._noise, self._lies, self._random_only = seed, noise, lies, random_only
+        self._decide = decide or knowing
         self._rng = random.Random(seed)
         self._task: Task | None = None
 
@@ -51,7 +72,7 @@ class ScriptedCustomer:
             return lie(view, self._rng)
         if view is None or self._random_only or draw < self._lies + self._noise:
             return self._random(view, admissible)
-        return decide(self._task, history, view)[1]
+        return self._decide(self._task, history, view)[1]
 
     def _random(self, view: View | None, admissible: tuple[str, ...] | None) -> str:
         if view is None or view.kind == "search" or not admissible:
@@ -68,6 +89,8 @@ def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedCustome
         raise ConfigError(f"noise is a share of steps in [0, 1], got {noise}")
     if name == "expert":
         return ScriptedCustomer(f"expert(noise={noise:g})", seed, noise, 0.0)
+    if name == "careful":
+        return ScriptedCustomer(f"careful(noise={noise:g})", seed, noise, 0.0, decide=careful)
     if name == "random":
         return ScriptedCustomer("random", seed, 1.0, 0.0, random_only=True)
     if name == "lying":
@@ -75,8 +98,8 @@ def make_policy(name: str, seed: int = 0, noise: float = 0.0) -> ScriptedCustome
     raise ConfigError(f"unknown policy {name!r} for webshop; choose from {list(POLICIES)}")
 
 
-def decide(task: Task, history: Sequence[Transition], view: View) -> tuple[str, str]:
-    """Thought and action of the expert, who knows the goal and looks at a product before buying it."""
+def knowing(task: Task, history: Sequence[Transition], view: View) -> tuple[str, str]:
+    """Thought and action of the expert, who knows the product, and looks at it before buying it."""
     goal = goal_of(task)
     product = open_shop(str(task.payload["shop"])).product(goal.asin)
     assert product is not None
@@ -112,10 +135,7 @@ def _results(view: View, goal: Goal) -> tuple[str, str]:
 
 
 def _item(view: View, history: Sequence[Transition], goal: Goal, product: Product) -> tuple[str, str]:
-    seen = [
-        line for step in history if (each := parse(step.next_state)) and each.asin == goal.asin for line in each.lines
-    ]
-    known = " ".join([*view.lines, *seen]).lower()
+    known = " ".join([*view.lines, *_read(history, goal.asin)]).lower()
     unread = [kind for kind in ("features", "description") if not _has_read(history, goal.asin, kind)]
     missing = [attribute for attribute in goal.attributes if attribute not in known]
     if missing and unread:
@@ -133,6 +153,89 @@ def _item(view: View, history: Sequence[Transition], goal: Goal, product: Produc
 
 def _has_read(history: Sequence[Transition], asin: str, kind: str) -> bool:
     return any((view := parse(step.next_state)) and (view.asin, view.kind) == (asin, kind) for step in history)
+
+
+def careful(task: Task, history: Sequence[Transition], view: View) -> tuple[str, str]:
+    """Thought and action of one who sees what the pages say, as a policy does, and buys what is as wanted by them.
+
+    In a dream the shop is another, and the expert would look for a product that is not there; and no policy can learn
+    from the expert which of ten products to open.
+    """
+    goal = goal_of(task)
+    match view.kind:
+        case "search":
+            tries = sum(step.action.startswith("search[") for step in history)
+            words = [goal.query, *goal.attributes][: max(1, 1 + len(goal.attributes) - tries)]
+            return f"Look for {goal.query}.", f"search[{' '.join(words)}]"
+        case "results":
+            return _choose_result(history, view, goal)
+        case "item":
+            return _look_at(history, view, goal)
+        case "done":
+            return "It is bought.", f"click[{BACK}]"
+    return "That is read.", f"click[{PREVIOUS}]"
+
+
+def _choose_result(history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
+    """The first product of the kind that may be bought and was not looked at; one that names what is wanted first."""
+    opened = {each.asin for step in history if (each := parse(step.next_state)) and each.kind == "item"}
+    fitting = [
+        line
+        for line in view.lines
+        if goal.query in line and line.split(" ")[0] not in opened and not _is_dear(line, goal)
+    ]
+    named = [line for line in fitting if any(attribute in line for attribute in goal.attributes)]
+    if fitting:
+        asin, line = (named or fitting)[0].split(" ", 1)
+        why = next((attribute for attribute in goal.attributes if attribute in line), goal.query)
+        return f"{asin} is {why}, {line.rsplit(' ', 1)[-1]}: look at it.", f"click[{asin}]"
+    if view.number < min(view.num_pages, MOST_PAGES):
+        return "None of these, look further.", f"click[{NEXT}]"
+    return "Not found, search with other words.", f"click[{BACK}]"
+
+
+def _look_at(history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
+    """Options first, as they are in sight; then what the other pages say; then choose, and buy."""
+    line = view.lines[0] if view.lines else ""
+    if goal.query not in line:
+        return f"{view.asin} is no {goal.query}.", f"click[{PREVIOUS}]"
+    if _is_dear(line, goal):
+        return f"{line.rsplit(' ', 1)[-1]} is too much.", f"click[{PREVIOUS}]"
+    choices = [(wording(option), _offered(view, wording(option))) for option in goal.options]
+    for wanted, value in choices:
+        if value is None:
+            return f"There is no {wanted}.", f"click[{PREVIOUS}]"
+    said = [*view.lines, *_read(history, view.asin)]
+    missing = [attribute for attribute in goal.attributes if attribute not in " ".join(said).lower()]
+    unread = [kind for kind in ("features", "description") if not _has_read(history, view.asin or "", kind)]
+    if missing:
+        if unread:
+            return f"Is it {missing[0]}?", f"click[{unread[0]}]"
+        return f"It is not {missing[0]}.", f"click[{PREVIOUS}]"
+    picked = [colour_of(value) for value in view.chosen.values()]
+    for wanted, value in choices:
+        if not any(close(each, wanted) for each in picked):
+            return f"Choose {value}.", f"click[{value}]"
+    return "All is as wanted, buy it.", f"click[{BUY}]"
+
+
+def _is_dear(line: str, goal: Goal) -> bool:
+    price = price_of(line)
+    return price is not None and price > goal.price_upper
+
+
+def _offered(view: View, wanted: str) -> str | None:
+    """The value that means what is wanted."""
+    values = (value for offered in view.options.values() for value in offered)
+    return next((value for value in values if close(colour_of(value), wanted)), None)
+
+
+def _read(history: Sequence[Transition], asin: str | None) -> Iterator[str]:
+    """What the product's other pages have said."""
+    for step in history:
+        page = parse(step.next_state)
+        if page is not None and page.asin == asin:
+            yield from page.lines
 
 
 def lie(view: View, rng: random.Random) -> str:
