@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from dreamgym.environments.webshop.engine import FIRST_STATE, WebShopEnvironment
-from dreamgym.environments.webshop.policies import ScriptedCustomer, make_policy
+from dreamgym.environments.webshop import policies
+from dreamgym.environments.webshop.engine import FIRST_STATE, WebShopEnvironment, goal_of
+from dreamgym.environments.webshop.goals import Goal
+from dreamgym.environments.webshop.policies import ScriptedCustomer, careful, make_policy
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.view import View, facts, parse, render
 from dreamgym.errors import ConfigError, TaskError
@@ -48,6 +51,50 @@ def test_the_shop_keeps_the_contract(shop_tasks: list[Task]) -> None:
 
 def test_the_expert_always_gets_what_was_wanted(shop_tasks: list[Task]) -> None:
     assert [walk(task, make_policy("expert"))[-1].reward for task in shop_tasks] == [1.0] * len(shop_tasks)
+
+
+def test_the_careful_customer_mostly_finds_it_and_never_knows_which_product_was_meant(
+    shop_tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = [walk(task, make_policy("careful"), 15) for task in shop_tasks]
+    assert sum(steps[-1].reward == 1.0 for steps in played) >= 0.8 * len(played)
+    assert all(steps[-1].reward == 1.0 for steps in played if steps[-1].terminated), "what is bought is as wanted"
+
+    def another(task: Task) -> Goal:
+        return replace(goal_of(task), asin="P0", title="something else", product_category="")
+
+    monkeypatch.setattr(policies, "goal_of", another)
+    for task, steps in zip(shop_tasks, played, strict=True):
+        assert [step.action for step in walk(task, make_policy("careful"), 15)] == [step.action for step in steps]
+
+
+ITEM = """You open P7.
+page: item P7
+1: Nobody arch support sneakers for walking $120.0
+2: color: teal / red
+3: size: 6 / 7
+4: chosen nothing"""
+"""Of a product that no shop has, as in a dream."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "thought", "action"),
+    [
+        (("", ""), "Choose teal.", "click[teal]"),
+        (("nothing", "color teal"), "All is as wanted, buy it.", "click[buy now]"),
+        (("teal / red", "red / blue"), "There is no teal.", "click[< prev]"),
+        (("$120.0", "$190.0"), "$190.0 is too much.", "click[< prev]"),
+        (("sneakers", "sandals"), "P7 is no sneakers.", "click[< prev]"),
+        (("arch support", "wide fit"), "Is it arch support?", "click[features]"),
+    ],
+)
+def test_the_careful_customer_looks_at_any_page(changed: tuple[str, str], thought: str, action: str) -> None:
+    wish = Goal("P1", "", "", "sneakers", "fashion", "", ("arch support",), ("teal",), 160.0)
+    view = parse(ITEM.replace(*changed) if changed[0] else ITEM)
+    assert view is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policies, "goal_of", lambda _: wish)
+        assert careful(Task("t", "webshop", "", "test", "", "", "", "generated"), (), view) == (thought, action)
 
 
 def test_search_alone_does_not_decide(shop_tasks: list[Task]) -> None:
@@ -203,8 +250,6 @@ def test_a_liars_actions_are_refused_by_their_share(shop_tasks: list[Task]) -> N
 
 
 def test_a_task_that_names_no_goal_is_refused(shop_tasks: list[Task]) -> None:
-    from dataclasses import replace
-
     bad = ({}, {"shop": "generated/200", "goal": 10_000}, {"shop": "nowhere", "goal": 0}, {"shop": "x", "goal": None})
     for payload in bad:
         with pytest.raises(TaskError):
