@@ -76,6 +76,13 @@ class Watched:
     """What this page looks at, one value for all its handlers: a step that runs leaves alone who has gone elsewhere."""
 
     place: Place = field(default_factory=Place)
+    grown: str = ""
+    """Branch whose steps have ended, while the address still names it as it was before them."""
+
+    def newest(self, selection: Selection) -> Selection:
+        """An address that is older than the steps that have ended, brought up to them."""
+        is_old = self.grown and selection.at < 0 and (selection.tree, selection.dream) == (self.place.tree, self.grown)
+        return replace(selection, dream=self.place.branch) if is_old else selection
 
 
 class DreamTab:
@@ -86,7 +93,7 @@ class DreamTab:
 
     def render(self, selection: Selection, watched: Watched) -> tuple[Selection, Sequence[Any]]:
         """Show the dream that an address asks for."""
-        page = self._page
+        page, selection = self._page, watched.newest(selection)
         start = page.starts.find(selection)
         if start.dream is None:
             return selection, [*page.nothing().values, *_form(page.starts, "", "", ""), *self.status(Place())]
@@ -159,8 +166,9 @@ class DreamTab:
         """Store the branch, or the whole tree."""
         return _try(lambda: self._page.save(place, everything=bool(event.everything)))
 
-    def after_step(self, selection: Selection, _: Watched, place: Place) -> list[Any]:
+    def after_step(self, selection: Selection, watched: Watched, place: Place) -> list[Any]:
         """Address and model's state, when a step has ended."""
+        watched.grown = ""
         return [*self._settle(selection, place), *self.status(place)]
 
     def _settle(self, selection: Selection, place: Any) -> list[Any]:
@@ -211,6 +219,8 @@ def _steps(
         if watched.place.branch == begun.branch and begun.at is None:  # it has grown since
             watched.place = replace(watched.place, branch=place.branch)
         yield [*_try(lambda: page.show(watched.place)), gr.skip()]
+    if begun.at is None:
+        watched.grown = begun.branch
 
 
 def _values(frame: Frame) -> list[Any]:

@@ -46,6 +46,9 @@ DATA = {
     "items": [DREAM],
     "labels": {"is_fine": True},
     "seconds": 1.0,
+    "error": "lost object",
+    "answers": "",
+    "method": "sft",
 }
 """What any event of the page may say."""
 ASK = {

@@ -1,5 +1,7 @@
 """Who plays on in the Dream tab: the policy, the expert; how they are stopped, and what is kept of them."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
@@ -7,6 +9,8 @@ from dreamgym.errors import DreamGymError
 from dreamgym.experience_model.model import Switches
 from dreamgym.workspace import Workspace
 from lab.dream_page import DreamPage
+from lab.navigation import Selection
+from lab.tabs.dream import DreamTab, Watched, _at, _steps
 from tests.lab.test_dream_page import page, played, services, stored
 
 __all__ = ["page", "stored"]
@@ -84,3 +88,18 @@ def test_one_session_plays_one_dream_and_who_is_missing_is_said(page: DreamPage)
     with pytest.raises(DreamGymError, match="no stranger to play on"):
         list(page.play_on("session", place, "stranger", Switches()))
     assert page.show(place).steps["players"] == {"expert": "", "policy": "No policy is bundled for it."}
+
+
+def test_who_comes_back_by_an_address_from_before_a_step_sees_the_step(page: DreamPage):
+    start = played(page)
+    address = _at(Selection("dream"), start, page.task_of(start))
+    tab, watched = DreamTab(SimpleNamespace(services=page._services)), Watched()
+    for _ in _steps(
+        page, lambda told: page.step("session", start, "look", told), watched, start, [True, True, True, False, 2, 0.0]
+    ):
+        pass
+    now, _ = tab.render(address, watched)  # the step has ended, and the address does not say so yet
+    assert watched.place.branch != start.branch and now.dream == watched.place.branch
+    tab.after_step(now, watched, watched.place)
+    back, _ = tab.render(address, watched)  # later the same address is somebody's who went back
+    assert back.dream == start.branch and watched.place.branch == start.branch
