@@ -7,12 +7,12 @@ The run is its only writer. All of an iteration is one transaction: after a cras
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dreamgym.curriculum.sampler import Born, Practised
 from dreamgym.curriculum.variations import Candidate
@@ -191,57 +191,35 @@ class RunStore:
         Raises:
             WorkspaceError: The iteration is there already; the file is locked, full or damaged; odd rewards.
         """
-        ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        known = {name: _finite(value) for name, value in metrics.items()}
+        number = {"iteration": iteration}
         with database_errors(self.path), self._database.atomic():
             if self._database.table("iterations").count_where("iteration = ?", [iteration]):
                 raise WorkspaceError(f"{self.path} has iteration {iteration} already: roll back before going on")
-            self._database.table("iterations").insert(
-                {"iteration": iteration, "ended_at": ended_at, "metrics": json.dumps(known)}
-            )
+            ended_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            known = json.dumps({name: _finite(value) for name, value in metrics.items()})
+            self._add("iterations", [number | {"ended_at": ended_at, "metrics": known}])
             for slot, rollout in enumerate(rollouts):
-                self._database.table("rollouts").insert(
-                    {
-                        "iteration": iteration,
-                        "purpose": rollout.purpose,
-                        "slot": slot,
-                        "trajectory": self._key(rollout.trajectory),
-                        "advantage": _finite(rollout.advantage),
-                    }
-                )
+                self._add("rollouts", [number | {"slot": slot} | self._rollout(rollout)])
             for exploit in exploits:
-                self._database.table("exploits").insert(
-                    {
-                        "iteration": iteration,
-                        "dream": self._key(exploit.dream),
-                        "replay": self._key(exploit.replay),
-                        "kind": exploit.kind,
-                        "step": exploit.step,
-                    },
-                    ignore=True,
-                )
-            for alarm in alarms:
-                self._database.table("alarms").insert(
-                    {"iteration": iteration, "kind": alarm.kind, "text": alarm.text, "checkpoint": alarm.checkpoint}
-                )
-            self._database.table("edits").insert_all({"iteration": iteration, "edit": line} for line in edits)
-            self._database.table("practised").insert_all(asdict(row) for row in practised)
+                self._database.table("exploits").insert(number | self._exploit(exploit), ignore=True)
+            self._add("alarms", (number | asdict(alarm) for alarm in alarms))
+            self._add("edits", (number | {"edit": line} for line in edits))
+            self._add("practised", map(asdict, practised))
             for candidate in variations:
                 if candidate.task is not None:
                     insert_task(self._database, candidate.task)
-                self._database.table("variations").insert(
-                    {
-                        "iteration": iteration,
-                        "seed_id": candidate.seed_ids[-1],
-                        "text": candidate.text,
-                        "log_likelihood": _finite(candidate.log_likelihood) or 0.0,
-                        "task_id": None if candidate.task is None else candidate.task.task_id,
-                        "score": _finite(candidate.score),
-                        "difference": _finite(candidate.difference),
-                        "dropped": candidate.dropped,
-                        "reason": candidate.reason,
-                    }
-                )
+                self._add("variations", [number | _variation(candidate)])
+
+    def _add(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        self._database.table(table).insert_all(rows)
+
+    def _rollout(self, one: StoredRollout) -> dict[str, Any]:
+        key = self._key(one.trajectory)
+        return {"purpose": one.purpose, "trajectory": key, "advantage": _finite(one.advantage)}
+
+    def _exploit(self, one: Exploit) -> dict[str, Any]:
+        dream, replay = self._key(one.dream), self._key(one.replay)
+        return {"dream": dream, "replay": replay, "kind": one.kind, "step": one.step}
 
     def roll_back(self, last: int) -> int:
         """Forget all iterations after `last`, with the trajectories that no earlier one has; returns how many."""
@@ -390,6 +368,19 @@ class RunReader:
 
 
 _CURRICULUM_SCHEMA = 6
+
+
+def _variation(one: Candidate) -> dict[str, Any]:
+    return {
+        "seed_id": one.seed_ids[-1],
+        "text": one.text,
+        "log_likelihood": _finite(one.log_likelihood) or 0.0,
+        "task_id": None if one.task is None else one.task.task_id,
+        "score": _finite(one.score),
+        "difference": _finite(one.difference),
+        "dropped": one.dropped,
+        "reason": one.reason,
+    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -15,6 +15,10 @@ from lab.train_form import Form
 from lab.train_page import TrainPage
 from lab.viewmodels.train import FILTERS, METHOD_CHOICES, STATE_CHOICES
 
+NUM_MOVED, NUM_FIELDS = 4, 4
+"""Outputs of a handler that moves on (selection, address, what is live, rollouts); fields of the form."""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
 
 def build(context: Context) -> TabHandles:
     """Lay out two columns and join them to the page's behaviour."""
@@ -31,92 +35,105 @@ def build(context: Context) -> TabHandles:
             rollouts = parts.rollouts()
             parts.run_log()
             live = parts.poller(page.tick)
-    shown = [live, rollouts]
+    tab, shown = TrainTab(page), [live, rollouts]
+    place: dict[str, Any] = {"outputs": [context.selection, context.address, *shown], **QUIET, **ONE_BY_ONE}
+    head.halt(tab.halt, context.selection, **place)
+    head.resume(tab.resume, context.selection, **place)
+    head.remove(tab.remove, context.selection, **place)
+    head.clone(tab.clone, None, [*fields, plan], **QUIET)
+    # Each event names its own field alone: while a page opens, the others may not show yet what the lab wrote there.
+    find, *menus = filters
+    find.change(tab.look_for, [context.selection, find], trigger_mode="always_last", **place)
+    gr.on([menu.input for menu in menus], tab.pick, [context.selection, *menus], trigger_mode="always_last", **place)
+    # A Textbox has its `input` from key presses alone, so that pasted text is seen by `change`.
+    triggers = [fields[0].input, *(field.change for field in fields[1:])]
+    gr.on(triggers, tab.look, fields, plan, trigger_mode="always_last", **QUIET)
+    plan.dry(tab.dry, fields, plan, **QUIET)
+    plan.launch(tab.launch, [context.selection, *fields], **place)
+    return TabHandles(tab.render, [*filters, *shown, plan], fields)
 
-    def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
-        chosen = page.choose(selection)
-        return chosen.selection, [page.watch(chosen), page.rollouts(chosen)]
 
-    def show(selection: Selection) -> list[Any]:
-        chosen, fresh = render(selection)
+class TrainTab:
+    """The handlers of the tab."""
+
+    def __init__(self, page: TrainPage) -> None:
+        self._page = page
+
+    def render(self, selection: Selection, *values: Any) -> tuple[Selection, Sequence[Any]]:
+        """Show a run; the plan is shown for what stands in the form, which stays as it was typed."""
+        chosen, fresh = self._shown(selection)
+        return chosen, [*(getattr(chosen, name) for name in FILTERS), *fresh, self.look(*values)]
+
+    def look_for(self, selection: Selection, find: str | None) -> list[Any]:
+        """List the runs with a text."""
+        return self._narrow(selection, find=find)
+
+    def pick(self, selection: Selection, state: str | None, method: str | None) -> list[Any]:
+        """List the runs of a state and a method."""
+        return self._narrow(selection, state=state, method=method)
+
+    def halt(self, event: gr.EventData, selection: Selection) -> list[Any]:
+        """Stop a run."""
+        return self._change(self._page.stop, str(event.run), selection)
+
+    def resume(self, event: gr.EventData, selection: Selection) -> list[Any]:
+        """Let a run go on."""
+        return self._change(self._page.resume, str(event.run), selection)
+
+    def remove(self, event: gr.EventData, selection: Selection) -> list[Any]:
+        """Delete a run."""
+        gone = str(event.run)
+        after = replace(selection, run="", iteration=-1) if gone == selection.run else selection
+        return self._change(self._page.delete, gone, after)
+
+    def clone(self, event: gr.EventData) -> list[Any]:
+        """Put a run's settings into the form."""
+        try:
+            form = self._page.clone(str(event.run), str(event.checkpoint))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return _nothing(NUM_FIELDS + 1)
+        gr.Info("The settings stand in the form “New run”: change what you like, then launch.")
+        return [form.preset, form.seed, form.overrides, form.name, self._page.plan(form)]
+
+    def look(self, *values: Any) -> dict[str, Any]:
+        """Say what the form would start."""
+        return self._page.plan(_form(values))
+
+    def dry(self, *values: Any) -> dict[str, Any]:
+        """Resolve everything that the form would start."""
+        return self._page.plan(_form(values), tried=True)
+
+    def launch(self, event: gr.EventData, selection: Selection, *values: Any) -> list[Any]:
+        """Start a run, and look at it."""
+        try:
+            run_id = self._page.launch(_form(values), str(event.command))
+        except DreamGymError as error:
+            gr.Warning(str(error))
+            return _nothing(NUM_MOVED)
+        return self._show(replace(selection, run=run_id, iteration=-1))
+
+    def _shown(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
+        chosen = self._page.choose(selection)
+        return chosen.selection, [self._page.watch(chosen), self._page.rollouts(chosen)]
+
+    def _show(self, selection: Selection) -> list[Any]:
+        chosen, fresh = self._shown(selection)
         return [chosen, to_query(chosen), *fresh]
 
-    def narrow(selection: Selection, **wanted: str | None) -> list[Any]:
+    def _narrow(self, selection: Selection, **wanted: str | None) -> list[Any]:
         # What the lab itself wrote into a field is selected already.
         narrowed = follow(selection, {name: (value or "").strip() for name, value in wanted.items()})
-        return _nothing(2 + len(shown)) if narrowed == selection else show(narrowed)
+        return _nothing(NUM_MOVED) if narrowed == selection else self._show(narrowed)
 
-    def look_for(selection: Selection, find: str | None) -> list[Any]:
-        return narrow(selection, find=find)
-
-    def pick(selection: Selection, state: str | None, method: str | None) -> list[Any]:
-        return narrow(selection, state=state, method=method)
-
-    def change(act: Callable[[str], None], run_id: str, selection: Selection) -> list[Any]:
+    def _change(self, act: Callable[[str], None], run_id: str, selection: Selection) -> list[Any]:
         """Do something to a run, then look at what is there now."""
         try:
             act(run_id)
-            return show(selection)
+            return self._show(selection)
         except DreamGymError as error:
             gr.Warning(str(error))
-            return _nothing(2 + len(shown))
-
-    def halt(event: gr.EventData, selection: Selection) -> list[Any]:
-        return change(page.stop, str(event.run), selection)
-
-    def resume(event: gr.EventData, selection: Selection) -> list[Any]:
-        return change(page.resume, str(event.run), selection)
-
-    def remove(event: gr.EventData, selection: Selection) -> list[Any]:
-        gone = str(event.run)
-        after = replace(selection, run="", iteration=-1) if gone == selection.run else selection
-        return change(page.delete, gone, after)
-
-    def clone(event: gr.EventData) -> list[Any]:
-        try:
-            form = page.clone(str(event.run), str(event.checkpoint))
-        except DreamGymError as error:
-            gr.Warning(str(error))
-            return _nothing(len(fields) + 1)
-        gr.Info("The settings stand in the form “New run”: change what you like, then launch.")
-        return [form.preset, form.seed, form.overrides, form.name, page.plan(form)]
-
-    def look(*values: Any) -> dict[str, Any]:
-        return page.plan(_form(values))
-
-    def dry(*values: Any) -> dict[str, Any]:
-        return page.plan(_form(values), tried=True)
-
-    def launch(event: gr.EventData, selection: Selection, *values: Any) -> list[Any]:
-        try:
-            run_id = page.launch(_form(values), str(event.command))
-        except DreamGymError as error:
-            gr.Warning(str(error))
-            return _nothing(2 + len(shown))
-        return show(replace(selection, run=run_id, iteration=-1))
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    place: dict[str, Any] = {"outputs": [context.selection, context.address, *shown], **quiet, **ONE_BY_ONE}
-    head.halt(halt, context.selection, **place)
-    head.resume(resume, context.selection, **place)
-    head.remove(remove, context.selection, **place)
-    head.clone(clone, None, [*fields, plan], **quiet)
-    # Each event names its own field alone: while a page opens, the others may not show yet what the lab wrote there.
-    find, *menus = filters
-    find.change(look_for, [context.selection, find], trigger_mode="always_last", **place)
-    gr.on([menu.input for menu in menus], pick, [context.selection, *menus], trigger_mode="always_last", **place)
-    # A Textbox has its `input` from key presses alone, so that pasted text is seen by `change`.
-    triggers = [fields[0].input, *(field.change for field in fields[1:])]
-    gr.on(triggers, look, fields, plan, trigger_mode="always_last", **quiet)
-    plan.dry(dry, fields, plan, **quiet)
-    plan.launch(launch, [context.selection, *fields], **place)
-
-    def open_tab(selection: Selection, *values: Any) -> tuple[Selection, Sequence[Any]]:
-        """The plan is shown for what stands in the form, which stays as it was typed."""
-        chosen, fresh = render(selection)
-        return chosen, [*(getattr(chosen, name) for name in FILTERS), *fresh, look(*values)]
-
-    return TabHandles(open_tab, [*filters, *shown, plan], fields)
+            return _nothing(NUM_MOVED)
 
 
 def _form(values: Sequence[Any]) -> Form:
