@@ -168,36 +168,39 @@ def careful(task: Task, history: Sequence[Transition], view: View) -> tuple[str,
             words = [goal.query, *goal.attributes][: max(1, 1 + len(goal.attributes) - tries)]
             return f"Look for {goal.query}.", f"search[{' '.join(words)}]"
         case "results":
-            return _choose_result(history, view, goal)
+            return _choose_result(task, history, view, goal)
         case "item":
-            return _look_at(history, view, goal)
+            return _look_at(task, history, view, goal)
         case "done":
             return "It is bought.", f"click[{BACK}]"
     return "That is read.", f"click[{PREVIOUS}]"
 
 
-def _choose_result(history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
+def _choose_result(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
     """The first product of the kind that may be bought and was not looked at; one that names what is wanted first."""
     opened = {each.asin for step in history if (each := parse(step.next_state)) and each.kind == "item"}
     fitting = [
         line
         for line in view.lines
-        if goal.query in line and line.split(" ")[0] not in opened and not _is_dear(line, goal)
+        if _is_kind(task, line, goal) and line.split(" ")[0] not in opened and not _is_dear(line, goal)
     ]
-    named = [line for line in fitting if any(attribute in line for attribute in goal.attributes)]
+    named = [line for line in fitting if any(attribute in line.lower() for attribute in goal.attributes)]
     if fitting:
         asin, line = (named or fitting)[0].split(" ", 1)
-        why = next((attribute for attribute in goal.attributes if attribute in line), goal.query)
+        why = next((attribute for attribute in goal.attributes if attribute in line.lower()), goal.query)
         return f"{asin} is {why}, {line.rsplit(' ', 1)[-1]}: look at it.", f"click[{asin}]"
     if view.number < min(view.num_pages, MOST_PAGES):
         return "None of these, look further.", f"click[{NEXT}]"
     return "Not found, search with other words.", f"click[{BACK}]"
 
 
-def _look_at(history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
-    """Options first, as they are in sight; then what the other pages say; then choose, and buy."""
+def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
+    """Options first, as they are in sight; then what the other pages say; then choose, and buy.
+
+    The original's pages need not name all that is wanted: there it is bought when both have been read.
+    """
     line = view.lines[0] if view.lines else ""
-    if goal.query not in line:
+    if not _is_kind(task, line, goal):
         return f"{view.asin} is no {goal.query}.", f"click[{PREVIOUS}]"
     if _is_dear(line, goal):
         return f"{line.rsplit(' ', 1)[-1]} is too much.", f"click[{PREVIOUS}]"
@@ -208,15 +211,22 @@ def _look_at(history: Sequence[Transition], view: View, goal: Goal) -> tuple[str
     said = [*view.lines, *_read(history, view.asin)]
     missing = [attribute for attribute in goal.attributes if attribute not in " ".join(said).lower()]
     unread = [kind for kind in ("features", "description") if not _has_read(history, view.asin or "", kind)]
-    if missing:
-        if unread:
-            return f"Is it {missing[0]}?", f"click[{unread[0]}]"
+    if missing and unread:
+        return f"Is it {missing[0]}?", f"click[{unread[0]}]"
+    if missing and task.source != "official":
         return f"It is not {missing[0]}.", f"click[{PREVIOUS}]"
     picked = [colour_of(value) for value in view.chosen.values()]
     for wanted, value in choices:
         if not any(close(each, wanted) for each in picked):
             return f"Choose {value}.", f"click[{value}]"
     return "All is as wanted, buy it.", f"click[{BUY}]"
+
+
+def _is_kind(task: Task, line: str, goal: Goal) -> bool:
+    """Titles of made-up products name their kind; of the original's, one word of what people search for must do."""
+    if task.source == "official":
+        return any(word in line.lower() for word in goal.query.split())
+    return goal.query in line
 
 
 def _is_dear(line: str, goal: Goal) -> bool:

@@ -11,7 +11,9 @@ import pytest
 
 from dreamgym.environments import webshop
 from dreamgym.environments.webshop import shop as shops
+from dreamgym.environments.webshop.engine import WebShopEnvironment
 from dreamgym.environments.webshop.generator import generate
+from dreamgym.environments.webshop.policies import make_policy
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.tasks import data_source, load_tasks
 from dreamgym.environments.webshop.view import parse
@@ -77,6 +79,19 @@ def test_goals_of_the_original_are_cut_at_its_places(original: Path, monkeypatch
     assert [task.task_id for task in tasks] != sorted(task.task_id for task in tasks), "they are shuffled"
     assert load_tasks("test", 5, seed=1) != tasks[:5] and "original" in data_source()
     assert any("price lower than" in task.text for task in tasks)
+
+
+def test_the_careful_customer_buys_in_the_original_what_its_pages_need_not_name(original: Path) -> None:
+    paid = []
+    for task in load_tasks("test", 40):
+        environment, steps = WebShopEnvironment(), list[Transition]()
+        customer, state = make_policy("careful"), environment.reset(task)
+        customer.reset(task, state)
+        while len(steps) < 15 and not (steps and steps[-1].terminated):
+            steps.append(environment.step(customer.act(steps, state, environment.admissible())))
+            state = steps[-1].next_state
+        paid.append(steps[-1].reward)
+    assert sum(paid) > 0.7 * len(paid)
 
 
 def test_without_peoples_instructions_each_combination_is_a_goal(original: Path) -> None:
