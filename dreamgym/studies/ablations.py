@@ -15,7 +15,7 @@ from typing import Any
 
 from dreamgym.experience_model.breakdowns import hidden, intervals, reasoning, verdicts
 from dreamgym.experience_model.dataset import RowSettings
-from dreamgym.experience_model.fidelity import Predictor, ScoredStep, score_steps, summarize
+from dreamgym.experience_model.fidelity import Predictor, ScoredStep, score_steps, summarize, with_interval
 from dreamgym.experience_model.model import Switches
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Trajectory
@@ -101,6 +101,7 @@ def _row(variant: Variant, scored: Sequence[ScoredStep], full: Sequence[ScoredSt
         **verdicts(determined),
         "n": len(scored),
         "reward_accuracy": summarize(scored)["reward_accuracy"],
+        "undetermined_exact": with_interval([step.exact for step in scored if not step.determined]),
         "hidden": _hidden(scored),
         "reasoning_agrees": reasoning(scored)["agrees"],
         "against_full": {

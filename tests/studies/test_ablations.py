@@ -61,6 +61,8 @@ def test_each_part_is_switched_off_and_compared_on_the_same_steps(alfworld_games
         "nearest transition": 0.0,
         "plain rules": 1.0,
     }
+    unknown = {name: (row["undetermined_exact"]["value"], row["undetermined_exact"]["n"]) for name, row in rows.items()}
+    assert (unknown["full"], unknown["no history"]) == ((1.0, 3), (0.0, 3)), "the player knows what nobody could"
     assert rows["no history"]["against_full"] == {"only_this_right": 0, "only_full_right": 4}
     assert rows["no history"]["possible_refused"]["value"] == 1.0
     assert rows["full"]["reasoning_agrees"] == 5 / 7, "what is refused works as well, and the success is not claimed"
