@@ -28,6 +28,7 @@ from dreamgym.experience_model.model import MAX_REPLY_TOKENS, DreamSession, Expe
 from dreamgym.replay_buffer import retrieval
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish
 from dreamgym.types import Trajectory
 
@@ -41,8 +42,9 @@ class Episodes:
     """Stored episodes, and what to ask at each of their steps."""
 
     def __init__(self) -> None:
-        self._retriever = retrieval.Retriever([BUFFER], HashedNgrams())
-        long = [t for t in ExperienceReader([BUFFER]).iterate_trajectories() if len(t.transitions) >= NUM_TURNS]
+        self._retriever = retrieval.Retriever([BUFFER], HashedNgrams(), environment="alfworld")
+        stored = ExperienceReader([BUFFER]).iterate_trajectories(Filter(environment="alfworld"))
+        long = [trajectory for trajectory in stored if len(trajectory.transitions) >= NUM_TURNS]
         self.longest: list[Trajectory] = long[:BATCH]
 
     def queries(self, rows: Sequence[int], turn: int) -> list[Query]:

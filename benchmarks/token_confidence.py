@@ -136,7 +136,8 @@ def main() -> None:
     walks = [Walk(trajectory) for trajectory in evaluation_set("alfworld", "test", options.tasks)]
     start = time.perf_counter()
     longest_first = sorted(walks, key=lambda walk: -len(walk.trajectory.transitions))
-    walk_all(ExperienceModel(engine), longest_first, Retriever([BUFFER], HashedNgrams()), Switches())
+    retriever = Retriever([BUFFER], HashedNgrams(), environment="alfworld")
+    walk_all(ExperienceModel(engine), longest_first, retriever, Switches())
     told = [each for walk in walks for each in walk.told]
     figures = {
         "about": "area under the ROC curve of right against wrong next states of determined steps",

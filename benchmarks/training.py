@@ -20,6 +20,7 @@ from dreamgym.experience_model.train import IGNORED, encode_rows
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish
 
 BATCH = 32
@@ -35,8 +36,10 @@ def main() -> None:
     steps = options.steps
     buffer = ROOT / "assets/demo/experience.sqlite"
     settings = RowSettings(no_history_share=1.0, num_alone=12, demonstrations_share=0.0)
-    trajectories = [t for t in ExperienceReader([buffer]).iterate_trajectories() if t.kind == "real"]
-    rows = list(episode_rows(trajectories, Retriever([buffer], HashedNgrams()), settings))
+    keep = Filter(environment="alfworld", world="real")
+    trajectories = list(ExperienceReader([buffer]).iterate_trajectories(keep))
+    retriever = Retriever([buffer], HashedNgrams(), environment="alfworld")
+    rows = list(episode_rows(trajectories, retriever, settings))
     random.Random(0).shuffle(rows)
     tokenizer = nano.build_tokenizer("".join(text for text, _ in row) for row in rows)
     dataset = encode_rows(rows, tokenizer, 512)

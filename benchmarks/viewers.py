@@ -39,6 +39,7 @@ from dreamgym.presets import load_preset
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish
 from dreamgym.runs import status
 from dreamgym.runs.manager import RunManager
@@ -255,8 +256,8 @@ def together() -> dict[str, Any]:
 
 def _queries(number: int) -> list[Query]:
     file = DEMO / "experience.sqlite"
-    retriever, queries = Retriever([file], HashedNgrams()), []
-    for trajectory in ExperienceReader([file]).iterate_trajectories():
+    retriever, queries = Retriever([file], HashedNgrams(), environment="alfworld"), []
+    for trajectory in ExperienceReader([file]).iterate_trajectories(Filter(environment="alfworld")):
         for at in range(2, len(trajectory.transitions), 3):
             step, task = trajectory.transitions[at], trajectory.task
             near = retriever.top_k(step.state, step.action, Switches().k, exclude_task=task.task_id)
@@ -344,9 +345,8 @@ def crowd(url: str, lab: psutil.Process, options: argparse.Namespace, tasks: lis
         over.set()
         for future in futures:
             future.result()
-    actions = times.all_but("dream a step", "open the page", "what is new in Train")
     return {
-        "page_actions": actions,
+        "page_actions": (actions := times.all_but("dream a step", "open the page", "what is new in Train")),
         "lab_cpu_seconds_per_action": (cpu_seconds(lab) - worked) / actions["number"],
         "seconds_by_action": times.figures(),
         "errors": dict(times.errors),
@@ -374,7 +374,7 @@ def main() -> None:
             for trajectory in reader.iterate_trajectories()
             for step in range(1, len(trajectory.transitions) + 1)
         ]
-        tasks = [task.task_id for task in reader.tasks()]
+        tasks = [task.task_id for task in reader.tasks() if task.environment == "alfworld"]
         place = ("--workspace", str(workspace.path))
         training = nullcontext() if options.no_training else trained(RunManager(workspace.runs_path))
         with training as still_trains, started("launch.py", *place, until="open at") as (lab, line):
@@ -392,8 +392,8 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
         "load_average_before": round(load, 2),
     }
-    command = f"dreamgym bench viewers --viewers {options.viewers} --dreamers {options.dreamers}"
-    publish(figures, f"{command} --seconds {options.seconds:g}", options.output)
+    who = f"--viewers {options.viewers} --dreamers {options.dreamers} --seconds {options.seconds:g}"
+    publish(figures, f"dreamgym bench viewers {who}", options.output)
 
 
 if __name__ == "__main__":

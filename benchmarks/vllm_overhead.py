@@ -37,6 +37,7 @@ from dreamgym.interfaces import Engine
 from dreamgym.replay_buffer import retrieval
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish
 from dreamgym.types import Trajectory
 
@@ -61,8 +62,8 @@ class Recording(HttpEngine):
 
 def episodes(num: int) -> list[Trajectory]:
     """Real stored episodes of the demo, one for each step that is dreamed."""
-    stored = ExperienceReader([BUFFER]).iterate_trajectories()
-    found = [trajectory for trajectory in stored if trajectory.world == "real" and trajectory.transitions]
+    stored = ExperienceReader([BUFFER]).iterate_trajectories(Filter(environment="alfworld", world="real"))
+    found = [trajectory for trajectory in stored if trajectory.transitions]
     return (found * (num // len(found) + 1))[:num]
 
 
@@ -82,7 +83,7 @@ def queries(chosen: Sequence[Trajectory], turns: Sequence[int], retriever: retri
 
 def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, Any]:
     """Tokens a second of both ways, in turns."""
-    retriever = retrieval.Retriever([BUFFER], HashedNgrams())
+    retriever = retrieval.Retriever([BUFFER], HashedNgrams(), environment="alfworld")
     chosen = episodes(num)
     turns = [number % len(one.transitions) for number, one in enumerate(chosen)]
     engine = Recording(url)
@@ -124,7 +125,7 @@ def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, A
 
 def malformed(engine: Engine, num: int) -> dict[str, Any]:
     """Share of replies that cannot be read."""
-    retriever = retrieval.Retriever([BUFFER], HashedNgrams())
+    retriever = retrieval.Retriever([BUFFER], HashedNgrams(), environment="alfworld")
     chosen = episodes(num)
     turns = [number % len(one.transitions) for number, one in enumerate(chosen)]
     answers = ExperienceModel(engine).predict(queries(chosen, turns, retriever), SWITCHES)
@@ -133,7 +134,7 @@ def malformed(engine: Engine, num: int) -> dict[str, Any]:
 
 def scripted_steps_per_second() -> float:
     """Dreamed steps a second where the model takes no time: retrieval, prompts, guard, reading."""
-    retriever = retrieval.Retriever([BUFFER], HashedNgrams())
+    retriever = retrieval.Retriever([BUFFER], HashedNgrams(), environment="alfworld")
     chosen = [one for one in episodes(500) if len(one.transitions) >= SCRIPTED_TURNS][:SCRIPTED_BATCH]
     reply = prompts.reply_text(chosen[0].transitions[0], "It works.").removeprefix("<think>")
     session = ExperienceModel(ScriptedEngine(lambda _: reply)).open(len(chosen))

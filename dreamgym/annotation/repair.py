@@ -290,8 +290,7 @@ def _episodes(told: Repair, store: AnnotationStore) -> list[Trajectory]:
         raise ConfigError(f"there is no buffer {told.buffer}; make one with dreamgym collect, or leave --buffer out")
     if told.settings.method != "sft" or not told.settings.replay:
         return []
-    every = real_train_episodes([told.buffer or store.workspace.experience_path])
-    return [one for one in every if one.task.environment == told.settings.environment]
+    return real_train_episodes([told.buffer or store.workspace.experience_path], told.settings.environment)
 
 
 def _test_episodes(told: Repair) -> list[Trajectory]:

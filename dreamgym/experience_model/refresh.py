@@ -27,11 +27,12 @@ OLD_PER_NEW = 3
 """Old episodes beside each new one."""
 
 
-def real_train_episodes(paths: Sequence[Path]) -> list[Trajectory]:
-    """Real episodes of train tasks in these files, each once; a missing file is empty."""
+def real_train_episodes(paths: Sequence[Path], environment: str | None = None) -> list[Trajectory]:
+    """Real episodes of train tasks in these files, each once; a missing file is empty, None keeps all environments."""
     found: dict[str, Trajectory] = {}
+    keep = Filter(environment=environment, world="real", split="train")
     for path in paths:  # one at a time: a reader takes ten files at most
-        for trajectory in ExperienceReader([path]).iterate_trajectories(Filter(world="real", split="train")):
+        for trajectory in ExperienceReader([path]).iterate_trajectories(keep):
             if trajectory.transitions:
                 found.setdefault(trajectory.trajectory_id, trajectory)
     return list(found.values())

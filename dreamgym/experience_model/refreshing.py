@@ -18,7 +18,6 @@ from dreamgym.experience_model.train import Watch
 from dreamgym.experience_model.versions import Version, Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.types import Trajectory
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -80,9 +79,9 @@ def refresh_in(
     """
     versions = Versions(workspace)
     model = Path(find_model(settings.model or versions.model(settings.environment)))
-    old = _of(settings.environment, real_train_episodes([workspace.experience_path]))
+    old = real_train_episodes([workspace.experience_path], settings.environment)
     seen = {trajectory.trajectory_id for trajectory in old}
-    played = _of(settings.environment, real_train_episodes(_stores(workspace, settings.run_ids)))
+    played = real_train_episodes(_stores(workspace, settings.run_ids), settings.environment)
     new = [trajectory for trajectory in played if trajectory.trajectory_id not in seen]
     if watch is not None:
         new, old = fixed_episodes(output, "learned", new), fixed_episodes(output, "replayed", old)
@@ -112,10 +111,6 @@ def work(told: Mapping[str, Any], folder: Path, control: "Control") -> str:
 
     done = refresh_in(Workspace.open(Path(told["workspace"])), settings, folder, told["command"], watch)
     return f"{done.version.version_id} learned from {done.num_episodes} new real episodes"
-
-
-def _of(environment: str, episodes: list[Trajectory]) -> list[Trajectory]:
-    return [one for one in episodes if one.task.environment == environment]
 
 
 def _stores(workspace: Workspace, run_ids: str) -> list[Path]:

@@ -9,14 +9,16 @@ import logging
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from dreamgym.collect import collect, play
 from dreamgym.config import ROOT
+from dreamgym.engines.model_folder import experience_model_of, policy_of
 from dreamgym.environments import environment_module
 from dreamgym.environments.dream import DreamEnvironment
-from dreamgym.errors import WorkspaceError
+from dreamgym.errors import EngineError, WorkspaceError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.interfaces import Engine, Policy
 from dreamgym.policy import LanguageModelPolicy
@@ -30,19 +32,29 @@ from dreamgym.runs.manager import RunManager
 from dreamgym.types import Provenance, Split
 from dreamgym.workspace import Workspace
 
-ENVIRONMENT = "alfworld"
-REAL: tuple[tuple[Split, int, str, float, int], ...] = (
-    ("train", 48, "expert", 0.0, 50),
-    ("train", 48, "lying", 0.2, 30),
-    ("train", 24, "random", 0.0, 25),
-    ("validation", 12, "expert", 0.25, 40),
-    ("test", 18, "expert", 0.25, 40),
-    ("test", 12, "lying", 0.2, 30),
-)
-"""(split, episodes, policy, noise, step limit)."""
+REAL: Mapping[str, tuple[tuple[Split, int, str, float, int], ...]] = {
+    "alfworld": (
+        ("train", 48, "expert", 0.0, 50),
+        ("train", 48, "lying", 0.2, 30),
+        ("train", 24, "random", 0.0, 25),
+        ("validation", 12, "expert", 0.25, 40),
+        ("test", 18, "expert", 0.25, 40),
+        ("test", 12, "lying", 0.2, 30),
+    ),
+    "webshop": (
+        ("train", 24, "careful", 0.0, 15),
+        ("train", 24, "lying", 0.25, 15),
+        ("test", 12, "careful", 0.1, 15),
+        ("test", 6, "lying", 0.2, 15),
+    ),
+}
+"""Environment -> (split, episodes, policy, noise, step limit)."""
+DREAMERS: Mapping[str, tuple[str, ...]] = {"alfworld": ("expert", "lying"), "webshop": ("careful", "lying")}
+"""Scripts that dream, with a noise of DREAM_NOISE, and after them the environment's nano policy."""
+DREAM_NOISE = 0.1
 NUM_DREAMS = 6
-"""Test tasks dreamed by each of the expert, the liar and the nano policy."""
-DREAM_STEPS = 30
+"""Test tasks dreamed by each."""
+DREAM_STEPS: Mapping[str, int] = {"alfworld": 30, "webshop": 15}
 PRESET = "nano-dream-grpo"
 RUN = (
     "run.iterations=8",
@@ -70,53 +82,69 @@ def run(output: Path, command: str) -> None:
         WorkspaceError: `output` holds something else.
         EngineError: The bundled models are missing.
     """
-    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
-
     is_free = not output.exists() or (output.is_dir() and not any(output.iterdir()))
     if not is_free and output.resolve() != (ROOT / "assets/demo").resolve():
         raise WorkspaceError(f"{output} is not empty and was left as it is: choose a new or an empty folder")
-    models = ROOT / "assets/models"
-    model_engine = TransformersEngine(str(models / "nano-experience-model"), device="cpu")
-    policy_engine = TransformersEngine(str(models / "nano-policy"), device="cpu")
+    engines = {
+        name: (_engine(experience_model_of(name)), _engine(policy_of(name))) for name in REAL if _is_bundled(name)
+    }
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
         workspace = Workspace.create(Path(folder) / output.name)
         _play(workspace)
-        _dream(workspace, model_engine, policy_engine)
+        for environment, (model_engine, policy_engine) in engines.items():
+            _dream(workspace, environment, model_engine, policy_engine)
         _train(workspace)
         for path in workspace.path.rglob("*.sqlite"):
             _freeze(path)
-        (workspace.path / "README.md").write_text(_readme(command), encoding="utf-8")
+        (workspace.path / "README.md").write_text(_readme(command, engines), encoding="utf-8")
         if output.exists():
             shutil.rmtree(output)
         workspace.path.rename(output)
 
 
+def _is_bundled(environment: str) -> bool:
+    """Are there models that dream and act in it? Those of ALFWorld must be."""
+    try:
+        experience_model_of(environment)
+        policy_of(environment)
+    except EngineError:
+        if environment == "alfworld":
+            raise
+        return False
+    return True
+
+
+def _engine(folder: str) -> Engine:
+    from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
+
+    return TransformersEngine(folder, device="cpu")
+
+
 def _play(workspace: Workspace) -> None:
     with ReplayBuffer(workspace.experience_path, HashedNgrams()) as buffer:
-        for number, (split, episodes, policy, noise, max_steps) in enumerate(REAL):
-            tasks = environment_module(ENVIRONMENT).load_tasks(split, episodes)
-            log.info("playing %d %s tasks with %s", episodes, split, policy)
-            seed = 5_000_000 + 1_000 * number
-            for trajectory in collect(ENVIRONMENT, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
-                buffer.add(trajectory)
+        for environment, played in REAL.items():
+            for number, (split, episodes, policy, noise, max_steps) in enumerate(played):
+                tasks = environment_module(environment).load_tasks(split, episodes)
+                log.info("playing %d %s tasks of %s with %s", episodes, split, environment, policy)
+                seed = 5_000_000 + 1_000 * number
+                for trajectory in collect(environment, tasks, policy, noise=noise, seed=seed, max_steps=max_steps):
+                    buffer.add(trajectory)
 
 
-def _dream(workspace: Workspace, model_engine: Engine, policy_engine: Engine) -> None:
-    module = environment_module(ENVIRONMENT)
+def _dream(workspace: Workspace, environment: str, model_engine: Engine, policy_engine: Engine) -> None:
+    module = environment_module(environment)
     model = ExperienceModel(model_engine)
-    environment = DreamEnvironment(model, Retriever([workspace.experience_path], HashedNgrams(), splits=("train",)))
-    policies: list[Policy] = [
-        module.make_policy("expert", 1, 0.1),
-        module.make_policy("lying", 2, 0.1),
-        LanguageModelPolicy(policy_engine),
-    ]
+    retriever = Retriever([workspace.experience_path], HashedNgrams(), splits=("train",), environment=environment)
+    dreamed = DreamEnvironment(model, retriever)
+    scripts = [module.make_policy(name, seed, DREAM_NOISE) for seed, name in enumerate(DREAMERS[environment], start=1)]
+    policies: list[Policy] = [*scripts, LanguageModelPolicy(policy_engine)]
     with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
         for policy in policies:
-            log.info("dreaming %d test tasks with %s", NUM_DREAMS, policy.name)
+            log.info("dreaming %d test tasks of %s with %s", NUM_DREAMS, environment, policy.name)
             for task in module.load_tasks("test", NUM_DREAMS):
                 provenance = Provenance(policy.name, 0, module.version_text(), model=model.name, run="demo")
-                buffer.add(play(environment, policy, task, DREAM_STEPS, provenance, world="dream"))
+                buffer.add(play(dreamed, policy, task, DREAM_STEPS[environment], provenance, world="dream"))
 
 
 def _train(workspace: Workspace) -> None:
@@ -153,21 +181,31 @@ def _freeze(path: Path) -> None:
         path.with_name(name).unlink(missing_ok=True)
 
 
-def _readme(command: str) -> str:
+def _readme(command: str, dreamed: Iterable[str]) -> str:
+    versions = "\n".join(f"- {name}: {environment_module(name).version_text()}" for name in REAL)
     real = "\n".join(
-        f"- {episodes} {split} tasks played by `{policy}` (noise {noise:g}, at most {max_steps} steps)"
-        for split, episodes, policy, noise, max_steps in REAL
+        f"- {episodes} {split} tasks of {name} played by `{policy}` (noise {noise:g}, at most {max_steps} steps)"
+        for name, played in REAL.items()
+        for split, episodes, policy, noise, max_steps in played
+    )
+    dreams = "\n".join(
+        f"- {name}: {NUM_DREAMS} test tasks for each of {', '.join(f'`{each}`' for each in DREAMERS[name])} (noise "
+        f"{DREAM_NOISE:g}) and the nano policy, at most {DREAM_STEPS[name]} steps each"
+        for name in dreamed
     )
     return f"""# Demo workspace
 
-Made by `{command}` with the bundled models; {environment_module(ENVIRONMENT).version_text()}.
+Made by `{command}` with the bundled models and
+
+{versions}
 
 Real episodes, in `experience.sqlite`:
 
 {real}
 
-Dreams, in `lab.sqlite`: the experience model plays {NUM_DREAMS} test tasks for the expert (noise 0.1), the liar
-(noise 0.1) and the nano policy, at most {DREAM_STEPS} steps each, greedy, with demonstrations from the train rooms.
+Dreams, in `lab.sqlite`: what the experience models play, greedily, with demonstrations from the train rooms:
+
+{dreams}
 
 A training run, in `runs/`, without its checkpoints: preset {PRESET} with {", ".join(RUN)}.
 """

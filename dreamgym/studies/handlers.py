@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 
 
-def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str | None = None) -> "Retriever":
-    """Demonstrations from train tasks of a buffer, or of the bundled demo's; of one environment, or of all."""
+def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str = "alfworld") -> "Retriever":
+    """Demonstrations from train tasks of a buffer, or of the bundled demo's; of one environment."""
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
@@ -83,7 +83,11 @@ def run_harden(options: argparse.Namespace) -> None:
     from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import harden  # noqa: PLC0415  loads torch
 
-    old = list(ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train")))
+    old = list(
+        ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(
+            Filter(environment="alfworld", split="train")
+        )
+    )
     settings = replace(harden.Hardening(), rounds=options.rounds)
     model, retriever = Path(find_model(options.model)), open_retriever(options.buffer)
     figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
@@ -99,7 +103,7 @@ def run_scaling(options: argparse.Namespace) -> None:
 
     if not options.buffer.exists():
         raise ConfigError(f"there is no buffer {options.buffer}; `make nano` collects one, or name it with --buffer")
-    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
+    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(environment="alfworld", split="train"))
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     test = evaluation_set("alfworld", "test")[: options.episodes]
     output = options.output or ROOT / "assets/results/scaling-alfworld.json"
@@ -130,7 +134,7 @@ def run_smol(options: argparse.Namespace) -> None:
     from dreamgym.studies import smol  # noqa: PLC0415  loads torch
 
     retriever = open_retriever(options.buffer)
-    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(split="train"))
+    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(environment="alfworld", split="train"))
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     publish(smol.run(options.model, trajectories, retriever, options.work), typed_command(), options.output)
 
@@ -146,8 +150,10 @@ def run_ablations(options: argparse.Namespace) -> None:
 
     world = options.environment
     retriever = open_retriever(options.buffer, environment=world)
-    stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train"))
-    rules = PlainRules(environment_module(world).rule_guess(t for t in stored if t.task.environment == world))
+    stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(
+        Filter(environment=world, split="train")
+    )
+    rules = PlainRules(environment_module(world).rule_guess(stored))
     model = ExperienceModel(_dreamer(options.model, options.threads))
     trajectories = evaluation_set(world, "test")[: options.episodes]
     figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
@@ -164,8 +170,8 @@ def run_repair(options: argparse.Namespace) -> None:
         raise ConfigError(f"--annotations is at least 1, got {options.annotations}")
     world = repair.ENVIRONMENT
     retriever = open_retriever(options.buffer, environment=world)
-    stored = real_train_episodes([options.buffer or DEMO_EXPERIENCE])
-    episodes = sorted((t for t in stored if t.task.environment == world), key=lambda t: t.trajectory_id)
+    stored = real_train_episodes([options.buffer or DEMO_EXPERIENCE], world)
+    episodes = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     chosen = repair.RepairStudy()
     settings = repair.RepairStudy(
         defect=options.defect,

@@ -102,9 +102,7 @@ def _leaks(options: argparse.Namespace) -> None:
 def _train_episodes(paths: Sequence[Path], environment: str) -> Iterator[Trajectory]:
     """As `open_retriever` and training read them: of train tasks alone."""
     for path in paths:  # one at a time: a reader takes ten files at most
-        for trajectory in ExperienceReader([path]).iterate_trajectories(Filter(split="train")):
-            if trajectory.task.environment == environment:
-                yield trajectory
+        yield from ExperienceReader([path]).iterate_trajectories(Filter(environment=environment, split="train"))
 
 
 def leaks_table(figures: dict[str, Any]) -> Iterator[str]:

@@ -36,9 +36,9 @@ def stored_trajectories(config: TrainConfig, experience_paths: Sequence[Path]) -
     world = _world(config)
     found: dict[str, Trajectory] = {}
     for path in experience_paths:  # one at a time: a reader takes ten files at most
-        for trajectory in ExperienceReader([path]).iterate_trajectories(Filter(world=world, split="train")):
-            if trajectory.task.environment == config.run.environment:
-                found.setdefault(trajectory.trajectory_id, trajectory)
+        keep = Filter(environment=config.run.environment, world=world, split="train")
+        for trajectory in ExperienceReader([path]).iterate_trajectories(keep):
+            found.setdefault(trajectory.trajectory_id, trajectory)
     if not found:
         files = ", ".join(map(str, experience_paths)) or "no file"
         raise ConfigError(

@@ -5,6 +5,7 @@ import pytest
 from dreamgym.cli import main
 from dreamgym.errors import EngineError
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
 from dreamgym.runs.manager import RunManager
 from dreamgym.runs.store import RunReader
 from dreamgym.studies import demo
@@ -40,10 +41,11 @@ def test_what_is_not_the_bundled_demo_is_never_replaced(tmp_path: Path, capsys: 
 
 def test_without_models_the_old_demo_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "ROOT", tmp_path)
+    monkeypatch.setattr("dreamgym.engines.model_folder.BUNDLED", tmp_path)
     bundled = tmp_path / "assets" / "demo"
     Workspace.create(bundled)
     before = contents(tmp_path)
-    with pytest.raises(EngineError, match="nano-experience-model"):
+    with pytest.raises(EngineError, match="no experience model of alfworld is bundled"):
         demo.run(bundled, "make demo")
     assert contents(tmp_path) == before
 
@@ -54,23 +56,34 @@ def test_a_demo_is_made_whole_and_can_be_read_from_a_read_only_folder(
 ) -> None:
     output = tmp_path / "assets" / "demo"
     Workspace.create(output)
-    (tmp_path / "assets" / "models").symlink_to(demo.ROOT / "assets" / "models")
     monkeypatch.setattr(demo, "ROOT", tmp_path)
-    monkeypatch.setattr(demo, "REAL", (("train", 1, "expert", 0.0, 3), ("test", 1, "lying", 0.2, 2)))
+    played = {
+        "alfworld": (("train", 1, "expert", 0.0, 3), ("test", 1, "lying", 0.2, 2)),
+        "webshop": (("train", 1, "careful", 0.0, 2),),
+    }
+    monkeypatch.setattr(demo, "REAL", played)
     monkeypatch.setattr(demo, "NUM_DREAMS", 1)
-    monkeypatch.setattr(demo, "DREAM_STEPS", 2)
+    monkeypatch.setattr(demo, "DREAM_STEPS", {"alfworld": 2, "webshop": 2})
+    found = demo._is_bundled
+    monkeypatch.setattr(demo, "_is_bundled", lambda name: name == "alfworld" and found(name))
     monkeypatch.setattr(demo, "RUN", SHORT_RUN)
     demo.run(output, "make a small demo")
     files = contents(output)
     run = {f"runs/dream-grpo-01/{name}" for name in ("config.toml", "status.json", "log.txt", "run.sqlite")}
     assert set(files) == {"README.md", "workspace.json", "experience.sqlite", "lab.sqlite"} | run
     assert [files[name][18:20] for name in files if name.endswith(".sqlite")] == [DELETE_MODE] * 3
-    assert {path.name for path in output.parent.iterdir()} == {"demo", "models"}, "nothing is left beside it"
+    assert {path.name for path in output.parent.iterdir()} == {"demo"}, "nothing is left beside it"
     text = files["README.md"].decode()
-    assert "`make a small demo`" in text and "- 1 train tasks played by `expert` (noise 0, at most 3 steps)" in text
-    assert "plays 1 test tasks" in text and "at most 2 steps each" in text
+    assert (
+        "`make a small demo`" in text
+        and "- 1 train tasks of alfworld played by `expert` (noise 0, at most 3 steps)" in text
+    )
+    assert "- 1 train tasks of webshop played by `careful`" in text and "webshop: 1 test" not in text
+    assert "- alfworld: 1 test tasks for each of `expert`, `lying` (noise 0.1) and the nano policy, at most 2" in text
 
-    real = list(ExperienceReader([output / "experience.sqlite"]).iterate_trajectories())
+    reader = ExperienceReader([output / "experience.sqlite"])
+    real, shop = (list(reader.iterate_trajectories(Filter(environment=name))) for name in ("alfworld", "webshop"))
+    assert [(t.world, t.provenance.policy) for t in shop] == [("real", "careful(noise=0)")]
     dreams = list(ExperienceReader([output / "lab.sqlite"]).iterate_trajectories())
     assert sorted((t.world, t.task.split) for t in real) == [("real", "test"), ("real", "train")]
     assert [t.world for t in dreams] == ["dream"] * 3
