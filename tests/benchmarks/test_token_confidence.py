@@ -16,7 +16,7 @@ def test_each_figure_is_of_its_own_part_of_the_reply() -> None:
     packed = pack(7, [len(text) for text, _ in pieces], [math.log(chance) for _, chance in pieces])
     answer = Prediction("So.", "You look.", 0.0, False, False, 0.7, raw, 6, 0.1, token_probabilities=packed)
     found = dict(zip(FIGURES, figures_of(answer), strict=True))
-    assert found["reply_mean"] == 0.7
+    assert found["reply_mean"] == pytest.approx((0.2 * 0.8 * 0.4 * 0.1) ** (1 / 6), abs=0.01)
     assert [round(found[name], 2) for name in FIGURES[1:]] == [0.1, 0.2, 0.57, 0.4]  # sqrt(0.8 * 0.4) = 0.566
 
 
