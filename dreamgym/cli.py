@@ -99,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_collect(commands: "Commands") -> None:
     collect = commands.add_parser("collect", help="play real episodes and store them in a workspace")
     collect.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
-    collect.add_argument("--policy", default="expert", help="expert, random, lying, or what else the environment has (webshop: careful)")
+    who = "expert, random, lying; of ALFWorld mistaken, of WebShop careful"
+    collect.add_argument("--policy", default="expert", help=who)
     collect.add_argument("--episodes", type=int, default=100)
     collect.add_argument("--split", default="train", choices=["train", "validation", "test"])
     collect.add_argument("--size", default="small", choices=["small", "full"])
