@@ -25,7 +25,7 @@ from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
 from dreamgym.engines.model_folder import model_name
 from dreamgym.environments import environment_module
-from dreamgym.errors import EngineError
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
@@ -37,38 +37,13 @@ from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.results import origin as results_origin
+from dreamgym.studies.mixes import IMITATED, MIXES, NOVICE_MIXES, STEP_LIMITS, Mix
 from dreamgym.studies.model_cards import publish
 from dreamgym.types import Trajectory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Mix = tuple[tuple[str, float, int], ...]
-"""(policy, noise, step limit): each train task is played once by each."""
-MIXES: Mapping[str, Mix] = {
-    "alfworld": (
-        *(("expert", 0.0, 50), ("lying", 0.25, 30), ("expert", 0.25, 40), ("lying", 0.5, 30)),
-        ("mistaken", 0.2, 25),
-    ),
-    "webshop": (
-        *(("careful", 0.0, 15), ("lying", 0.25, 15), ("careful", 0.25, 15), ("lying", 0.5, 15)),
-        ("expert", 0.5, 15),
-    ),
-}
-"""Environment -> who plays."""
-NO_HARD_NEGATIVES: Mapping[str, Mix] = {
-    "alfworld": (
-        *(("expert", 0.0, 50), ("expert", 0.25, 30), ("expert", 0.25, 40), ("expert", 0.5, 30)),
-        ("mistaken", 0.2, 25),
-    ),
-}
-"""The same without lies, for the study of remedies: only the mistaken expert is ever refused."""
-IMITATED: Mapping[str, str] = {"alfworld": "expert", "webshop": "careful"}
-"""Whose episodes the policy learns from: an expert who knows what no page says cannot be imitated."""
-STEP_LIMITS: Mapping[str, int] = {"webshop": 15}
-"""Of an episode that a policy plays: more pages than these fill its context."""
-NOVICE_MIXES: Mapping[str, Mix] = {"alfworld": (("expert", 0.4, 30),), "webshop": (("careful", 0.4, 15),)}
-"""Whom the novice imitates, in right and wrong."""
 EXPERIENCE_MODEL, POLICY, NOVICE = "nano-experience-model", "nano-policy", "nano-novice"
 """Of ALFWorld; behind those of other worlds stands the world's name."""
 KNOWS: Mapping[str, str] = {
@@ -218,8 +193,14 @@ def _data(trajectories: Sequence[Trajectory], environment: str) -> dict[str, Any
 
 
 def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
-    """Play the train tasks with every policy of the mix, as far as the file has not got them already."""
-    done = path.with_suffix(".done")
+    """Play the train tasks with every policy of the mix, as far as the file has not got them already.
+
+    Raises:
+        ConfigError: The file was made for another mix.
+    """
+    done, players = path.with_suffix(".done"), json.dumps(recipe.players)
+    if done.exists() and done.read_text(encoding="utf-8") not in ("", players):
+        raise ConfigError(f"{path} was played by others than {players}: delete {path.parent}, or name another --work")
     if not done.exists():
         stored = ExperienceReader([path] if path.exists() else []).iterate_trajectories()
         made = {(trajectory.provenance.policy, trajectory.provenance.seed) for trajectory in stored}
@@ -232,7 +213,7 @@ def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory
                     recipe.environment, tasks, policy, noise=noise, seed=seed, max_steps=max_steps, made=made
                 ):
                     buffer.add(trajectory)
-        done.touch()
+        done.write_text(players, encoding="utf-8")
     stored = ExperienceReader([path]).iterate_trajectories()
     return itertools.chain(sorted(stored, key=lambda trajectory: trajectory.trajectory_id))
 

@@ -7,12 +7,14 @@ with them goes on guessing.
 import random
 from collections.abc import Sequence
 
-from dreamgym.environments.webshop.generator import BRANDS, KINDS, OPTIONS
+from dreamgym.environments.webshop.generator import BRANDS, KINDS, OPTIONS, Kind
 
 Piece = tuple[str, bool]
 """Text, and whether it is a training target."""
 MAX_PAIRS = 30
 MAX_EXERCISES = 4
+PAIRS_SHARE = 0.3
+"""Rows that compare names alone."""
 
 
 def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[Piece]:
@@ -23,9 +25,9 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
         rng: Chooses names and exercises.
         pairs_only: Compare names, and nothing else.
     """
-    if pairs_only or rng.random() < 0.5:
+    if pairs_only or rng.random() < PAIRS_SHARE:
         return _pairs(rng)
-    exercises = (_find, _find, _price, _choose, _open, _open)
+    exercises = (_find, _find, _price, _choose, _open, _back)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(rng)]
 
 
@@ -61,31 +63,51 @@ def _price(rng: random.Random) -> list[Piece]:
 
 
 def _choose(rng: random.Random) -> list[Piece]:
-    """A choice added to the others, or in the place of one."""
+    """A product's page again, with a choice added to the others, or in the place of one."""
     kind = rng.choice(KINDS)
+    asin = _asin(rng)
     names = kind.options.split()
     offered = {name: rng.sample(OPTIONS[name], min(4, len(OPTIONS[name]))) for name in names}
     chosen = {name: rng.choice(offered[name]) for name in names if rng.random() < 0.5}
     name = rng.choice(names)
     value = rng.choice(offered[name])
-    lines = [f"{one}: {' / '.join(values)}" for one, values in offered.items()]
-    before = "; ".join(f"{one} {each}" for one, each in chosen.items()) or "nothing"
-    after = "; ".join(f"{one} {each}" for one, each in {**chosen, name: value}.items())
-    question = "\n".join([*lines, f"chosen {before}", f"click[{value}]"])
-    return [(f"{question}\n", False), (f"chosen {after}\n", True)]
+    rows = [_product(asin, kind, rng), *(f"{one}: {' / '.join(values)}" for one, values in offered.items())]
+    before, after = (
+        "; ".join(f"{one} {each}" for one, each in choices.items()) or "nothing"
+        for choices in (chosen, {**chosen, name: value})
+    )
+    page, again = (_page(f"item {asin}", [*rows, f"chosen {said}"]) for said in (before, after))
+    return [(f"{page}\nclick[{value}]\n", False), (f"{again}\n", True)]
 
 
 def _open(rng: random.Random) -> list[Piece]:
     """The line of one of several products that are alike, copied."""
     kind = rng.choice(KINDS)
-    asins = list(dict.fromkeys(_asin(rng) for _ in range(rng.randint(2, 5))))
-    titles = [
-        f"{rng.choice(BRANDS)} {rng.choice(kind.attributes)} {kind.name} {rng.choice(kind.extras)}" for _ in asins
-    ]
-    said = {asin: f"{title} ${round(rng.uniform(*kind.prices), 2)}" for asin, title in zip(asins, titles, strict=True)}
-    listed = "\n".join(f"{number}: {asin} {line}" for number, (asin, line) in enumerate(said.items(), start=1))
-    wanted = rng.choice(asins)
-    return [(f"{listed}\nclick[{wanted}]\n", False), (f"page: item {wanted}\n1: {said[wanted]}\n", True)]
+    lines = [_product(asin, kind, rng) for asin in _asins(rng, 5)]
+    wanted = rng.choice(lines)
+    asin = wanted.partition(" ")[0]
+    listed = _page("results 1 of 5", lines)
+    return [(f"{listed}\nclick[{asin}]\n", False), (f"{_page(f'item {asin}', [wanted])}\n", True)]
+
+
+def _back(rng: random.Random) -> list[Piece]:
+    """A page of products that are alike, copied."""
+    kind = rng.choice(KINDS)
+    listed = _page(f"results {rng.randint(1, 5)} of 5", [_product(asin, kind, rng) for asin in _asins(rng, 4)])
+    return [(f"{listed}\nclick[< prev]\n", False), (f"{listed}\n", True)]
+
+
+def _page(head: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"page: {head}", *(f"{number}: {line}" for number, line in enumerate(lines, start=1))])
+
+
+def _product(asin: str, kind: Kind, rng: random.Random) -> str:
+    title = f"{rng.choice(BRANDS)} {rng.choice(kind.attributes)} {kind.name} {rng.choice(kind.extras)}"
+    return f"{asin} {title} ${round(rng.uniform(*kind.prices), 2)}"
+
+
+def _asins(rng: random.Random, most: int) -> list[str]:
+    return list(dict.fromkeys(_asin(rng) for _ in range(rng.randint(2, most))))
 
 
 def _name(rng: random.Random) -> str:

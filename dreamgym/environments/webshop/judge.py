@@ -102,20 +102,18 @@ def _form_problems(wanted: View, after: View) -> tuple[str, ...]:
 def _lines_right(view: View) -> bool:
     if view.kind == "results":
         full = view.number < view.num_pages
-        listed = len(view.asins) == len(set(view.asins)) and all(price_of_result(line) for line in view.lines)
+        listed = len(view.asins) == len(set(view.asins)) and all(map(_is_product, view.lines))
         return listed and (len(view.lines) == PER_PAGE if full else len(view.lines) <= PER_PAGE)
     if view.kind == "item":
         named = len(view.options) == len(view.lines) - 2 and all(view.options.values())
-        return len(view.lines) >= 2 and _priced(view.lines[0]) and named and view.lines[-1] == "chosen nothing"
+        about = view.lines[0] if view.lines else ""
+        own = about.startswith(f"{view.asin} ") and _is_product(about)
+        return len(view.lines) >= 2 and own and named and view.lines[-1] == "chosen nothing"
     return True
 
 
-def price_of_result(line: str) -> bool:
-    """Has a line of the results an asin, a title and a price?"""
-    return _priced(line.partition(" ")[2])
-
-
-def _priced(line: str) -> bool:
+def _is_product(line: str) -> bool:
+    """Has it an asin, a title and a price?"""
     return title_of(line) != line
 
 
@@ -123,7 +121,7 @@ def _impossible(known: Knowledge, before: View, after: View) -> list[str]:
     """What cannot be, by the query and by what was seen of the same products."""
     found = []
     if after.kind == "results":
-        own = {line.partition(" ")[0]: line.partition(" ")[2] for line in after.lines}
+        own = {line.partition(" ")[0]: line for line in after.lines}
         found += [f"{asin} was another product" for asin, said in own.items() if known.titles.get(asin, said) != said]
         query = set(terms(after.feedback)) & _KIND_TERMS if after.feedback.startswith("You search for ") else set()
         if query and own and not query & set(terms(title_of(next(iter(own.values()))))):

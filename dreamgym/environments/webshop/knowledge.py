@@ -90,7 +90,7 @@ class Knowledge:
         self.texts: dict[tuple[str, str], View] = {}
         """(asin, kind of page) -> what it says."""
         self.titles: dict[str, str] = {}
-        """Asin -> title and price, as results list them."""
+        """Asin -> its line, as results list it."""
         self.item: View | None = None
         """The page of the product that the present page is about."""
         self._remember()
@@ -122,7 +122,7 @@ class Knowledge:
             return
         if view.kind == "results":
             self.number, self.item = view.number, None
-            self.titles |= {line.partition(" ")[0]: line.partition(" ")[2] for line in view.lines}
+            self.titles |= {line.partition(" ")[0]: line for line in view.lines}
             if self.words is not None:
                 self.results[self.words, view.number] = view
         elif view.kind == "item" and view.asin:

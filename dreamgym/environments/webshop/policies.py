@@ -15,7 +15,8 @@ from dreamgym.environments.webshop.pages import BACK, BUY, NEXT, PREVIOUS
 from dreamgym.environments.webshop.products import Product
 from dreamgym.environments.webshop.reward import close, colour_of, wording
 from dreamgym.environments.webshop.shop import MOST_PAGES, open_shop
-from dreamgym.environments.webshop.view import View, parse, price_of
+from dreamgym.environments.webshop.view import View, parse, price_of, title_of
+from dreamgym.environments.webshop.wishes import kind_in
 from dreamgym.errors import ConfigError
 from dreamgym.types import Task, Transition
 
@@ -48,10 +49,10 @@ class ScriptedCustomer:
         Args:
             name: For provenance.
             seed: With the task, decides all choices.
-            noise: Share of steps in [0, 1] that are random instead of the expert's.
+            noise: Share of steps in [0, 1] that are random instead of theirs.
             lies: Share of steps in [0, 1] that the page does not take.
             decide: Whose steps the others are; None: the expert's.
-            random_only: There are no steps of the expert's.
+            random_only: All steps are random.
         """
         self.name = name
         self._seed, self._noise, self._lies, self._random_only = seed, noise, lies, random_only
@@ -182,13 +183,13 @@ def _choose_result(task: Task, history: Sequence[Transition], view: View, goal: 
     fitting = [
         line
         for line in view.lines
-        if _is_kind(task, line, goal) and line.split(" ")[0] not in opened and not _is_dear(line, goal)
+        if _is_kind(task, line, goal) and line.partition(" ")[0] not in opened and not _is_dear(line, goal)
     ]
     named = [line for line in fitting if any(attribute in line.lower() for attribute in goal.attributes)]
     if fitting:
-        asin, line = (named or fitting)[0].split(" ", 1)
+        asin, _, line = (named or fitting)[0].partition(" ")
         why = next((attribute for attribute in goal.attributes if attribute in line.lower()), goal.query)
-        return f"{asin} is {why}, {line.rsplit(' ', 1)[-1]}: look at it.", f"click[{asin}]"
+        return f"{asin} is {why}, {line.rpartition(' ')[-1]}: look at it.", f"click[{asin}]"
     if view.number < min(view.num_pages, MOST_PAGES):
         return "None of these, look further.", f"click[{NEXT}]"
     return "Not found, search with other words.", f"click[{BACK}]"
@@ -203,7 +204,7 @@ def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) 
     if not _is_kind(task, line, goal):
         return f"{view.asin} is no {goal.query}.", f"click[{PREVIOUS}]"
     if _is_dear(line, goal):
-        return f"{line.rsplit(' ', 1)[-1]} is too much.", f"click[{PREVIOUS}]"
+        return f"{line.rpartition(' ')[-1]} is too much.", f"click[{PREVIOUS}]"
     choices = [(wording(option), _offered(view, wording(option))) for option in goal.options]
     for wanted, value in choices:
         if value is None:
@@ -224,9 +225,12 @@ def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) 
 
 def _is_kind(task: Task, line: str, goal: Goal) -> bool:
     """Titles of made-up products name their kind; of the original's, one word of what people search for must do."""
+    title = title_of(line)
+    if title == line:
+        return False
     if task.source == "official":
-        return any(word in line.lower() for word in goal.query.split())
-    return goal.query in line
+        return not set(goal.query.split()).isdisjoint(title.lower().split())
+    return kind_in(title) == goal.query
 
 
 def _is_dear(line: str, goal: Goal) -> bool:

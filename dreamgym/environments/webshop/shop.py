@@ -106,7 +106,7 @@ class Shop:
         return str(asin)
 
 
-@lru_cache(16)
+@lru_cache(128)
 def open_shop(name: str) -> Shop:
     """The shop of that name, built if need be.
 

@@ -15,8 +15,7 @@ _PAGE = re.compile(
     r"|(?P<kind>item|description|features|reviews) (?P<asin>\S+))$"
 )
 _LINE = re.compile(r"(?P<number>\d{1,6}): (?P<text>.+)$")
-_RESULT = re.compile(r"(?P<asin>\S+) (?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
-_PRICED = re.compile(r"(?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
+_PRODUCT = re.compile(r"(?P<asin>\S+) (?P<title>.+?) (?P<price>\$[\d.]+(?: to \$[\d.]+)?)$")
 NONE_LISTED = "nothing is listed"
 
 
@@ -79,15 +78,23 @@ def view_of(page: Page, feedback: str, products: Sequence[Product] = ()) -> View
     """
     product, kind = page.product, page.kind
     if kind == "results":
-        listed = tuple(f"{each.asin} {_line(each.title)} {each.price_tag}" for each in products)
+        listed = tuple(map(_product_line, products))
         return View(feedback, kind, page.number, max(1, -(-len(page.found) // PER_PAGE)), lines=listed)
     if product is None or kind == "done":
         return View(feedback, kind)
     if kind != "item":
         return View(feedback, kind, asin=product.asin, lines=sub_page(product, kind))
     options = (f"{_line(name)}: {' / '.join(map(_line, values))}" for name, values in product.options.items())
-    lines = (f"{_line(product.title)} {product.price_tag}", *options, "chosen nothing")
+    lines = (_product_line(product), *options, "chosen nothing")
     return View(feedback, kind, asin=product.asin, lines=lines).choosing(page.chosen)
+
+
+def _product_line(product: Product) -> str:
+    """The same on every page.
+
+    A small model finds again what stood behind an asin, and not which of several lines is meant.
+    """
+    return f"{product.asin} {_line(product.title)} {product.price_tag}"
 
 
 def _line(text: str) -> str:
@@ -95,14 +102,14 @@ def _line(text: str) -> str:
 
 
 def title_of(line: str) -> str:
-    """The title in a line of title and price; the whole line where there is no price."""
-    found = _PRICED.match(line)
+    """The title in the line of a product; the whole line where it is none."""
+    found = _PRODUCT.match(line)
     return found["title"] if found else line
 
 
 def price_of(line: str) -> float | None:
-    """The price in a line of title and price, dollars; None where there is none, or a range."""
-    found = _PRICED.match(line)
+    """The price in the line of a product, dollars; None where it is none, or a range."""
+    found = _PRODUCT.match(line)
     single = found["price"].removeprefix("$") if found else ""
     return float(single) if re.fullmatch(r"\d+(?:\.\d+)?", single) else None
 
@@ -152,14 +159,10 @@ def facts(text: str) -> frozenset[Fact]:
     if view.feedback == NOTHING:
         found.add(Fact("rejected"))
     if view.kind == "results":
-        found |= {fact for line in view.lines for fact in _result_facts(line)}
+        found |= {Fact("listed", (line.partition(" ")[0],)) for line in view.lines}
+        found |= {fact for line in view.lines for fact in _product_facts(line)}
     elif view.kind == "item":
-        about = _PRICED.match(view.lines[0]) if view.lines else None
-        if about:
-            found |= {
-                Fact("title", (view.asin or "", about["title"])),
-                Fact("price", (view.asin or "", about["price"])),
-            }
+        found |= _product_facts(view.lines[0]) if view.lines else set()
         found |= {Fact("offers", (name, value)) for name, values in view.options.items() for value in values}
         found |= {Fact("chosen", pair) for pair in view.chosen.items()}
     else:
@@ -167,9 +170,8 @@ def facts(text: str) -> frozenset[Fact]:
     return frozenset(found)
 
 
-def _result_facts(line: str) -> set[Fact]:
-    found = _RESULT.match(line)
+def _product_facts(line: str) -> set[Fact]:
+    found = _PRODUCT.match(line)
     if found is None:
-        return {Fact("listed", (line,))}
-    asin = found["asin"]
-    return {Fact("listed", (asin,)), Fact("title", (asin, found["title"])), Fact("price", (asin, found["price"]))}
+        return set()
+    return {Fact("title", (found["asin"], found["title"])), Fact("price", (found["asin"], found["price"]))}

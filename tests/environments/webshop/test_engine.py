@@ -70,7 +70,7 @@ def test_the_careful_customer_mostly_finds_it_and_never_knows_which_product_was_
 
 ITEM = """You open P7.
 page: item P7
-1: Nobody arch support sneakers for walking $120.0
+1: P7 Nobody arch support sneakers for walking $120.0
 2: color: teal / red
 3: size: 6 / 7
 4: chosen nothing"""
@@ -95,6 +95,23 @@ def test_the_careful_customer_looks_at_any_page(changed: tuple[str, str], though
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "goal_of", lambda _: wish)
         assert careful(Task("t", "webshop", "", "test", "", "", "", "generated"), (), view) == (thought, action)
+
+
+@pytest.mark.parametrize(
+    ("lines", "action"),
+    [
+        (("sneakers",), "click[back to search]"),
+        (("P1 Nobody coffee table with shelf $9.0", "P2 Nobody coffee whole bean $9.0"), "click[P2]"),
+        (("P1 Nobody coffee whole bean $19.0",), "click[back to search]"),
+        ((), "click[back to search]"),
+    ],
+)
+def test_the_careful_customer_looks_at_any_list(lines: tuple[str, ...], action: str) -> None:
+    wish = Goal("P1", "", "", "coffee", "grocery", "", ("gluten free",), (), 10.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policies, "goal_of", lambda _: wish)
+        task = Task("t", "webshop", "", "test", "", "", "", "generated")
+        assert careful(task, (), View("", "results", lines=lines))[1] == action
 
 
 def test_search_alone_does_not_decide(shop_tasks: list[Task]) -> None:
@@ -223,7 +240,7 @@ def test_every_state_can_be_read_back(shop_tasks: list[Task], name: str, noise: 
 
 def test_facts_say_what_a_page_shows(shop: WebShopEnvironment) -> None:
     assert {str(fact) for fact in facts(FIRST_STATE)} == {"page(search)"}
-    state = "You choose red.\npage: item P7\n1: Acme lamp with shade $9.5\n2: color: red / blue\n3: chosen color red"
+    state = "You choose red.\npage: item P7\n1: P7 Acme lamp with shade $9.5\n2: color: red / blue\n3: chosen color red"
     assert {str(fact) for fact in facts(state)} == {
         "page(item, P7)",
         "title(P7, Acme lamp with shade)",

@@ -1,8 +1,6 @@
 """What the shop's module says of steps, laid beside what the engine does."""
 
-import itertools
 import random
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -102,7 +100,7 @@ def test_pages_seen_before_are_recalled(episodes: list[Trajectory]) -> None:
 
 
 BOUGHT = (
-    "You choose red.\npage: item P7\n1: Acme easy clean table lamp with shade $19.5\n2: color: red / blue\n"
+    "You choose red.\npage: item P7\n1: P7 Acme easy clean table lamp with shade $19.5\n2: color: red / blue\n"
     "3: material: wood / glass\n4: chosen color red"
 )
 TASK = Task(
@@ -173,7 +171,7 @@ def test_a_gain_out_of_nowhere_contradicts(
 
 
 LISTED = "You search for table lamp.\npage: results 1 of 1\n1: P7 Acme table lamp $19.5\n2: P8 Bolt table lamp $9.0"
-OPENED = "You open P7.\npage: item P7\n1: Acme table lamp $19.5\n2: color: red / blue\n3: chosen nothing"
+OPENED = "You open P7.\npage: item P7\n1: P7 Acme table lamp $19.5\n2: color: red / blue\n3: chosen nothing"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,7 @@ OPENED = "You open P7.\npage: item P7\n1: Acme table lamp $19.5\n2: color: red /
         (LISTED, "click[p7]", OPENED, 0.0, (), ()),
         (LISTED, "click[p7]", OPENED.replace("19.5", "5.0"), 0.0, (), ("listed with another title or price",)),
         (LISTED, "click[p7]", OPENED.replace("You open P7.", "You open P8."), 0.0, ("feedback",), ()),
-        (LISTED, "click[p7]", OPENED.replace("item P7", "item P8"), 0.0, ("page",), ()),
+        (LISTED, "click[p7]", OPENED.replace("item P7", "item P8"), 0.0, ("page", "lines"), ()),
         (LISTED, "click[p7]", OPENED.replace("chosen nothing", "chosen color red"), 0.0, ("lines",), ()),
         (LISTED, "click[p7]", OPENED, 0.5, ("reward",), ()),
         (LISTED, "click[p7]", LISTED.replace("You search for table lamp.", "Nothing happens."), 0.0, ("refused",), ()),
@@ -215,7 +213,7 @@ def test_what_a_model_may_write_breaks_nothing() -> None:
 
 
 def test_pages_of_other_shops_are_weighed_alike() -> None:
-    plain = "You open P7.\npage: item P7\n1: Acme table lamp $19.5\n2: chosen nothing"
+    plain = "You open P7.\npage: item P7\n1: P7 Acme table lamp $19.5\n2: chosen nothing"
     assert webshop.weigh(TASK, (), LISTED, "click[p7]", plain, 0.0).problems == (), "a product without options"
     listed = "\n".join(f"{number}: P{number} Acme lamp $9.5" for number in range(1, 11))
     many = f"You search for <c> garden.\npage: results 1 of 21\n{listed}"
@@ -373,25 +371,6 @@ def test_choices_for_a_person_are_possible(steps: list[Step]) -> None:
         known = Knowledge.of(one.task, one.before, one.step.state)
         for action in webshop.possible_actions(one.task, one.before, one.step.state):
             assert known.verdict(action).possible is True
-
-
-def test_drills_are_rows_with_targets() -> None:
-    for seed in range(50):
-        row = webshop.drill((), random.Random(seed), pairs_only=seed % 2 == 0)
-        assert any(target for _, target in row) and any(not target for _, target in row)
-        for (before, _), (text, target) in itertools.pairwise(row):
-            if target and text in (" same,", " other,"):
-                there, wanted = before.strip().split(": ")
-                assert (there == wanted) == (text == " same,")
-
-
-def test_a_drilled_line_is_that_of_the_product_that_is_opened() -> None:
-    rows = [webshop.drill((), random.Random(seed)) for seed in range(60)]
-    opened = [(asked, text) for row in rows for (asked, _), (text, _) in itertools.pairwise(row) if "page: " in text]
-    assert len(opened) > 20
-    for asked, text in opened:
-        asin, line = re.fullmatch(r"page: item (P\d+)\n1: (.+)\n", text).groups()  # type: ignore[union-attr]
-        assert asked.endswith(f"\nclick[{asin}]\n") and f": {asin} {line}\n" in asked
 
 
 def test_the_module_says_what_it_is(webshop_cache: object) -> None:
