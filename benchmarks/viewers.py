@@ -5,7 +5,7 @@ thread that speaks to the server as the page does: it opens the page, and then, 
 opens tabs, pages, filters and searches in Inspect, looks at steps, and stays in Train, where the page asks every two
 seconds what is new. Some dream instead. What the browser draws is not part of it.
 
-Before that, in the same run: 1, 4 and 8 viewers who dream at once, answered together and, under a lock, one by one.
+Before that: 1, 4 and 8 viewers who dream at once, answered together and, under a lock, one by one.
 """
 
 import argparse
@@ -63,8 +63,7 @@ LOOKS = {
 FILTERS = ({"world": "dream"}, {"world": "real"}, {"split": "test"}, {"outcome": "success"}, {"order": "oldest"})
 SEARCHES = ("fridge 1", "heat", "holding: nothing", "potato", "zeppelin", "drawer 2")
 WEIGHTS = {"open a tab": 3, "page": 3, "look at a step": 4, "filter": 2, "search": 2, "watch training": 2}
-NUM_TOGETHER = (1, 4, 8)
-STEPS_EACH = 6
+NUM_TOGETHER, STEPS_EACH = (1, 4, 8), 6
 START_SECONDS = 180.0
 
 
@@ -345,8 +344,9 @@ def crowd(url: str, lab: psutil.Process, options: argparse.Namespace, tasks: lis
         over.set()
         for future in futures:
             future.result()
+    actions = times.all_but("dream a step", "open the page", "what is new in Train")
     return {
-        "page_actions": (actions := times.all_but("dream a step", "open the page", "what is new in Train")),
+        "page_actions": actions,
         "lab_cpu_seconds_per_action": (cpu_seconds(lab) - worked) / actions["number"],
         "seconds_by_action": times.figures(),
         "errors": dict(times.errors),
@@ -392,8 +392,8 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
         "load_average_before": round(load, 2),
     }
-    who = f"--viewers {options.viewers} --dreamers {options.dreamers} --seconds {options.seconds:g}"
-    publish(figures, f"dreamgym bench viewers {who}", options.output)
+    command = f"dreamgym bench viewers --viewers {options.viewers} --dreamers {options.dreamers}"
+    publish(figures, f"{command} --seconds {options.seconds:g}", options.output)
 
 
 if __name__ == "__main__":

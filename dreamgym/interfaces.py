@@ -248,7 +248,10 @@ class EnvironmentModule(Protocol):
         """
 
     def expert_decision(self, task: Task, history: Sequence[Transition], state: str) -> tuple[str, str]:
-        """(thought, action) of the scripted expert here: targets for a policy warm start."""
+        """(thought, action) of a scripted expert who knows what was shown: targets for a policy warm start.
+
+        Also asked in dreams, where no engine knows what is where.
+        """
 
     def instruction_parts(self, text: str) -> Mapping[str, str] | None:
         """What an instruction asks for, part by part; None for what is no instruction of this environment.

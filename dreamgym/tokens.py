@@ -57,7 +57,7 @@ def confidence(raw: str, ends: Sequence[int], logprobs: Sequence[float]) -> floa
     """How sure a model was of the next state that it wrote.
 
     It tells wrong states from right ones; the reasoning, where words are a matter of taste, would only blur it
-    (`dreamgym bench token-confidence`).
+    (`dreamgym bench token-confidence`). White space inside the tags counts.
 
     Args:
         raw: The reply as it is stored.

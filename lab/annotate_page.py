@@ -12,7 +12,7 @@ from dreamgym.annotation.agreement import agreement
 from dreamgym.annotation.export import Keep
 from dreamgym.annotation.items import Item, item_of
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
-from dreamgym.annotation.lessons import corrections
+from dreamgym.annotation.lessons import corrections, lessons
 from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
 from dreamgym.annotation.repair import Method
 from dreamgym.annotation.resolution import resolve, resolve_all
@@ -231,8 +231,8 @@ class AnnotatePage:
             mine: Only this person's answers.
 
         Raises:
-            DreamGymError: There is no item, no such error or method, the lab is read-only, or the process cannot be
-                started.
+            DreamGymError: There is no item, no such error or method, nothing to learn from, the lab is read-only, or
+                the process cannot be started.
         """
         item = self.choose(here).item
         if item is None:
@@ -240,6 +240,8 @@ class AnnotatePage:
         if method not in METHODS:
             raise AnnotationError(f"A model learns by one of {', '.join(METHODS)}, not by {method!r}.")
         choice = RepairChoice(error, self._writer(here).name if mine else "", cast(Method, method))
+        if not self._services.read_only:
+            lessons(self._store, choice.keep, item.task.environment)  # or it says why there is nothing to learn
         return self._jobs.repair(item.task.environment, choice).job_id
 
     # --- inside -----------------------------------------------------------------------------------------------------

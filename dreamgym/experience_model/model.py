@@ -98,7 +98,7 @@ class MalformedPrediction:
     raw_reply: str
     reason: str
     confidence: float | None
-    """Of all tokens, where no next state can be told."""
+    """As of a prediction; of all tokens, where no whole next state stands in the reply."""
     num_tokens: int
     seconds: float
     token_probabilities: bytes | None = None

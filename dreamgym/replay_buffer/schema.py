@@ -21,7 +21,10 @@ APPLICATION_ID = 0x44474C31
 """Marks a SQLite file as ours: "DGL1"."""
 BUSY_TIMEOUT_SECONDS = 5.0
 READABLE_FROM = 1
-"""The oldest schema that readers cope with: later ones only added what they can do without."""
+"""The oldest schema that readers cope with: later ones only added what they can do without.
+
+Before 12, confidence is of the whole reply; who only reads a file finds it like that.
+"""
 SEARCHABLE_FROM = 2
 """The first schema with `transitions_text`."""
 VIEWS_FROM = 7

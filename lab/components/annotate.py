@@ -21,8 +21,7 @@ def annotation_item(check: Callable[[dict[str, Any]], dict[str, Any]]) -> gr.HTM
     """The item and the form.
 
     Events: submit (with `item`, `labels`, `seconds`), skip (with `item`), back, engine, repair (with `error`,
-    `answers`, `method`). A correction is
-    looked at by `check` while it is written.
+    `answers`, `method`). A correction is looked at by `check` while it is written.
     """
 
     # A function of its own: Gradio calls it by this name, and marks it.

@@ -76,13 +76,13 @@ class Watched:
     """What this page looks at, one value for all its handlers: a step that runs leaves alone who has gone elsewhere."""
 
     place: Place = field(default_factory=Place)
-    grown: str = ""
-    """Branch whose steps have ended, while the address still names it as it was before them."""
+    grown: dict[str, str] = field(default_factory=dict)
+    """Branch -> what it has grown to by steps that have ended, while an address may still name it as it was."""
 
     def newest(self, selection: Selection) -> Selection:
         """An address that is older than the steps that have ended, brought up to them."""
-        is_old = self.grown and selection.at < 0 and (selection.tree, selection.dream) == (self.place.tree, self.grown)
-        return replace(selection, dream=self.place.branch) if is_old else selection
+        grown = self.grown.get(selection.dream, "") if selection.at < 0 else ""
+        return replace(selection, dream=grown) if grown else selection
 
 
 class DreamTab:
@@ -168,7 +168,7 @@ class DreamTab:
 
     def after_step(self, selection: Selection, watched: Watched, place: Place) -> list[Any]:
         """Address and model's state, when a step has ended."""
-        watched.grown = ""
+        watched.grown.clear()
         return [*self._settle(selection, place), *self.status(place)]
 
     def _settle(self, selection: Selection, place: Any) -> list[Any]:
@@ -219,8 +219,8 @@ def _steps(
         if watched.place.branch == begun.branch and begun.at is None:  # it has grown since
             watched.place = replace(watched.place, branch=place.branch)
         yield [*_try(lambda: page.show(watched.place)), gr.skip()]
-    if begun.at is None:
-        watched.grown = begun.branch
+    if begun.at is None and place.branch != begun.branch:
+        watched.grown[begun.branch] = place.branch
 
 
 def _values(frame: Frame) -> list[Any]:

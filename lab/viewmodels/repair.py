@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dreamgym.annotation.export import Keep
+from dreamgym.annotation.labels import ERROR_KINDS
 from dreamgym.annotation.repair import Method
 from lab.navigation import link
 from lab.viewmodels.text import counted
@@ -60,24 +61,16 @@ def repair_view(
         text = "Nothing to learn from yet: write what is right of wrong steps of train rooms; twenty of a kind can do."
         return {"text": text + kept, "command": "", "href": link("models"), "choices": []}
     text = f"{counted(num_corrected, 'corrected step')} of train rooms, settled, of everybody."
-    errors = [("", "Any kind of error", ""), *((one, f"{one} ({num:,})", one) for one, num in kinds.items())]
-    answers = [("", "Everybody's answers", ""), *([("mine", "My answers alone", person)] if person else [])]
+    errors = [_value("", "Any kind of error", RepairChoice())]
+    errors += [_value(one, f"{one} ({kinds[one]:,})", RepairChoice(error=one)) for one in ERROR_KINDS if kinds.get(one)]
+    answers = [_value("", "Everybody's answers", RepairChoice())]
+    if person:
+        answers.append(_value("mine", "My answers alone", RepairChoice(annotator=person)))
+    methods = [_value(name, label, RepairChoice(method=name)) for name, (label, _) in METHODS.items()]
     choices = [
-        {
-            "name": "error",
-            "label": "Kind of error",
-            "values": [_value(value, label, _option("--error", told)) for value, label, told in errors],
-        },
-        {
-            "name": "answers",
-            "label": "Whose answers",
-            "values": [_value(value, label, _option("--annotator", told)) for value, label, told in answers],
-        },
-        {
-            "name": "method",
-            "label": "How it learns",
-            "values": [_value(name, label, options) for name, (label, options) in METHODS.items()],
-        },
+        {"name": "error", "label": "Kind of error", "values": errors},
+        {"name": "answers", "label": "Whose answers", "values": answers},
+        {"name": "method", "label": "How it learns", "values": methods},
     ]
     return {"text": text + kept, "command": command, "href": link("models"), "choices": choices}
 
@@ -86,5 +79,5 @@ def _option(name: str, value: str) -> list[str]:
     return [name, value] if value else []
 
 
-def _value(value: str, label: str, options: list[str]) -> dict[str, str]:
-    return {"value": value, "label": label, "options": shlex.join(options)}
+def _value(value: str, label: str, choice: RepairChoice) -> dict[str, str]:
+    return {"value": value, "label": label, "options": shlex.join(choice.options)}

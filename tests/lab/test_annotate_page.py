@@ -12,6 +12,8 @@ from dreamgym.annotation.labels import ErrorMark, Labels
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.types import transition_id
 from dreamgym.workspace import Workspace
@@ -22,7 +24,7 @@ from lab.services import EnvironmentServices, Services
 from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
 from lab.viewmodels.episode import Dream
 from lab.viewmodels.repair import repair_view
-from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store
+from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store, task
 
 DREAM = dream_with_neighbours(real_success())
 HEAT = transition_id(DREAM.trajectory_id, 4)
@@ -242,10 +244,16 @@ def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):
     )
 
 
-def test_a_repair_learns_what_was_chosen_and_how(page: AnnotatePage, monkeypatch: pytest.MonkeyPatch):
+def test_a_repair_learns_what_was_chosen_and_how(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     started: list[Path] = []
     monkeypatch.setattr("dreamgym.runs.folders.Folders.start", lambda _, folder, *rest: started.append(folder))
-    here = Here(at(HEAT), "mia")
+    dream = replace(DREAM, task=task(900, split="train"))
+    with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(dream)
+    page, here = page_of(workspace), Here(at(transition_id(dream.trajectory_id, 4)), "mia")
+    with pytest.raises(AnnotationError, match="nothing to learn from"):
+        page.repair(here)
+    page.answer(here, here.selection.transition_id, LOST | {"correction": {"next_state": "Nothing happens."}}, 1.0)
     page.repair(here, "lost object", "demonstrations", mine=True)
     told = json.loads((started[0] / "job.json").read_text())
     assert (told["told"]["keep"]["error"], told["told"]["keep"]["annotator"]) == ("lost object", "mia")
@@ -256,8 +264,10 @@ def test_a_repair_learns_what_was_chosen_and_how(page: AnnotatePage, monkeypatch
     for problem, error, method in (("unknown error", "bad luck", "sft"), ("learns by one of", "", "magic")):
         with pytest.raises(AnnotationError, match=problem):
             page.repair(here, error, method)
+    with pytest.raises(AnnotationError, match="nothing to learn from"):
+        page.repair(replace(here, name="bob"), mine=True)
     with pytest.raises(AnnotationError, match="who you are"):
-        page.repair(Here(at(HEAT)), mine=True)
+        page.repair(replace(here, name=""), mine=True)
     assert len(started) == 2
 
 

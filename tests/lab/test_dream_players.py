@@ -1,5 +1,6 @@
 """Who plays on in the Dream tab: the policy, the expert; how they are stopped, and what is kept of them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -100,6 +101,8 @@ def test_who_comes_back_by_an_address_from_before_a_step_sees_the_step(page: Dre
         pass
     now, _ = tab.render(address, watched)  # the step has ended, and the address does not say so yet
     assert watched.place.branch != start.branch and now.dream == watched.place.branch
+    watched.place = replace(watched.place, branch="elsewhere")  # whoever looked at another branch meanwhile, likewise
+    assert watched.newest(address).dream == now.dream and watched.newest(replace(address, at=0)).dream == start.branch
     tab.after_step(now, watched, watched.place)
     back, _ = tab.render(address, watched)  # later the same address is somebody's who went back
     assert back.dream == start.branch and watched.place.branch == start.branch
