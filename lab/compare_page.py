@@ -230,8 +230,10 @@ class ComparePage:
         return self._services.reader.trajectories(page=1, page_size=NUM_CHOICES).rows
 
     def _first(self) -> Trajectory | None:
+        """The newest real one that can be dreamed, else the newest real one, else any."""
         rows = [row for row in self._rows() if row.num_transitions]
-        best = next((row for row in rows if row.world == "real"), rows[0] if rows else None)
+        dreamed = [name for name, each in self._services.environments.items() if each.model]
+        best = max(rows, key=lambda row: (row.world == "real", row.environment in dreamed), default=None)
         return self._services.reader.trajectory(best.trajectory_id) if best else None
 
     def _results(self, environment: str) -> dict[str, Any] | None:

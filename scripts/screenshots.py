@@ -77,9 +77,10 @@ def doubtful_dream(reader: ExperienceReader) -> str:
 
 
 def real_success(reader: ExperienceReader) -> str:
-    """A real test episode that was solved."""
-    page = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, 50)
-    rows = page.rows or reader.trajectories(Filter(world="real"), 1, 50).rows
+    """A real test episode that was solved, of the world that the bundled model dreams."""
+    solved = Filter(environment="alfworld", world="real", outcome="success", split="test")
+    page = reader.trajectories(solved, 1, 50)
+    rows = page.rows or reader.trajectories(Filter(environment="alfworld", world="real"), 1, 50).rows
     rows = [row for row in rows if row.num_transitions >= DREAMED_STEP]
     if not rows:
         raise SystemExit("screenshots.py: the workspace has no real episode to show: make demo, or --workspace FOLDER")

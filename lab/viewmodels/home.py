@@ -1,21 +1,19 @@
 """What Home says: what this is, what is stored, what can run here and why not, what to do next, what was measured."""
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.replay_buffer.rows import Filter
+from dreamgym.replay_buffer.rows import Filter, TrajectoryRow
 from lab.navigation import link
 from lab.services import ASSETS, MODELS, EnvironmentServices, Services
 from lab.viewmodels.inspect_list import COLLECT
 from lab.viewmodels.results import results_value
 from lab.viewmodels.text import counted, unit_figure
 
-NUM_LOOKED_AT = 200
-"""Newest real episodes among which one is sought that can be dreamed."""
 WHAT = (
     "DreamGym trains language-model agents in imagined experience: an experience model reasons about each action and "
     "writes the next state and the reward, so that few real steps are needed. ",
@@ -56,7 +54,7 @@ def home_value(services: Services) -> dict[str, Any]:
             _as_row(part)
             for part in (*model_parts(services), *map(policy_part, policies(MODELS)), *environment_parts())
         ],
-        "next": next_steps(services.reader, {name for name, each in services.environments.items() if each.model}),
+        "next": next_steps(services.reader, [name for name, each in services.environments.items() if each.model]),
         "results": results_value(ASSETS / "results"),
         "command": None if counts["num_trajectories"] else COLLECT,
     }
@@ -130,7 +128,7 @@ def _as_row(part: Part) -> dict[str, str]:
     return {"name": part.name, "what": part.what, "state": part.state, "word": part.word, "detail": part.detail}
 
 
-def next_steps(reader: ExperienceReader, dreamed: Container[str]) -> list[dict[str, str]]:
+def next_steps(reader: ExperienceReader, dreamed: Sequence[str]) -> list[dict[str, str]]:
     """Links into the other tabs with ids that exist; only what can be done here and now.
 
     Args:
@@ -159,11 +157,8 @@ def next_steps(reader: ExperienceReader, dreamed: Container[str]) -> list[dict[s
                 else link("inspect", t=row.transition_id),
             }
         )
-    real = reader.trajectories(Filter(world="real", outcome="success", split="test"), 1, NUM_LOOKED_AT).rows
-    real = real or reader.trajectories(Filter(world="real"), 1, NUM_LOOKED_AT).rows
-    real = tuple(row for row in real if row.environment in dreamed)
-    if real:
-        episode = real[0]
+    episode = _real_episode(reader, dreamed)
+    if episode:
         about = (
             f"“{episode.task_text}”, {counted(episode.num_transitions, 'step')} in a room of the {episode.split} split"
         )
@@ -184,3 +179,13 @@ def next_steps(reader: ExperienceReader, dreamed: Container[str]) -> list[dict[s
             },
         ]
     return steps
+
+
+def _real_episode(reader: ExperienceReader, dreamed: Sequence[str]) -> TrajectoryRow | None:
+    """The newest test episode that was solved, or else any, of an environment that can be dreamed."""
+    for keep in (Filter(world="real", outcome="success", split="test"), Filter(world="real")):
+        for name in dreamed:
+            rows = reader.trajectories(replace(keep, environment=name), 1, 1).rows
+            if rows:
+                return rows[0]
+    return None

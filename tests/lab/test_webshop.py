@@ -105,3 +105,10 @@ def test_a_dreamed_purchase_is_played_by_the_shop(services: Services, shopped: l
     assert [cell["word"] for cell in main["strip"]][-1] == "buy"
     assert all(step.facts is not None and step.facts.num_different == 0 for step in progress.steps)
     assert side["test"] is None, "no figures of a model for this world"
+
+
+def test_what_is_offered_first_can_be_dreamed(services: Services) -> None:
+    assert services.reader.trajectories(page_size=1).rows[0].environment == "webshop", "the newest"
+    (_, play, put) = home_value(services)["next"]
+    assert "alfworld" in parse(play["href"]).task and parse(put["href"]).trajectory == real_success().trajectory_id
+    assert ComparePage(services).choose(Selection("compare")).selection.trajectory == real_success().trajectory_id
