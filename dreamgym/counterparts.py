@@ -118,8 +118,8 @@ def dream_all_beside(
 def score_beside(trajectory: Trajectory, compared: StepComparison) -> ScoredStep:
     """A step of `dream_beside` or `dream_all_beside` with the figures of `fidelity`.
 
-    Behind the end of a dream nothing is right, and nothing was asked (`ScoredStep.over`). A comparison keeps neither
-    the number of tokens nor the confidence of a reply that cannot be read.
+    Behind the end of a dream nothing is right, and nothing was asked (`ScoredStep.over`). A comparison does not keep
+    the confidence of a reply that cannot be read.
     """
     answer, index = compared.dream, compared.step - 1
     if isinstance(answer, Transition):

@@ -186,7 +186,7 @@ def test_compared_steps_have_the_figures_of_the_evaluation() -> None:
     beside = {(id(episode), step.step): score_beside(episode, step) for episode, step in compared}
     expected = score_steps(model, episodes, None, Switches())
     places = [(id(episode), step) for episode in episodes for step in range(1, 8)]
-    kept = [replace(one, num_tokens=0, confidence=None if one.malformed else one.confidence) for one in expected]
+    kept = [replace(one, confidence=None if one.malformed else one.confidence) for one in expected]
     assert [beside[place] for place in places] == kept
     closed = [score_beside(*each) for each in dream_all_beside(episodes[1:], "closed", model, None, Switches())]
     lived = live(model, episodes[1:], None, Switches(), "own")
