@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,15 @@ def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environmen
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
     files, reads_only = [buffer or DEMO_EXPERIENCE], buffer is None
     return Retriever(files, make_encoder(encoder), ("train",), read_only=reads_only, environment=environment)
+
+
+def train_episodes(paths: Sequence[Path], environment: str) -> "Iterator[Trajectory]":
+    """As `open_retriever` and training read them: of train tasks, of one environment."""
+    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
+    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
+
+    for path in paths:  # one at a time: a reader takes ten files at most
+        yield from ExperienceReader([path]).iterate_trajectories(Filter(environment=environment, split="train"))
 
 
 def _dreamer(name: str, num_threads: int | None = None) -> "Engine":
@@ -79,15 +89,9 @@ def run_exploit(options: argparse.Namespace) -> None:
 
 def run_harden(options: argparse.Namespace) -> None:
     """`dreamgym study harden`."""
-    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
-    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import harden  # noqa: PLC0415  loads torch
 
-    old = list(
-        ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(
-            Filter(environment="alfworld", split="train")
-        )
-    )
+    old = list(train_episodes([options.buffer or DEMO_EXPERIENCE], "alfworld"))
     settings = replace(harden.Hardening(), rounds=options.rounds)
     model, retriever = Path(find_model(options.model)), open_retriever(options.buffer)
     figures = harden.run(model, options.policy, old, retriever, options.models, options.seed, settings)
@@ -97,13 +101,11 @@ def run_harden(options: argparse.Namespace) -> None:
 def run_scaling(options: argparse.Namespace) -> None:
     """`dreamgym study scaling`."""
     from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
-    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
-    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import scaling  # noqa: PLC0415  loads torch
 
     if not options.buffer.exists():
         raise ConfigError(f"there is no buffer {options.buffer}; `make nano` collects one, or name it with --buffer")
-    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(environment="alfworld", split="train"))
+    stored = train_episodes([options.buffer], "alfworld")
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     test = evaluation_set("alfworld", "test")[: options.episodes]
     output = options.output or ROOT / "assets/results/scaling-alfworld.json"
@@ -129,12 +131,10 @@ def run_shared_model(options: argparse.Namespace) -> None:
 
 def run_smol(options: argparse.Namespace) -> None:
     """`dreamgym study smol`."""
-    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
-    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import smol  # noqa: PLC0415  loads torch
 
     retriever = open_retriever(options.buffer)
-    stored = ExperienceReader([options.buffer]).iterate_trajectories(Filter(environment="alfworld", split="train"))
+    stored = train_episodes([options.buffer], "alfworld")
     trajectories = sorted(stored, key=lambda trajectory: trajectory.trajectory_id)
     publish(smol.run(options.model, trajectories, retriever, options.work), typed_command(), options.output)
 
@@ -144,15 +144,11 @@ def run_ablations(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.baselines import NearestTransition, PlainRules  # noqa: PLC0415
     from dreamgym.experience_model.evaluate import evaluation_set  # noqa: PLC0415
     from dreamgym.experience_model.model import ExperienceModel  # noqa: PLC0415
-    from dreamgym.replay_buffer.reader import ExperienceReader  # noqa: PLC0415
-    from dreamgym.replay_buffer.rows import Filter  # noqa: PLC0415
     from dreamgym.studies import ablations  # noqa: PLC0415
 
     world = options.environment
     retriever = open_retriever(options.buffer, environment=world)
-    stored = ExperienceReader([options.buffer or DEMO_EXPERIENCE]).iterate_trajectories(
-        Filter(environment=world, split="train")
-    )
+    stored = train_episodes([options.buffer or DEMO_EXPERIENCE], world)
     rules = PlainRules(environment_module(world).rule_guess(stored))
     model = ExperienceModel(_dreamer(options.model, options.threads))
     trajectories = evaluation_set(world, "test")[: options.episodes]

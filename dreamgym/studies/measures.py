@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,10 @@ from dreamgym.environments import ENVIRONMENTS
 from dreamgym.errors import ConfigError, LeakError
 from dreamgym.experience_model import leaks
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS
-from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
 from dreamgym.runs.gaps import measured_gaps
-from dreamgym.studies.handlers import DEMO_EXPERIENCE, open_retriever
-from dreamgym.types import SPLITS, Trajectory
+from dreamgym.studies.handlers import DEMO_EXPERIENCE, open_retriever, train_episodes
+from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -79,7 +77,7 @@ def _leaks(options: argparse.Namespace) -> None:
         if not path.exists():
             raise ConfigError(f"there is no file {path}; dreamgym collect makes one, and make nano build/nano's")
     read = {
-        name: leaks.Contents.of(_train_episodes(paths, options.environment)) for name, paths in sources.items() if paths
+        name: leaks.Contents.of(train_episodes(paths, options.environment)) for name, paths in sources.items() if paths
     }
     evaluated = leaks.Contents.of(evaluation_set(options.environment, options.split, options.tasks))
     found = {name: leaks.overlaps(evaluated, contents, options.near) for name, contents in read.items()}
@@ -97,12 +95,6 @@ def _leaks(options: argparse.Namespace) -> None:
     print(json.dumps(figures, indent=2) if options.json else "\n".join(leaks_table(figures)))
     if options.strict and num:
         raise LeakError(f"{num} tasks, rooms or trajectories of the evaluation set are in what it is meant to test")
-
-
-def _train_episodes(paths: Sequence[Path], environment: str) -> Iterator[Trajectory]:
-    """As `open_retriever` and training read them: of train tasks alone."""
-    for path in paths:  # one at a time: a reader takes ten files at most
-        yield from ExperienceReader([path]).iterate_trajectories(Filter(environment=environment, split="train"))
 
 
 def leaks_table(figures: dict[str, Any]) -> Iterator[str]:

@@ -311,10 +311,16 @@ def _drills(
 
 
 def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path, folder: Path) -> list[dict[str, Any]]:
-    """Train the policy on the episodes of IMITATED, from the experience model's weights."""
+    """Train the policy on the episodes of IMITATED, from the experience model's weights.
+
+    Raises:
+        ConfigError: There are none, as an older recipe's folder has them.
+    """
     if not (folder / "fit.json").exists():
         imitated = IMITATED[recipe.environment]
         experts = [trajectory for trajectory in trajectories if trajectory.provenance.policy.startswith(imitated)]
+        if not experts:
+            raise ConfigError(f"{imitated} has played nothing in {folder.parent}: delete it, or name another --work")
         _fit(*nano.load(start), list(warm_start_rows(experts)), recipe.policy, folder)
     return [_read_json(folder / "fit.json")]
 

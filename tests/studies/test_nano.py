@@ -8,7 +8,7 @@ import pytest
 
 from dreamgym.config import ROOT
 from dreamgym.engines.transformers_engine import TransformersEngine
-from dreamgym.errors import EngineError
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.nano import NanoShape
 from dreamgym.experience_model.train import FitSettings
@@ -101,3 +101,14 @@ def test_a_policy_plays_no_longer_than_its_context_holds(
     with pytest.raises(PlayedError):
         nano.success_stage(recipe, ROOT / "assets/models/nano-policy")
     assert asked == [limit]
+
+
+def test_a_folder_that_others_have_played_in_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    (tmp_path / "experience.done").write_text('[["expert", 0.0, 50]]')
+    with pytest.raises(ConfigError, match="was played by others than .*name another --work"):
+        nano.collect_stage(replace(RECIPE, mix=(("random", 0.0, 2),)), path)
+    assert [each.name for each in tmp_path.iterdir()] == ["experience.done"]
+    with pytest.raises(ConfigError, match="careful has played nothing in"):
+        nano.policy_stage(nano.NanoRecipe("webshop"), [], tmp_path, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
