@@ -106,7 +106,7 @@ def test_a_policy_plays_no_longer_than_its_context_holds(
 def test_a_folder_that_others_have_played_in_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "experience.sqlite"
     (tmp_path / "experience.done").write_text('[["expert", 0.0, 50]]')
-    with pytest.raises(ConfigError, match="was played by others than .*name another --work"):
+    with pytest.raises(ConfigError, match="was played by others than"):
         nano.collect_stage(replace(RECIPE, mix=(("random", 0.0, 2),)), path)
     assert [each.name for each in tmp_path.iterdir()] == ["experience.done"]
     with pytest.raises(ConfigError, match="careful has played nothing in"):
