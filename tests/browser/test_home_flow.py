@@ -1,5 +1,6 @@
 """Home and the frame around the tabs in a real browser."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
+from dreamgym.config import ROOT
 from lab.services import Services
 from tests.browser.conftest import open_services
 
@@ -29,7 +31,8 @@ def test_home_shows_what_was_measured_and_its_commands(url: str, page: Any) -> N
     one = home.locator(".dg-files li", has_text="experience-model-alfworld.json")
     expect(one).to_be_hidden()
     home.get_by_text("Result files").click()
-    expect(one).to_contain_text("make nano")
+    measured = ROOT / "assets/results/experience-model-alfworld.json"
+    expect(one).to_contain_text(json.loads(measured.read_text(encoding="utf-8"))["command"])
 
 
 def test_home_leads_to_the_least_sure_dreamed_step(url: str, page: Any) -> None:
