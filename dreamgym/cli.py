@@ -297,7 +297,7 @@ def _nano(options: argparse.Namespace) -> None:
     from dreamgym.studies import nano  # noqa: PLC0415  loads torch
     from dreamgym.studies.mixes import NO_HARD_NEGATIVES  # noqa: PLC0415
 
-    recipe = replace(nano.NanoRecipe(), environment=options.environment, seed=options.seed)
+    recipe = replace(nano.RECIPES[options.environment], seed=options.seed)
     if options.no_hard_negatives:
         if options.environment not in NO_HARD_NEGATIVES:
             raise ConfigError(f"--no-hard-negatives is there for {', '.join(NO_HARD_NEGATIVES)} alone")

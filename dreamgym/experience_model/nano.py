@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.prompts import TAGS
 
 if TYPE_CHECKING:
@@ -107,6 +108,38 @@ def build_model(tokenizer: "PreTrainedTokenizerFast", shape: NanoShape, seed: in
             bos_token_id=None,
         )
     )
+
+
+def inherit(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", source: Path, seed: int) -> None:
+    """Let an untrained nano begin with what another one has learned, whatever words that one knows.
+
+    The blocks are taken as they are, and the vectors of the tokens that both know. The other tokens get random vectors
+    of the same spread: blocks that compare or copy tokens do so whatever they mean.
+
+    Args:
+        model: Changed in place.
+        tokenizer: Its tokenizer.
+        source: Folder of the other one, which has the same NanoShape.
+        seed: Of the random vectors.
+
+    Raises:
+        ConfigError: It has another shape.
+    """
+    import torch
+
+    elder, elders = load(source)
+    own, known = model.model.embed_tokens.weight, elder.model.embed_tokens.weight
+    blocks = {name: value for name, value in elder.state_dict().items() if value.shape != known.shape}
+    expected = {name: value.shape for name, value in model.state_dict().items() if value.shape != own.shape}
+    if {name: value.shape for name, value in blocks.items()} != expected:
+        raise ConfigError(f"{source} has another shape than the model that is to begin with its weights")
+    model.load_state_dict(blocks, strict=False)
+    ids = elders.get_vocab()
+    with torch.no_grad():
+        own.normal_(0.0, known.std().item(), generator=torch.Generator().manual_seed(seed))
+        for piece, index in tokenizer.get_vocab().items():
+            if piece in ids:
+                own[index] = known[ids[piece]]
 
 
 def load(folder: Path) -> "tuple[LlamaForCausalLM, PreTrainedTokenizerFast]":

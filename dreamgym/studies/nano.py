@@ -73,6 +73,8 @@ class NanoRecipe:
     variations_share: float = 0.05
     """Rows of the last stage that are variations, as a share of the others."""
     shape: nano.NanoShape = nano.NanoShape()
+    begins_as: str | None = None
+    """Bundled experience model of another world whose blocks it begins with; None: untrained."""
     pairs: FitSettings = FitSettings(steps=200, batch_size=32, learning_rate=4e-3, max_length=256)
     """Comparing two names, and nothing else, until it can do that."""
     drills: FitSettings = FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=256)
@@ -101,6 +103,18 @@ class NanoRecipe:
     def named(self, model: str) -> str:
         """Name of one of the three models, for the recipe's environment."""
         return model if self.environment == "alfworld" else f"{model}-{self.environment}"
+
+
+RECIPES: Mapping[str, NanoRecipe] = {
+    "alfworld": NanoRecipe(),
+    "webshop": NanoRecipe(
+        "webshop",
+        begins_as=EXPERIENCE_MODEL,
+        pairs=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
+    ),
+}
+"""Environment -> how its bundled models are made. A shop's pages are copied line by line, which blocks that can match
+names learn in 200 steps, and untrained ones not in 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +147,21 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
         models: Gets one folder per model.
         results: Gets the JSON files.
         command: Written into them.
+
+    Raises:
+        EngineError: `models` lacks the model that the recipe begins as.
     """
+    name, policy = recipe.named(EXPERIENCE_MODEL), recipe.named(POLICY)
+    start = models / recipe.begins_as if recipe.begins_as else None
+    if start is not None and not (start / "recipe.json").is_file():
+        raise EngineError(f"{name} begins as {start.name}, which {models} does not hold: make nano makes it")
     lesson = prepare(recipe, work)
     proofs = {
         "num_variations": sum(len(family) - 1 for family in lesson.families),
         "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
     }
     origin = {**results_origin(command), "data": _data(lesson.trajectories, recipe.environment) | proofs}
-    name, policy = recipe.named(EXPERIENCE_MODEL), recipe.named(POLICY)
-    trained = experience_model_stage(recipe, [lesson], work / name)
+    trained = experience_model_stage(recipe, [lesson], work / name, start)
     warmed = policy_stage(recipe, lesson.trajectories, work / name, work / policy)
     fidelity = {**fidelity_stage(recipe, work / name, lesson.retriever), **origin}
     success = {**success_stage(recipe, work / policy), **origin}
@@ -244,13 +264,16 @@ def variations_stage(recipe: NanoRecipe, trajectories: Sequence[Trajectory], pat
     ]
 
 
-def experience_model_stage(recipe: NanoRecipe, lessons: Sequence[Lesson], folder: Path) -> list[dict[str, Any]]:
+def experience_model_stage(
+    recipe: NanoRecipe, lessons: Sequence[Lesson], folder: Path, start: Path | None = None
+) -> list[dict[str, Any]]:
     """Train the experience model on drills, single steps and episodes, unless the folders hold the results already.
 
     Args:
         recipe: Its environment is not looked at; the stages have the same lengths however many worlds there are.
         lessons: One for each world that the model is to dream.
         folder: Gets the model; folders beside it the stages.
+        start: Model whose blocks it begins with.
     """
     stages = [folder.with_name(f"{folder.name}-{stage}") for stage in ("pairs", "drills", "single-steps")]
     paired, drilled, first = stages
@@ -276,6 +299,8 @@ def experience_model_stage(recipe: NanoRecipe, lessons: Sequence[Lesson], folder
                 pattern = "|".join(environment_module(world).NAMES for world in names)
                 tokenizer = nano.build_tokenizer(_texts([*episodes, *short_rows]), names=pattern)
                 model = nano.build_model(tokenizer, recipe.shape, recipe.seed)
+                if start is not None:
+                    nano.inherit(model, tokenizer, start, recipe.seed)
                 _fit(model, tokenizer, _drills(recipe.pairs, names, pairs_only=True), recipe.pairs, paired)
             if not (drilled / "fit.json").exists():
                 _fit(*nano.load(paired), drills, recipe.drills, drilled)

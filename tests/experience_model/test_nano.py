@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.prompts import TAGS
 
@@ -39,3 +42,30 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     tokenizer, shape = nano.build_tokenizer(TEXTS), nano.NanoShape(16, 1, 2, 1, 32)
     first, again, other = (nano.build_model(tokenizer, shape, seed).lm_head.weight for seed in (0, 0, 1))
     assert first.equal(again) and not first.equal(other)
+
+
+def test_a_model_begins_with_the_blocks_and_words_of_another_and_own_vectors_for_the_rest(tmp_path: Path) -> None:
+    shape = nano.NanoShape(16, 2, 2, 1, 32)
+    elders = nano.build_tokenizer(TEXTS)
+    elder = nano.build_model(elders, shape, 5)
+    elder.model.embed_tokens.weight.data *= 10.0
+    for part in (elder, elders):
+        part.save_pretrained(tmp_path)
+    tokenizer = nano.build_tokenizer(["<state>You see shirt 7 and drawer 10.</state>"] * 60)
+    model = nano.build_model(tokenizer, shape, 0)
+    nano.inherit(model, tokenizer, tmp_path, seed=0)
+
+    assert model.model.layers[1].mlp.up_proj.weight.equal(elder.model.layers[1].mlp.up_proj.weight)
+    assert model.lm_head.weight.equal(model.model.embed_tokens.weight), "input and output stay tied"
+    own, known = tokenizer.get_vocab(), elders.get_vocab()
+    vectors, theirs = model.lm_head.weight, elder.lm_head.weight
+    for piece, index in own.items():
+        if piece in known:
+            assert vectors[index].equal(theirs[known[piece]]), piece
+    new = vectors[[own["ĠshirtĠ7"], own["Ġshirt"]]]
+    assert {"ĠshirtĠ7", "Ġshirt"}.isdisjoint(known) and 0.1 < new.std().item() < 0.3, "the spread is the elder's 0.2"
+
+    nano.inherit(again := nano.build_model(tokenizer, shape, 1), tokenizer, tmp_path, seed=0)
+    assert again.lm_head.weight.equal(vectors), "nothing of the untrained weights is left"
+    with pytest.raises(ConfigError, match="another shape"):
+        nano.inherit(nano.build_model(tokenizer, nano.NanoShape(16, 1, 2, 1, 32), 0), tokenizer, tmp_path, seed=0)

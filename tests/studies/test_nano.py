@@ -10,7 +10,7 @@ from dreamgym.config import ROOT
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.experience_model.nano import NanoShape
+from dreamgym.experience_model.nano import NanoShape, build_model, build_tokenizer
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.studies import nano
 from dreamgym.training.rollout import Sampling
@@ -112,3 +112,38 @@ def test_a_folder_that_others_have_played_in_is_left_as_it_is(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="careful has played nothing in"):
         nano.policy_stage(nano.NanoRecipe("webshop"), [], tmp_path, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
+
+
+def test_a_world_that_begins_with_anothers_blocks_needs_them(tmp_path: Path) -> None:
+    recipe = nano.RECIPES["webshop"]
+    assert recipe.environment == "webshop" and recipe.begins_as == nano.EXPERIENCE_MODEL
+    with pytest.raises(EngineError, match="nano-experience-model-webshop begins as nano-experience-model, which"):
+        nano.run(recipe, tmp_path / "work", tmp_path / "models", tmp_path, "make nano")
+    assert not (tmp_path / "work").exists(), "it is said before anything is collected"
+
+
+def test_the_first_stage_begins_with_the_blocks_of_the_model_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = build_tokenizer(["You search for socks."] * 60)
+    elder = build_model(tokenizer, RECIPE.shape, 7)
+    for part in (elder, tokenizer):
+        part.save_pretrained(tmp_path / "elder")
+    begun: list[object] = []
+
+    class BegunError(Exception):
+        pass
+
+    def fitted(model: object, *_: object) -> None:
+        begun.append(model)
+        raise BegunError
+
+    monkeypatch.setattr(nano, "fit", fitted)
+    recipe = replace(RECIPE, environment="webshop", mix=(("careful", 0.0, 5),))
+    lesson = nano.prepare(recipe, tmp_path / "shops")
+    for start in (tmp_path / "elder", None):
+        with pytest.raises(BegunError):
+            nano.experience_model_stage(recipe, [lesson], tmp_path / "shops" / "model", start)
+    weights = [model.model.layers[0].mlp.up_proj.weight for model in begun]  # type: ignore[attr-defined]
+    of_elder = elder.model.layers[0].mlp.up_proj.weight
+    assert weights[0].equal(of_elder) and not weights[1].equal(of_elder)

@@ -13,8 +13,15 @@ Piece = tuple[str, bool]
 """Text, and whether it is a training target."""
 MAX_PAIRS = 30
 MAX_EXERCISES = 4
-PAIRS_SHARE = 0.3
-"""Rows that compare names alone."""
+PAIRS_SHARE = 0.4
+"""Rows that compare or repeat, and nothing else."""
+MAX_REPEATED = 60
+"""Words, numbers and names that are said twice."""
+_WORDS = sorted(
+    set(BRANDS)
+    | {word for kind in KINDS for text in (kind.name, *kind.attributes, *kind.extras) for word in text.split()}
+    | {word for values in OPTIONS.values() for value in values for word in value.split()}
+)
 
 
 def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[Piece]:
@@ -23,10 +30,10 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
     Args:
         names: Not used.
         rng: Chooses names and exercises.
-        pairs_only: Compare names, and nothing else.
+        pairs_only: Compare or repeat, and nothing else.
     """
     if pairs_only or rng.random() < PAIRS_SHARE:
-        return _pairs(rng)
+        return rng.choice((_pairs, _repeat, _repeat, _reorder, _reorder))(rng)
     exercises = (_find, _find, _price, _choose, _open, _back)
     return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(rng)]
 
@@ -38,6 +45,24 @@ def _pairs(rng: random.Random) -> list[Piece]:
         there = _name(rng)
         wanted = there if rng.random() < 0.5 else _name(rng)
         pieces += [(f" {there}: {wanted}", False), (f" {'same' if there == wanted else 'other'},", True)]
+    return pieces
+
+
+def _repeat(rng: random.Random) -> list[Piece]:
+    """Words in no order, twice: nothing but what stood behind the same word before tells the next."""
+    words = (rng.choice((_asin, _word, _word, _number))(rng) for _ in range(rng.randint(10, MAX_REPEATED)))
+    said = f"{' '.join(words)}\n"
+    return [(f"{said}again\n", False), (said, True)]
+
+
+def _reorder(rng: random.Random) -> list[Piece]:
+    """Lines of products again, in the same order or another: each asin says which line is to be copied."""
+    lines = [_product(asin, rng.choice(KINDS), rng) for asin in _asins(rng, 6)]
+    again = rng.sample(lines, len(lines)) if rng.random() < 0.5 else lines
+    pieces: list[Piece] = [("\n".join([*lines, "again\n"]), False)]
+    for line in again:
+        asin, _, product = line.partition(" ")
+        pieces += [(asin, False), (f" {product}\n", True)]
     return pieces
 
 
@@ -112,6 +137,14 @@ def _asins(rng: random.Random, most: int) -> list[str]:
 
 def _name(rng: random.Random) -> str:
     return rng.choice((_asin, _asin, _value, _attribute))(rng)
+
+
+def _word(rng: random.Random) -> str:
+    return rng.choice(_WORDS)
+
+
+def _number(rng: random.Random) -> str:
+    return str(rng.randint(0, 99))
 
 
 def _asin(rng: random.Random) -> str:

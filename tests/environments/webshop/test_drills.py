@@ -39,3 +39,19 @@ def test_a_page_that_is_gone_back_to_is_the_same() -> None:
     for seed in range(40):
         (asked, _), (text, _) = drills._back(random.Random(seed))
         assert asked == f"{text}click[< prev]\n" and parse(f"x\n{text.strip()}") is not None
+
+
+def test_what_is_repeated_was_said_and_lines_follow_their_asin() -> None:
+    for seed in range(40):
+        (said, _), (again, is_target) = drills._repeat(random.Random(seed))
+        assert is_target and said == f"{again}again\n" and len(again.split()) >= 10
+        (listed, _), *lines = drills._reorder(random.Random(seed))
+        copied = [f"{asin}{rest}" for (asin, _), (rest, _) in zip(lines[::2], lines[1::2], strict=True)]
+        assert sorted(copied) == sorted(line for line in listed.splitlines(keepends=True) if line != "again\n")
+        assert [target for _, target in lines] == [False, True] * len(copied)
+
+
+def test_the_first_stage_compares_and_repeats() -> None:
+    rows = ["".join(t for t, _ in webshop.drill((), random.Random(seed), pairs_only=True)) for seed in range(60)]
+    repeated = sum("again\n" in row for row in rows)
+    assert 30 <= repeated < 60 and all("again\n" in row or "same," in row or "other," in row for row in rows)
