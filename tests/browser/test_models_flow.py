@@ -12,9 +12,9 @@ from dreamgym.engines.vllm_server import PYTHON
 from dreamgym.experience_model.versions import Versions
 from lab.model_servers import ModelServers
 from lab.services import Services
-from tests.browser.by_hand import send_by_hand, told_by_hand
 from tests.browser.conftest import open_services
 from tests.engines.vllm_stand_in import make_python
+from tests.lab.visitor import Visitor
 
 
 @pytest.fixture
@@ -111,18 +111,14 @@ def test_a_read_only_lab_shows_models_and_starts_nothing(
     expect(page.locator("#dg-server-start")).to_have_count(0)
 
 
-def test_a_read_only_lab_refuses_what_is_sent_by_hand(
-    tmp_path: Path, serve: Callable[[Services], str], page: Any
-) -> None:
+def test_a_read_only_lab_refuses_what_is_sent_by_hand(tmp_path: Path, serve: Callable[[Services], str]) -> None:
     url = serve(open_services(tmp_path / "demo", read_only=True))
-    page.goto(f"{url}?tab=models")
-    config = page.request.get(f"{url}config").json()
-    fields = {part["id"] for part in config["components"] if part["props"].get("elem_id") == "dg-server-model"}
-    starts = [each["id"] for each in config["dependencies"] if fields & set(each["inputs"])]
-    ends = [each["id"] for each in config["dependencies"] if any(event == "end" for _, event in each["targets"])]
+    visitor = Visitor(url)
+    fields = {part["id"] for part in visitor.config["components"] if part["props"].get("elem_id") == "dg-server-model"}
+    starts = [
+        (handler, {"dg-server-model": "tiny"}) for handler, _ in visitor.handlers() if fields & set(handler["inputs"])
+    ]
+    ends = [(handler, {}) for handler, targets in visitor.handlers() if any(event == "end" for _, event in targets)]
     assert len(starts) == len(ends) == 1
-    for number, data in ((starts[0], ["tiny", "", 1, 0, 0, ""]), (ends[0], [])):
-        sent = {"data": data, "event_data": {"server": "1"}}
-        send_by_hand(page, url, number, sent)
-    stream = told_by_hand(page, 2)
-    assert stream.count('"level":"warning"') == 2, stream
+    for handler, values in (*starts, *ends):
+        assert visitor.call(handler, {"server": "1"}, values)["said"], "a warning"

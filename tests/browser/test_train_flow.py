@@ -15,10 +15,10 @@ from dreamgym.runs.plan import command
 from dreamgym.runs.store import Alarm, Exploit, StoredRollout
 from lab.services import Services
 from lab.stored import WorkspaceReader
-from tests.browser.by_hand import send_by_hand, told_by_hand
 from tests.browser.conftest import open_services
 from tests.lab.experience import HOSTILE, dream_with_neighbours, hostile, real_success
 from tests.lab.runs import WrittenRun, figures
+from tests.lab.visitor import Visitor
 
 SHOWN = "?tab=train&run=s2r-grpo-02&with=dream-grpo-01"
 ZOOM = """name => {
@@ -326,18 +326,13 @@ def test_read_only_offers_nothing_and_its_handlers_refuse(serve: Any, tmp_path: 
         expect(page.locator(control)).to_be_hidden()
     expect(page.get_by_role("button", name="New run from step-5")).to_be_hidden()
     # Every event of a page can be sent by hand, with whatever data.
-    config = page.request.get(f"{url}config").json()
-    names = {"launch", "halt", "resume", "remove", "clone"}
-    targets = [(d["id"], event) for d in config["dependencies"] for _, event in d["targets"] if event in names]
-    assert {event for _, event in targets} == names
+    visitor, names = Visitor(url), {"launch", "halt", "resume", "remove", "clone"}
+    found = [(handler, event) for handler, targets in visitor.handlers() for _, event in targets if event in names]
+    assert {event for _, event in found} == names
     asked = {"run": "s2r-grpo-02", "checkpoint": "", "command": "dreamgym train"}
-    for number, event in targets:
-        num_inputs = len(next(d["inputs"] for d in config["dependencies"] if d["id"] == number))
-        data = [None, "nano-dream-grpo", 0, "", ""][:num_inputs]
-        sent = {"data": data, "event_data": asked | ({"run": "dream-grpo-01"} if event != "halt" else {})}
-        send_by_hand(page, url, number, sent)
-    stream = told_by_hand(page, len(targets))
-    assert stream.count("was started read-only") == len(targets)
+    for handler, event in found:
+        told = visitor.call(handler, asked | ({"run": "dream-grpo-01"} if event != "halt" else {}))
+        assert "was started read-only" in str(told), event
     left = sorted(path.name for path in services.workspace.runs_path.glob("*-*"))
     assert left == ["dream-grpo-01", "s2r-grpo-02"]
     assert not (runs.live.folder / "STOP").exists()
