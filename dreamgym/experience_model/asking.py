@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sqlite_utils import Database
 
@@ -20,6 +20,21 @@ UNFIT = (400, 413, 422)
 """HTTP's status where it is the prompt that an endpoint does not take."""
 CHARACTERS_PER_TOKEN = 4
 """For the estimate alone."""
+OPENING, STOP = "<json>", "</json>"
+"""The first ends a prompt, so that a reply begins with JSON; the second ends the reply."""
+NOT_JSON = "the reply is not the JSON that was asked for"
+"""Why a reply cannot be read."""
+
+
+def read_json(raw: str) -> dict[str, Any] | None:
+    """The JSON object of a reply, whatever was said before and behind it; None: there is none."""
+    text = raw.partition(STOP)[0].removeprefix(OPENING)
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[begin : end + 1]) if begin >= 0 else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ Source: DreamGym, arXiv:2511.03773, appendix C.4: state before, action, predicte
 is ours, as the task, the history and the reward that we show are.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dreamgym.environments.judgement import reward_text
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.asking import Asker, Estimate, ReplyCache
+from dreamgym.experience_model.asking import NOT_JSON, OPENING, STOP, Asker, Estimate, ReplyCache, read_json
 from dreamgym.experience_model.axes import AXES, RATINGS, Axis
 from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.experience_model.judge import Case, Verdict
@@ -22,7 +21,6 @@ from dreamgym.types import Transition
 
 PROMPT_VERSION = "judge-1"
 """Of the prompts below; another one is another judge, and another cache."""
-OPENING, STOP = "<json>", "</json>"
 SHOWN_STEPS = 20
 """Of the history, the last ones."""
 REPLY_TOKENS = 160
@@ -129,14 +127,9 @@ class ModelJudge:
 
 def parse(raw: str) -> Mapping[Axis, tuple[int, str]] | str:
     """Read a reply as rating and reason by axis; a str is the reason why it cannot be read."""
-    text = raw.partition(STOP)[0].removeprefix(OPENING)
-    begin, end = text.find("{"), text.rfind("}")
-    try:
-        value = json.loads(text[begin : end + 1]) if begin >= 0 else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        return "the reply is not the JSON that was asked for"
+    value = read_json(raw)
+    if value is None:
+        return NOT_JSON
     found: dict[Axis, tuple[int, str]] = {}
     for axis in AXES:
         one = value.get(axis)

@@ -11,7 +11,6 @@ that cannot be read is asked for again, and then left out with the reason: such 
 Source: DreamGym, arXiv:2511.03773, section 4.1, Eq. 5, and appendix C.1 to C.3.
 """
 
-import json
 import logging
 import re
 import time
@@ -23,7 +22,7 @@ from typing import Any
 from dreamgym.environments import environment_module
 from dreamgym.environments.judgement import reward_text
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.asking import Asker, Estimate, ReplyCache
+from dreamgym.experience_model.asking import NOT_JSON, OPENING, STOP, Asker, Estimate, ReplyCache, read_json
 from dreamgym.experience_model.chat_prompts import Render, chat_template
 from dreamgym.experience_model.prompts import neutral
 from dreamgym.interfaces import Engine
@@ -31,7 +30,6 @@ from dreamgym.types import Trajectory
 
 VERSION = "1"
 """Of the prompts; another one is another cache."""
-OPENING, STOP = "<json>", "</json>"
 RULES = (
     "You know this text world well, and explain its transitions to a simulator that is to learn them. For each step "
     "say in one or two sentences why the action leads to the next state and reward, from the task and what had been "
@@ -178,15 +176,10 @@ class Teacher:
 
 def parse(raw: str, steps: Sequence[int]) -> dict[int, str] | str:
     """Read a reply; a str is the reason why it cannot be read."""
-    text = raw.partition(STOP)[0].removeprefix(OPENING)
-    begin, end = text.find("{"), text.rfind("}")
-    try:
-        value = json.loads(text[begin : end + 1]) if begin >= 0 else None
-    except (ValueError, RecursionError):
-        value = None
-    listed = value.get("steps") if isinstance(value, dict) else None
+    value = read_json(raw)
+    listed = None if value is None else value.get("steps")
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        return "the reply is not the JSON that was asked for"
+        return NOT_JSON
     found: dict[int, str] = {}
     for each in listed:
         number, reasoning = each.get("step"), each.get("reasoning")
