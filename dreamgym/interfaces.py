@@ -225,6 +225,9 @@ class EnvironmentModule(Protocol):
     def recall(self, task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
         """What the states so far said of what `action` asks for; None where they said nothing of it."""
 
+    def evidence(self, state: str, action: str, step: Transition) -> str:
+        """What a neighbour's outcome tells of `action` in `state`: its feedback, or all of it where it is the same."""
+
     def write_reasoning(
         self,
         task: Task,

@@ -109,7 +109,7 @@ class CompactForm:
     ) -> str:
         """What a prompt says behind the head, up to where the reply goes on."""
         recalled = prompts.recall(task, history, state, action, use_history=use_history)
-        return prompts.question_text(action, demonstrations, recalled, use_reasoning=use_reasoning)
+        return prompts.question_text(task, state, action, demonstrations, recalled, use_reasoning=use_reasoning)
 
 
 PromptForm = ChatForm | CompactForm

@@ -130,8 +130,10 @@ def _episode(
             reasoning = step.reasoning
             if not is_taught:
                 reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng, recalled)
-        learned = determined[index] or rng.random() < settings.unknowable_share
-        segments += _step(step, shown.get(index, []), recalled, reasoning, learned)
+        near = shown.get(index, [])
+        follows = determined[index] or _is_shown(trajectory.task, step, near)
+        learned = follows or rng.random() < settings.unknowable_share
+        segments += _step(trajectory.task, step, near, recalled, reasoning, learned)
     return segments
 
 
@@ -162,8 +164,15 @@ def _single_steps(
         if rng.random() < ALONE_REASONING:
             reasoning = module.write_reasoning(task, (), step, rng, recalled)  # a teacher's would speak of the history
         head = prompts.start_text(trajectory.task, step.state) + "<no_history>"
-        learned = follows or rng.random() < settings.unknowable_share
-        yield [(head, False), *_step(step, shown.get(index, []), recalled, reasoning, learned)]
+        near = shown.get(index, [])
+        learned = follows or _is_shown(task, step, near) or rng.random() < settings.unknowable_share
+        yield [(head, False), *_step(task, step, near, recalled, reasoning, learned)]
+
+
+def _is_shown(task: Task, step: Transition, demonstrations: Sequence[Demonstration]) -> bool:
+    """Does a neighbour show more than its feedback: what nobody could know otherwise?"""
+    module = environment_module(task.environment)
+    return any("\n" in module.evidence(step.state, step.action, one.transition) for one in demonstrations)
 
 
 def _is_taught(trajectory: Trajectory) -> bool:
@@ -210,6 +219,7 @@ def _demonstrations(
 
 
 def _step(
+    task: Task,
     step: Transition,
     demonstrations: Sequence[Demonstration],
     recalled: str | None,
@@ -217,7 +227,10 @@ def _step(
     learned: bool,
 ) -> list[Segment]:
     """Question and reply; a next state that is not `learned` carries no loss."""
-    question = prompts.question_text(step.action, demonstrations, recalled, use_reasoning=reasoning is not None)
-    opening = "<think>" if reasoning is not None else "<no_think>"
+    use_reasoning = reasoning is not None
+    question = prompts.question_text(
+        task, step.state, step.action, demonstrations, recalled, use_reasoning=use_reasoning
+    )
+    opening = "<think>" if use_reasoning else "<no_think>"
     thought, state, rest = prompts.reply_parts(step, reasoning)
     return [(question, False), (thought.removeprefix(opening), True), (state, learned), (rest, True)]

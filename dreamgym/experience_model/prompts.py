@@ -117,13 +117,13 @@ def reply_parts(transition: Transition, reasoning: str | None) -> tuple[str, str
     return thought, state, f"<reward>{reward}</reward><done>{int(transition.terminated)}</done>"
 
 
-def demonstration_text(demonstration: Demonstration) -> str:
-    """A neighbour in one line: action, what came of it.
+def demonstration_text(task: Task, state: str, action: str, demonstration: Demonstration) -> str:
+    """A neighbour in short: action, what came of it, as far as it is evidence (`EnvironmentModule.evidence`).
 
     Without the neighbour's state, its longest part, so that many steps of a training row can show some.
     """
     step = demonstration.transition
-    outcome = step.next_state.split("\n", 1)[0]
+    outcome = environment_module(task.environment).evidence(state, action, step)
     return f"<demo>{neutral(step.action)} > {neutral(outcome)} {reward_text(step.reward)}</demo>"
 
 
@@ -150,10 +150,16 @@ def recall(
 
 
 def question_text(
-    action: str, demonstrations: Sequence[Demonstration], recalled: str | None, *, use_reasoning: bool = True
+    task: Task,
+    state: str,
+    action: str,
+    demonstrations: Sequence[Demonstration],
+    recalled: str | None,
+    *,
+    use_reasoning: bool = True,
 ) -> str:
     """What a prompt says last: the neighbours (closest first), what is recalled, the action, how the reply begins."""
-    shown = "".join(demonstration_text(d) for d in demonstrations)
+    shown = "".join(demonstration_text(task, state, action, one) for one in demonstrations)
     memory = "" if recalled is None else f"<recall>{neutral(recalled)}</recall>"
     return shown + memory + action_text(action) + ("<think>" if use_reasoning else "<no_think>")
 
@@ -171,7 +177,7 @@ def prompt_text(
     """The whole prompt of one step (Eq. 4: history, k demonstrations, task); it ends where the reply begins."""
     head = head_text(task, history, state, use_history=use_history)
     recalled = recall(task, history, state, action, use_history=use_history)
-    return head + question_text(action, demonstrations, recalled, use_reasoning=use_reasoning)
+    return head + question_text(task, state, action, demonstrations, recalled, use_reasoning=use_reasoning)
 
 
 def reply_regex(conversation: str, stop: str) -> str | None:

@@ -111,6 +111,7 @@ RECIPES: Mapping[str, NanoRecipe] = {
         "webshop",
         begins_as=EXPERIENCE_MODEL,
         pairs=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
+        drills=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
     ),
 }
 """Environment -> how its bundled models are made. A shop's pages are copied line by line, which blocks that can match

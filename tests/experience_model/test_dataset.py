@@ -106,8 +106,9 @@ def test_every_step_may_show_up_to_k_demonstrations(retriever: Retriever) -> Non
     assert nums == {1, 2}
     none = rows(retriever, replace(ALL, demonstrations_share=0.0))
     assert not any("<demo>" in text for row in none for text, _ in row)
-    found = retriever.top_k(EPISODES[0].transitions[3].state, "look", 1)[0]
-    assert demonstration_text(found).startswith("<demo>")
+    state = EPISODES[0].transitions[3].state
+    found = retriever.top_k(state, "look", 1)[0]
+    assert demonstration_text(EPISODES[0].task, state, "look", found).startswith("<demo>")
 
 
 def test_rows_without_history_use_nothing_of_it(retriever: Retriever) -> None:

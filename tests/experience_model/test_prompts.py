@@ -161,7 +161,7 @@ def test_without_reasoning_the_prompt_ends_with_its_control_token() -> None:
 
 def test_demonstrations_stand_before_the_action() -> None:
     shown = "<demo>take egg 1 from countertop 1 > You pick up the egg 1 from the countertop 1. 0.0</demo>"
-    assert demonstration_text(NEAR) == shown
+    assert demonstration_text(make_task(), FIRST, "look", NEAR) == shown
     prompt = prompt_text(make_task(), [], FIRST, "look", [NEAR, NEAR])
     assert prompt.endswith(f"{shown}{shown}<action>look</action><think>")
 

@@ -40,6 +40,7 @@ __all__ = [
     "contradict",
     "differing_parts",
     "drill",
+    "evidence",
     "expect",
     "expert_decision",
     "facts",
@@ -111,6 +112,11 @@ def recall(task: Task, history: Sequence[Transition], state: str, action: str) -
     refused before.
     """
     return Knowledge.of(task, history, state).recall(action)
+
+
+def evidence(state: str, action: str, step: Transition) -> str:
+    """The feedback of a neighbour's outcome: it is of another room, whatever looks alike."""
+    return step.next_state.partition("\n")[0]
 
 
 def write_reasoning(

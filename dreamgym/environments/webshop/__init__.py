@@ -44,6 +44,7 @@ __all__ = [
     "contradict",
     "differing_parts",
     "drill",
+    "evidence",
     "expect",
     "expert_decision",
     "facts",
@@ -119,6 +120,25 @@ def possible_actions(task: Task, history: Sequence[Transition], state: str) -> t
 def recall(task: Task, history: Sequence[Transition], state: str, action: str) -> str | None:
     """What earlier pages said of what the action leads to: a page as it was, or what was read of what is bought."""
     return Knowledge.of(task, history, state).recall(action)
+
+
+def evidence(state: str, action: str, step: Transition) -> str:
+    """The page that a neighbour's click brought where it is the same product's, else its feedback.
+
+    One shop has many customers: what one has opened or read, the next will find there. A product is the same when its
+    whole line is; in another shop its asin is something else.
+    """
+    before, after, now = parse(step.state), parse(step.next_state), parse(state)
+    if before is not None and after is not None and now is not None:
+        product: tuple[str, ...] = ()
+        if (before.kind, after.kind) == ("results", "item"):
+            product = after.lines[:1]
+        elif before.kind == "item" and after.kind in SUB_PAGES:
+            product = before.lines[:1]
+        is_same = parse_action(step.action.strip()) == parse_action(action.strip())
+        if is_same and set(product) & set(now.lines):
+            return step.next_state
+    return step.next_state.partition("\n")[0]
 
 
 def write_reasoning(

@@ -120,6 +120,26 @@ def read(kind: str, text: str) -> Transition:
     return Transition(BOUGHT, f"click[{kind}]", f"You read the {kind}.\npage: {kind} P7\n1: {text}", 0.0, False)
 
 
+def test_a_page_is_evidence_of_the_same_product_alone(steps: list[Step]) -> None:
+    shown = Counter[str]()
+    for each in steps:
+        state, action, brought = each.step.state, each.step.action, each.step.next_state
+        view, after = parse(state), parse(brought)
+        assert view is not None and after is not None
+        told, feedback = webshop.evidence(state, action, each.step), brought.splitlines()[0]
+        is_new = view.kind == "results" and after.kind == "item" or view.kind == "item" and after.kind != "item"
+        kind = webshop.action_type(action)
+        is_page = kind in ("open", "read") and is_new and not webshop.is_refusal(brought)
+        assert told == (brought if is_page else feedback)
+        shown[kind] += is_page
+        if is_page:
+            assert webshop.evidence(state, "click[buy now]", each.step) == feedback, "another action"
+            assert webshop.evidence(state.replace("$", "$1"), action, each.step) == feedback, "another price"
+            assert webshop.evidence("You enter the shop.\npage: search", action, each.step) == feedback
+            assert webshop.evidence("nonsense", action, each.step) == feedback
+    assert min(shown["open"], shown["read"]) > 20
+
+
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
