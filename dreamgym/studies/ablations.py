@@ -51,6 +51,8 @@ VARIANTS = (
     Variant("k = 8", Switches(k=8)),
 )
 NEAREST = Variant("nearest transition", Switches(k=1), baseline=True)
+BESIDE = Variant("retrieval from the same worlds", Switches())
+"""Neighbours from what other customers met in the very shop, as they are where the agent acts in one world."""
 RULES = Variant("plain rules", Switches(retrieval=False, k=0), baseline=True)
 
 
@@ -60,6 +62,7 @@ def run(
     rules: Predictor,
     trajectories: Sequence[Trajectory],
     retriever: Retriever,
+    beside: Retriever | None = None,
 ) -> dict[str, Any]:
     """Dream the same real steps in every variant.
 
@@ -69,23 +72,29 @@ def run(
         rules: `baselines.PlainRules`.
         trajectories: Real ones; every step of them is dreamed once per row.
         retriever: Of training data.
+        beside: Of other tasks in the worlds of `trajectories`, for a row of its own.
 
     Returns:
         Rows with n and Wilson intervals, and for each the steps that only it or only the full model gets right.
     """
-    players = [*((each, model) for each in VARIANTS), (NEAREST, nearest), (RULES, rules)]
+    players: list[tuple[Variant, Predictor, Retriever]] = [
+        *((each, model, retriever) for each in VARIANTS),
+        *([(BESIDE, model, beside)] if beside is not None else []),
+        *((NEAREST, nearest, retriever), (RULES, rules, retriever)),
+    ]
     rows: list[dict[str, Any]] = []
     full: list[ScoredStep] = []
-    for variant, player in players:
+    for variant, player, source in players:
         log.info("dreaming %d episodes: %s", len(trajectories), variant.name)
         start = time.perf_counter()
-        scored = score_steps(player, trajectories, retriever, variant.switches)
+        scored = score_steps(player, trajectories, source, variant.switches)
         full = full or scored
         rows.append(_row(variant, scored, full, (time.perf_counter() - start) / max(len(scored), 1)))
     return {
         "model": model.name,
         "num_trajectories": len(trajectories),
         "num_transitions_to_retrieve": len(retriever),
+        "num_transitions_beside": None if beside is None else len(beside),
         "rows": rows,
     }
 

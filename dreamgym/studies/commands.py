@@ -103,6 +103,10 @@ def _add_ablations(studies: "Commands") -> None:
     _in_world(ablations)
     _dreaming(ablations)
     ablations.add_argument("--episodes", type=int, default=80, help="of the recorded ones of the test rooms")
+    beside = (
+        "experience.sqlite of test episodes in the same rooms or shops, for one more row; never those of the same task"
+    )
+    ablations.add_argument("--beside", type=Path, help=beside)
     ablations.add_argument("--threads", type=int, help="of torch; default: its own choice")
 
 

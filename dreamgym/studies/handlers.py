@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from dreamgym.interfaces import Engine
     from dreamgym.replay_buffer.retrieval import Retriever
     from dreamgym.runs.config import TrainConfig
-    from dreamgym.types import Trajectory
+    from dreamgym.types import Split, Trajectory
 
 DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 
 
-def open_retriever(buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str = "alfworld") -> "Retriever":
+def open_retriever(
+    buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str = "alfworld", split: Split = "train"
+) -> "Retriever":
     """Demonstrations from train tasks of a buffer, or of the bundled demo's; of one environment."""
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
         raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
     files, reads_only = [buffer or DEMO_EXPERIENCE], buffer is None
-    return Retriever(files, make_encoder(encoder), ("train",), read_only=reads_only, environment=environment)
+    return Retriever(files, make_encoder(encoder), (split,), read_only=reads_only, environment=environment)
 
 
 def train_episodes(paths: Sequence[Path], environment: str) -> "Iterator[Trajectory]":
@@ -148,11 +150,12 @@ def run_ablations(options: argparse.Namespace) -> None:
 
     world = options.environment
     retriever = open_retriever(options.buffer, environment=world)
+    beside = open_retriever(options.beside, environment=world, split="test") if options.beside else None
     stored = train_episodes([options.buffer or DEMO_EXPERIENCE], world)
     rules = PlainRules(environment_module(world).rule_guess(stored))
     model = ExperienceModel(_dreamer(options.model, options.threads))
     trajectories = evaluation_set(world, "test")[: options.episodes]
-    figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever)
+    figures = ablations.run(model, NearestTransition(), rules, trajectories, retriever, beside)
     publish({"split": "test", **figures}, typed_command(), options.output)
 
 

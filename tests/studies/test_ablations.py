@@ -1,5 +1,6 @@
 """The rows of the ablation study, on kitchen episodes and scripted replies."""
 
+import re
 from pathlib import Path
 
 from dreamgym.engines.scripted import ScriptedEngine
@@ -75,3 +76,25 @@ def test_each_part_is_switched_off_and_compared_on_the_same_steps(alfworld_games
     }
     shown = [prompt.count("<demo>") for prompt in prompts]
     assert [sum(shown[n : n + 7]) for n in range(0, len(shown), 7)] == [14, 14, 14, 0, 0, 7, 28, 56]
+
+
+def test_neighbours_of_the_same_worlds_are_a_row_of_their_own(alfworld_games: Path, tmp_path: Path) -> None:
+    others = kitchen_episodes(4)[1:]
+    stores = {}
+    for name, some in (("train", others[:1]), ("beside", others[1:])):
+        with ReplayBuffer(tmp_path / f"{name}.sqlite", HashedNgrams()) as buffer:
+            for trajectory in some:
+                buffer.add(trajectory)
+        stores[name] = Retriever([tmp_path / f"{name}.sqlite"], HashedNgrams())
+    shown: list[str] = []
+
+    def listening(prompt: str) -> str:
+        shown.append("".join(re.findall("<demo>.*?</demo>", prompt, re.DOTALL)))
+        return player(prompt)
+
+    model, rules = ExperienceModel(ScriptedEngine(listening)), PlainRules(alfworld.rule_guess(others))
+    figures = ablations.run(model, NearestTransition(), rules, [EPISODE], stores["train"], stores["beside"])
+    names = [row["name"] for row in figures["rows"]]
+    assert names[len(ablations.VARIANTS)] == "retrieval from the same worlds" and len(names) == 11
+    assert figures["num_transitions_beside"] == len(stores["beside"]) != figures["num_transitions_to_retrieve"]
+    assert shown[:7] != shown[-7:] and all(shown[-7:]), "other neighbours"

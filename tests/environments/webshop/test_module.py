@@ -127,7 +127,7 @@ def test_a_page_is_evidence_of_the_same_product_alone(steps: list[Step]) -> None
         view, after = parse(state), parse(brought)
         assert view is not None and after is not None
         told, feedback = webshop.evidence(state, action, each.step), brought.splitlines()[0]
-        is_new = view.kind == "results" and after.kind == "item" or view.kind == "item" and after.kind != "item"
+        is_new = (view.kind == "results" and after.kind == "item") or (view.kind == "item" and after.kind != "item")
         kind = webshop.action_type(action)
         is_page = kind in ("open", "read") and is_new and not webshop.is_refusal(brought)
         assert told == (brought if is_page else feedback)
