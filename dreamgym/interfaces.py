@@ -226,7 +226,10 @@ class EnvironmentModule(Protocol):
         """What the states so far said of what `action` asks for; None where they said nothing of it."""
 
     def evidence(self, state: str, action: str, step: Transition) -> str:
-        """What a neighbour's outcome tells of `action` in `state`: its feedback, or all of it where it is the same."""
+        """What the next state of a real neighbour `step` tells of `action` in `state`.
+
+        All of it where the same action asked for the same thing of the same world; else its feedback, the first line.
+        """
 
     def write_reasoning(
         self,
@@ -244,7 +247,7 @@ class EnvironmentModule(Protocol):
     def drill(self, names: Sequence[str], rng: random.Random, *, pairs_only: bool = False) -> list[tuple[str, bool]]:
         """Write one row of exercises in comparing and copying `names`: (text, is it a target) pieces, of no world.
 
-        `pairs_only`: the first of them, comparing two names.
+        `pairs_only`: the first of them, comparing two names, or repeating words.
 
         Raises:
             EnvironmentUnavailableError: The environment's package is missing; goals are worded as it words them.

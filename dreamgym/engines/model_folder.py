@@ -44,14 +44,14 @@ def _bundled(role: str, names: Mapping[str, str], environment: str) -> str:
 
 
 def model_data(name: str) -> list[dict[str, Any]] | None:
-    """What a model's recipe says of its training data: what it was made of, then what it was refreshed on.
+    """What a model's recipe says of its training data: its own, that of the model it began as, later refreshments.
 
     Returns:
         Each with `num_transitions`; None where the recipe says nothing that can be counted.
     """
     try:
         recipe = json.loads((Path(find_bundled(name)).expanduser() / "recipe.json").read_text(encoding="utf-8"))
-        found: list[dict[str, Any]] = [recipe["data"], *recipe.get("refreshed", [])]
+        found: list[dict[str, Any]] = [recipe["data"], *recipe.get("before", []), *recipe.get("refreshed", [])]
         return found if all(type(data["num_transitions"]) is int for data in found) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -27,7 +27,7 @@ NOT_JSON = "the reply is not the JSON that was asked for"
 
 
 def read_json(raw: str) -> dict[str, Any] | None:
-    """The JSON object of a reply, whatever was said before and behind it; None: there is none."""
+    """The JSON object from a reply's first brace to its last; None: there is none."""
     text = raw.partition(STOP)[0].removeprefix(OPENING)
     begin, end = text.find("{"), text.rfind("}")
     try:

@@ -170,9 +170,9 @@ def _single_steps(
 
 
 def _is_shown(task: Task, step: Transition, demonstrations: Sequence[Demonstration]) -> bool:
-    """Does a neighbour show more than its feedback: what nobody could know otherwise?"""
+    """Does a neighbour show the whole outcome, so that it can be known?"""
     module = environment_module(task.environment)
-    return any("\n" in module.evidence(step.state, step.action, one.transition) for one in demonstrations)
+    return any(module.evidence(step.state, step.action, one.transition) == step.next_state for one in demonstrations)
 
 
 def _is_taught(trajectory: Trajectory) -> bool:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model.prompts import TAGS
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ NAME = r"\b[a-z]+ \d+\b"
 """A thing or place with its number."""
 WORD = r" ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+|\s"
 PAD, END = "<pad>", "<end>"
+_SHAPE = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size"),
+    "rope_parameters",
+)
+"""What two models have to share of their configurations where one begins with the other's blocks."""
+_WORDS = ("model.embed_tokens.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +134,12 @@ def inherit(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", sou
     import torch
 
     elder, elders = load(source)
-    own, known = model.model.embed_tokens.weight, elder.model.embed_tokens.weight
-    blocks = {name: value for name, value in elder.state_dict().items() if value.shape != known.shape}
-    expected = {name: value.shape for name, value in model.state_dict().items() if value.shape != own.shape}
-    if {name: value.shape for name, value in blocks.items()} != expected:
-        raise ConfigError(f"{source} has another shape than the model that is to begin with its weights")
+    differ = [name for name in _SHAPE if getattr(elder.config, name) != getattr(model.config, name)]
+    if differ:
+        raise ConfigError(f"{source} has another {', '.join(differ)} than the model that is to begin with its weights")
+    blocks = {name: value for name, value in elder.state_dict().items() if name not in _WORDS}
     model.load_state_dict(blocks, strict=False)
-    ids = elders.get_vocab()
+    own, known, ids = model.model.embed_tokens.weight, elder.model.embed_tokens.weight, elders.get_vocab()
     with torch.no_grad():
         own.normal_(0.0, known.std().item(), generator=torch.Generator().manual_seed(seed))
         for piece, index in tokenizer.get_vocab().items():
@@ -143,7 +148,22 @@ def inherit(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", sou
 
 
 def load(folder: Path) -> "tuple[LlamaForCausalLM, PreTrainedTokenizerFast]":
-    """Load a saved nano for further training."""
+    """Load a saved nano for further training.
+
+    Raises:
+        EngineError: The folder is damaged.
+    """
+    from safetensors import SafetensorError  # noqa: PLC0415
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-    return LlamaForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)
+    try:
+        found: Any = LlamaForCausalLM.from_pretrained(folder, output_loading_info=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise EngineError(f"{folder} is no saved nano: {error}; restore it, or train it anew with make nano") from error
+    model, told = found
+    if told["missing_keys"]:
+        raise EngineError(
+            f"{folder} lacks {', '.join(sorted(told['missing_keys'])[:3])}; restore it, or make nano anew"
+        )
+    return model, tokenizer

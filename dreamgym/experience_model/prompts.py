@@ -118,12 +118,15 @@ def reply_parts(transition: Transition, reasoning: str | None) -> tuple[str, str
 
 
 def demonstration_text(task: Task, state: str, action: str, demonstration: Demonstration) -> str:
-    """A neighbour in short: action, what came of it, as far as it is evidence (`EnvironmentModule.evidence`).
+    """A neighbour in short: action, feedback; all of its next state where that is evidence of this step's.
 
-    Without the neighbour's state, its longest part, so that many steps of a training row can show some.
+    Without the neighbour's own state, so that many steps of a training row can show some. What a dream has made up is
+    no evidence.
     """
     step = demonstration.transition
-    outcome = environment_module(task.environment).evidence(state, action, step)
+    outcome = step.next_state.split("\n", 1)[0]
+    if demonstration.world == "real":
+        outcome = environment_module(task.environment).evidence(state, action, step)
     return f"<demo>{neutral(step.action)} > {neutral(outcome)} {reward_text(step.reward)}</demo>"
 
 
@@ -159,7 +162,8 @@ def question_text(
     use_reasoning: bool = True,
 ) -> str:
     """What a prompt says last: the neighbours (closest first), what is recalled, the action, how the reply begins."""
-    shown = "".join(demonstration_text(task, state, action, one) for one in demonstrations)
+    texts = [demonstration_text(task, state, action, one) for one in demonstrations]
+    shown = "".join(text for at, text in enumerate(texts) if "\n" not in text or text not in texts[:at])  # a page once
     memory = "" if recalled is None else f"<recall>{neutral(recalled)}</recall>"
     return shown + memory + action_text(action) + ("<think>" if use_reasoning else "<no_think>")
 

@@ -52,7 +52,8 @@ VARIANTS = (
 )
 NEAREST = Variant("nearest transition", Switches(k=1), baseline=True)
 BESIDE = Variant("retrieval from the same worlds", Switches())
-"""Neighbours from what other customers met in the very shop, as they are where the agent acts in one world."""
+"""Neighbours from other tasks' episodes in the same rooms or shops, as there are where the agent's world is one. In
+the original WebShop, train and test customers share a shop: there this is as any retrieval."""
 RULES = Variant("plain rules", Switches(retrieval=False, k=0), baseline=True)
 
 

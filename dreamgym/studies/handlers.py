@@ -28,15 +28,22 @@ DEMO_EXPERIENCE = ROOT / "assets/demo/experience.sqlite"
 
 
 def open_retriever(
-    buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str = "alfworld", split: Split = "train"
+    buffer: Path | None, encoder: str = HASHED_NGRAMS, environment: str = "alfworld", split: "Split" = "train"
 ) -> "Retriever":
-    """Demonstrations from train tasks of a buffer, or of the bundled demo's; of one environment."""
+    """Demonstrations from a split of a buffer, or of the bundled demo's; of one environment.
+
+    Raises:
+        ConfigError: There is no such file, or it holds nothing of them.
+    """
     from dreamgym.replay_buffer.retrieval import Retriever  # noqa: PLC0415
 
     if buffer and not buffer.exists():
-        raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave --buffer out")
+        raise ConfigError(f"there is no buffer {buffer}; make one with dreamgym collect, or leave the option out")
     files, reads_only = [buffer or DEMO_EXPERIENCE], buffer is None
-    return Retriever(files, make_encoder(encoder), (split,), read_only=reads_only, environment=environment)
+    retriever = Retriever(files, make_encoder(encoder), (split,), read_only=reads_only, environment=environment)
+    if not len(retriever):
+        raise ConfigError(f"{files[0]} holds no transition of a {split} task of {environment}; see dreamgym collect")
+    return retriever
 
 
 def train_episodes(paths: Sequence[Path], environment: str) -> "Iterator[Trajectory]":

@@ -67,6 +67,10 @@ def _card(
         f"  - {data['num_variations']:,} variations of the train tasks, proved by solving them in the real engine:",
         f"    {data['num_transitions_of_proofs']:,} more transitions, of which only the instructions are learned.",
         *(
+            f"- Began with the blocks of {origin['begins_as']}: {each['num_transitions']:,} transitions, another world."
+            for each in origin.get("before", ())[:1]
+        ),
+        *(
             f"- Then {each['num_trajectories']:,} more, {each['num_transitions']:,} transitions: "
             f"{', '.join(each['by_policy'])}."
             for each in origin.get("refreshed", ())

@@ -1,4 +1,4 @@
-"""`make nano`: the bundled models of a world from nothing, on a CPU.
+"""`make nano`: the bundled models of a world from nothing, or from the blocks of another world's, on a CPU.
 
     collect real episodes, prove variations  ->  tokenizer
     ->  experience model (SFT, Eq. 5 and 6): drills, single steps, then whole episodes; variations of tasks among both
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dreamgym.collect import collect
 from dreamgym.curriculum.proof import disprove
 from dreamgym.curriculum.variation_rows import Family, VariationRowSettings, choose_families, variation_rows
-from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.model_folder import model_data, model_name
 from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import nano
@@ -76,7 +76,7 @@ class NanoRecipe:
     begins_as: str | None = None
     """Bundled experience model of another world whose blocks it begins with; None: untrained."""
     pairs: FitSettings = FitSettings(steps=200, batch_size=32, learning_rate=4e-3, max_length=256)
-    """Comparing two names, and nothing else, until it can do that."""
+    """Comparing two names, or repeating words, and nothing else, until it can do that."""
     drills: FitSettings = FitSettings(steps=600, batch_size=32, learning_rate=4e-3, max_length=256)
     """Then finding and copying them as well."""
     drills_share: float = 0.1
@@ -112,10 +112,11 @@ RECIPES: Mapping[str, NanoRecipe] = {
         begins_as=EXPERIENCE_MODEL,
         pairs=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
         drills=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
+        episodes=FitSettings(steps=700, batch_size=8, learning_rate=2e-3, max_length=2048),
     ),
 }
-"""Environment -> how its bundled models are made. A shop's pages are copied line by line, which blocks that can match
-names learn in 200 steps, and untrained ones not in 400."""
+"""Environment -> how its bundled models are made. A shop's pages are copied line by line, which untrained blocks had
+not learned of as many steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +154,30 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
         EngineError: `models` lacks the model that the recipe begins as.
     """
     name, policy = recipe.named(EXPERIENCE_MODEL), recipe.named(POLICY)
-    start = models / recipe.begins_as if recipe.begins_as else None
-    if start is not None and not (start / "recipe.json").is_file():
-        raise EngineError(f"{name} begins as {start.name}, which {models} does not hold: make nano makes it")
+    start, folder = None, work / name
+    begun: dict[str, Any] = {}
+    if recipe.begins_as:
+        start = models / recipe.begins_as
+        if not (start / "recipe.json").is_file():
+            raise EngineError(f"{name} begins as {start.name}, which {models} does not hold: make nano makes it")
+        begun = {"begins_as": model_name(start), "before": model_data(str(start)) or []}
+        folder = work / f"{name}-of-{begun['begins_as']}"
     lesson = prepare(recipe, work)
     proofs = {
         "num_variations": sum(len(family) - 1 for family in lesson.families),
         "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
     }
-    origin = {**results_origin(command), "data": _data(lesson.trajectories, recipe.environment) | proofs}
-    trained = experience_model_stage(recipe, [lesson], work / name, start)
-    warmed = policy_stage(recipe, lesson.trajectories, work / name, work / policy)
-    fidelity = {**fidelity_stage(recipe, work / name, lesson.retriever), **origin}
+    origin = {**results_origin(command), "data": _data(lesson.trajectories, recipe.environment) | proofs, **begun}
+    trained = experience_model_stage(recipe, [lesson], folder, start)
+    warmed = policy_stage(recipe, lesson.trajectories, folder, work / policy)
+    fidelity = {**fidelity_stage(recipe, folder, lesson.retriever), **origin}
     success = {**success_stage(recipe, work / policy), **origin}
     results.mkdir(parents=True, exist_ok=True)
     _write_json(results / f"experience-model-{recipe.environment}.json", fidelity)
     _write_json(results / f"nano-policy-{recipe.environment}.json", success)
     knows = KNOWS[recipe.environment]
     card = "experience model: plays the world from text, thinking before it writes the next state and the reward"
-    publish(work / name, models / name, card, knows, asdict(recipe), trained, origin, fidelity)
+    publish(folder, models / name, card, knows, asdict(recipe), trained, origin, fidelity)
     card = "policy: reads the episode, thinks one line, acts"
     publish(work / policy, models / policy, card, knows, asdict(recipe), warmed, origin, success)
     run_novice(recipe, work, models, results, command)
@@ -194,7 +200,8 @@ def run_novice(recipe: NanoRecipe, work: Path, models: Path, results: Path, comm
         _fit(*nano.load(start), list(warm_start_rows(trajectories, every_action=True)), recipe.novice, folder)
     before = _read_json(start / "recipe.json")
     seen = [*before.get("refreshed", []), _data(trajectories, recipe.environment)]
-    origin = {**results_origin(command), "data": before["data"], "refreshed": seen}
+    begun: dict[str, Any] = {key: before[key] for key in ("begins_as", "before") if key in before}
+    origin = {**results_origin(command), "data": before["data"], "refreshed": seen, **begun}
     success = {**success_stage(recipe, folder, temperature=1.0, max_steps=20), **origin}
     results.mkdir(parents=True, exist_ok=True)
     _write_json(results / f"nano-novice-{recipe.environment}.json", success)
@@ -324,7 +331,7 @@ def _drills(
     Args:
         settings: Of the stage.
         names: Environment -> the names in its texts; some of them get a number that no room may have.
-        pairs_only: Only compare names.
+        pairs_only: Only compare or repeat.
     """
     rng = random.Random(settings.seed)
     makers = []

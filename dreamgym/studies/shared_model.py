@@ -1,7 +1,8 @@
 """`dreamgym study shared-model`: one experience model for several worlds, or one for each?
 
-The shared one learns from the same episodes as the bundled ones, in stages of the same lengths: it sees half as much of
-each world, with the same number of parameters. All answer the same real steps of unseen tasks.
+The shared one learns from the same episodes as the bundled ones, in stages as long as those of WebShop's own model and
+beginning with ALFWorld's blocks like it: it sees half as much of each world, with the same number of parameters. All
+answer the same real steps of unseen tasks.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Any
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set
 from dreamgym.experience_model.model import ExperienceModel, Switches
-from dreamgym.studies.nano import NanoRecipe, experience_model_stage, prepare
+from dreamgym.studies.nano import RECIPES, NanoRecipe, experience_model_stage, prepare
 from dreamgym.studies.scaling import KEYS
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,9 @@ def run(
     Returns:
         One row per environment and model, and how long the shared one was trained.
     """
-    recipe = recipe or NanoRecipe()
+    recipe = recipe or RECIPES["webshop"]
     lessons = [prepare(replace(recipe, environment=environment), work) for environment, work in works.items()]
-    trained = experience_model_stage(recipe, lessons, folder)
+    trained = experience_model_stage(recipe, lessons, folder, Path(own["alfworld"]))
     rows = []
     for lesson in lessons:
         test = evaluation_set(lesson.environment, "test", num_tasks)

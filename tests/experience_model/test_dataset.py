@@ -12,7 +12,7 @@ from dreamgym.experience_model.prompts import demonstration_text, parse, prompt_
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.types import Task, Trajectory
+from dreamgym.types import Provenance, Task, Trajectory, Transition
 from tests.experience_model.kitchen import kitchen_episodes, solved
 
 EPISODES = [*kitchen_episodes(6), solved(0, seed=1)]
@@ -86,6 +86,31 @@ def test_a_single_step_learns_what_its_own_prompt_tells(retriever: Retriever, re
     ((_, question, thought, state, rest),) = found
     assert thought[1] and rest[1]
     assert state[1] is bool(recall_share) is ("<recall>at: " in question[0])
+
+
+def test_a_page_that_a_neighbour_shows_is_a_target(tmp_path: Path) -> None:
+    search, results = (
+        "You enter the shop.\npage: search",
+        "You search for boots.\npage: results 1 of 1\n1: P7 Alhel boots $29.5",
+    )
+    page = "You open P7.\npage: item P7\n1: P7 Alhel boots $29.5\n2: color: red / teal\n3: chosen nothing"
+    steps = (
+        Transition(search, "search[boots]", results, 0.0, terminated=False),
+        Transition(results, "click[P7]", page, 0.0, terminated=False),
+    )
+    wish = "i need boots, and price lower than 50.00 dollars"
+    tasks = [Task(f"webshop/{n}", "webshop", wish, "train", "fashion", "a", search, "generated") for n in (1, 2)]
+    one, other = (Trajectory(task, "real", steps, Provenance("careful", 0, "v")) for task in tasks)
+    settings = replace(ALL, unknowable_share=0.0, relabel_share=0.0)
+    found = {}
+    for name, stored in (("another customer", [one, other]), ("nobody", [one])):
+        with ReplayBuffer(tmp_path / f"{name}.sqlite", HashedNgrams()) as buffer:
+            for trajectory in stored:
+                buffer.add(trajectory)
+        (row,) = rows(Retriever([tmp_path / f"{name}.sqlite"], HashedNgrams()), settings, [one])
+        found[name] = [row[at + 1] for at, (text, _) in enumerate(row) if text.endswith("</think>")]
+    assert found["another customer"] == [(f"<state>{results}</state>", False), (f"<state>{page}</state>", True)]
+    assert found["nobody"][1] == (f"<state>{page}</state>", False)
 
 
 def test_demonstrations_never_come_from_the_rows_own_task(retriever: Retriever) -> None:

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model import nano
 from dreamgym.experience_model.prompts import TAGS
 
@@ -67,5 +68,26 @@ def test_a_model_begins_with_the_blocks_and_words_of_another_and_own_vectors_for
 
     nano.inherit(again := nano.build_model(tokenizer, shape, 1), tokenizer, tmp_path, seed=0)
     assert again.lm_head.weight.equal(vectors), "nothing of the untrained weights is left"
-    with pytest.raises(ConfigError, match="another shape"):
-        nano.inherit(nano.build_model(tokenizer, nano.NanoShape(16, 1, 2, 1, 32), 0), tokenizer, tmp_path, seed=0)
+    for other, what in (
+        (nano.NanoShape(16, 1, 2, 1, 32), "num_hidden_layers"),
+        (nano.NanoShape(16, 2, 4, 1, 32), "heads"),
+    ):
+        with pytest.raises(ConfigError, match=f"another [a-z_, ]*{what}"):
+            nano.inherit(nano.build_model(tokenizer, other, 0), tokenizer, tmp_path, seed=0)
+
+
+def test_a_damaged_model_is_not_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="is no saved nano"):
+        nano.load(tmp_path / "gone")
+    tokenizer = nano.build_tokenizer(TEXTS)
+    model = nano.build_model(tokenizer, nano.NanoShape(16, 2, 2, 1, 32), 0)
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path)
+    assert nano.load(tmp_path)[0].lm_head.weight.equal(model.lm_head.weight)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "up_proj" not in k}, tmp_path / "model.safetensors")
+    with pytest.raises(EngineError, match=r"lacks model\.layers\.0\.mlp"):
+        nano.load(tmp_path)
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(EngineError, match=r"is no saved nano.*make nano"):
+        nano.load(tmp_path)

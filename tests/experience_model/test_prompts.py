@@ -23,6 +23,7 @@ from dreamgym.experience_model.prompts import (
     variation_reply,
 )
 from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.types import Transition
 from tests.experience_model.kitchen import FIRST, make_task, solved
 
 GOOD = "<think>It is here.</think><state>You open it.\nat: safe 1 (open)</state><reward>0.0</reward><done>0</done>"
@@ -164,6 +165,19 @@ def test_demonstrations_stand_before_the_action() -> None:
     assert demonstration_text(make_task(), FIRST, "look", NEAR) == shown
     prompt = prompt_text(make_task(), [], FIRST, "look", [NEAR, NEAR])
     assert prompt.endswith(f"{shown}{shown}<action>look</action><think>")
+
+
+def test_a_page_is_shown_once_and_never_one_that_was_dreamed() -> None:
+    results = "You search for x.\npage: results 1 of 5\n1: P7 Alhel boots $29.5"
+    page = "You open P7.\npage: item P7\n1: P7 Alhel boots $29.5\n2: chosen nothing"
+    task = replace(make_task(), environment="webshop")
+    step = Transition(results, "click[P7]", page, 0.0, terminated=False)
+    near = replace(NEAR, transition=step, world="real")
+    shown = prompt_text(task, [], results, "click[P7]", [near, near, replace(near, world="dream")])
+    demos = re.findall("<demo>(.*?)</demo>", shown, re.DOTALL)
+    assert demos == [f"click[P7] > {page} 0.0", "click[P7] > You open P7. 0.0"]
+    other = prompt_text(task, [], results, "click[P8]", [near])
+    assert "<demo>click[P7] > You open P7. 0.0</demo>" in other
 
 
 def test_the_reply_ends_with_the_stop_text() -> None:

@@ -1,10 +1,14 @@
 """The rows of the ablation study, on kitchen episodes and scripted replies."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.environments import alfworld
+from dreamgym.errors import ConfigError
 from dreamgym.experience_model.baselines import NearestTransition, PlainRules
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.prompts import reply_text
@@ -12,6 +16,7 @@ from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies import ablations
+from dreamgym.studies.handlers import open_retriever
 from tests.experience_model.kitchen import kitchen_episodes, solved
 
 EPISODE = solved()
@@ -76,6 +81,17 @@ def test_each_part_is_switched_off_and_compared_on_the_same_steps(alfworld_games
     }
     shown = [prompt.count("<demo>") for prompt in prompts]
     assert [sum(shown[n : n + 7]) for n in range(0, len(shown), 7)] == [14, 14, 14, 0, 0, 7, 28, 56]
+
+
+def test_a_buffer_without_episodes_of_the_split_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "experience.sqlite"
+    with pytest.raises(ConfigError, match="there is no buffer"):
+        open_retriever(path, split="test")
+    with ReplayBuffer(path, HashedNgrams()) as buffer:
+        buffer.add(replace(EPISODE, task=replace(EPISODE.task, split="train")))
+    assert len(open_retriever(path)) == len(EPISODE.transitions)
+    with pytest.raises(ConfigError, match="holds no transition of a test task of alfworld"):
+        open_retriever(path, split="test")
 
 
 def test_neighbours_of_the_same_worlds_are_a_row_of_their_own(alfworld_games: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.config import ROOT
+from dreamgym.engines.model_folder import model_name, offline_transitions
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model.model import ExperienceModel
@@ -120,6 +121,32 @@ def test_a_world_that_begins_with_anothers_blocks_needs_them(tmp_path: Path) -> 
     with pytest.raises(EngineError, match="nano-experience-model-webshop begins as nano-experience-model, which"):
         nano.run(recipe, tmp_path / "work", tmp_path / "models", tmp_path, "make nano")
     assert not (tmp_path / "work").exists(), "it is said before anything is collected"
+
+
+def test_a_model_that_begins_with_anothers_blocks_says_so(tmp_path: Path) -> None:
+    models, elder = tmp_path / "models", tmp_path / "models/nano-experience-model"
+    tokenizer = build_tokenizer(["You search for socks."] * 60)
+    for part in (build_model(tokenizer, RECIPE.shape, 7), tokenizer):
+        part.save_pretrained(elder)
+    data = {"num_transitions": 123, "environment": "a kitchen"}
+    (elder / "recipe.json").write_text(json.dumps({"data": data}))
+    recipe = replace(RECIPE, environment="webshop", mix=(("careful", 0.0, 5),), begins_as=elder.name)
+    nano.run(recipe, tmp_path / "work", models, tmp_path, "make nano")
+
+    begun = model_name(elder)
+    for name in ("nano-experience-model-webshop", "nano-policy-webshop", "nano-novice-webshop"):
+        known = json.loads((models / name / "recipe.json").read_text())
+        assert (known["begins_as"], known["before"]) == (begun, [data])
+        assert f"Began with the blocks of {begun}: 123 transitions" in (models / name / "README.md").read_text()
+        count = offline_transitions([str(models / name)])
+        assert count == sum(each["num_transitions"] for each in (data, known["data"], *known.get("refreshed", [])))
+
+    elder_weights = build_model(tokenizer, RECIPE.shape, 8)
+    elder_weights.save_pretrained(elder)
+    before = sorted(path.name for path in (tmp_path / "work").iterdir())
+    nano.run(recipe, tmp_path / "work", models, tmp_path, "make nano")
+    new = sorted({path.name for path in (tmp_path / "work").iterdir()} - set(before))
+    assert f"nano-experience-model-webshop-of-{model_name(elder)}" in new, "other blocks, other stages"
 
 
 def test_the_first_stage_begins_with_the_blocks_of_the_model_that_is_named(

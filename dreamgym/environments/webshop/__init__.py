@@ -123,20 +123,17 @@ def recall(task: Task, history: Sequence[Transition], state: str, action: str) -
 
 
 def evidence(state: str, action: str, step: Transition) -> str:
-    """The page that a neighbour's click brought where it is the same product's, else its feedback.
+    """The page that a neighbour's click brought where it opened or read the same product, else its feedback.
 
     One shop has many customers: what one has opened or read, the next will find there. A product is the same when its
     whole line is; in another shop its asin is something else.
     """
     before, after, now = parse(step.state), parse(step.next_state), parse(state)
-    if before is not None and after is not None and now is not None:
-        product: tuple[str, ...] = ()
-        if (before.kind, after.kind) == ("results", "item"):
-            product = after.lines[:1]
-        elif before.kind == "item" and after.kind in SUB_PAGES:
-            product = before.lines[:1]
-        is_same = parse_action(step.action.strip()) == parse_action(action.strip())
-        if is_same and set(product) & set(now.lines):
+    is_same = parse_action(step.action.strip()) == parse_action(action.strip())
+    if is_same and before is not None and after is not None and now is not None and now.kind == before.kind:
+        opens = now.kind == "results" and after.kind == "item" and after.lines[:1] and after.lines[0] in now.lines
+        reads = now.kind == "item" and after.kind in SUB_PAGES and before.lines[:1] == now.lines[:1]
+        if opens or reads:
             return step.next_state
     return step.next_state.partition("\n")[0]
 

@@ -137,6 +137,8 @@ def test_a_page_is_evidence_of_the_same_product_alone(steps: list[Step]) -> None
             assert webshop.evidence(state.replace("$", "$1"), action, each.step) == feedback, "another price"
             assert webshop.evidence("You enter the shop.\npage: search", action, each.step) == feedback
             assert webshop.evidence("nonsense", action, each.step) == feedback
+            assert webshop.evidence(brought, action, each.step) == feedback, "where it is refused"
+            assert webshop.evidence(render(replace(view, kind=after.kind)), action, each.step) == feedback
     assert min(shown["open"], shown["read"]) > 20
 
 
