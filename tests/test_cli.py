@@ -20,7 +20,6 @@ from tests.experience_model.kitchen import solved
         (["collect", "--episodes", "0"], "episodes"),
         (["collect", "--workers", "0"], "workers"),
         (["evaluate-experience-model", "--buffer", "nowhere.sqlite"], "there is no buffer nowhere.sqlite"),
-        (["evaluate-experience-model", "--environment", "webshop"], "no experience model of webshop is bundled"),
         (["nano", "--environment", "webshop", "--no-hard-negatives"], "is there for alfworld alone"),
         (["evaluate-experience-model", "--annotations", "nowhere"], "nowhere is no folder"),
         (["evaluate-experience-model", "--k", "99"], "k is the number of demonstrations"),
@@ -40,6 +39,15 @@ def test_a_setting_that_cannot_be_gives_one_sentence_and_leaves_nothing(
     assert message.startswith(f"dreamgym {arguments[0]}: ") and says in message
     assert "\n" not in message and "Traceback" not in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_bundled_model_the_command_that_makes_one_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgym.engines.model_folder.BUNDLED", tmp_path)
+    assert main(["evaluate-experience-model", "--environment", "webshop"]) == 1
+    message = capsys.readouterr().err
+    assert "no experience model of webshop is bundled" in message and 'make nano ARGS="--environment webshop"' in message
 
 
 def test_a_folder_of_somebody_else_is_no_workspace(
