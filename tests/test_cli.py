@@ -47,7 +47,9 @@ def test_without_a_bundled_model_the_command_that_makes_one_is_named(
     monkeypatch.setattr("dreamgym.engines.model_folder.BUNDLED", tmp_path)
     assert main(["evaluate-experience-model", "--environment", "webshop"]) == 1
     message = capsys.readouterr().err
-    assert "no experience model of webshop is bundled" in message and 'make nano ARGS="--environment webshop"' in message
+    assert (
+        "no experience model of webshop is bundled" in message and 'make nano ARGS="--environment webshop"' in message
+    )
 
 
 def test_a_folder_of_somebody_else_is_no_workspace(
