@@ -29,6 +29,8 @@ _SHAPE = (
     "rope_parameters",
 )
 """What two models have to share of their configurations where one begins with the other's blocks."""
+_SPACE = "Ġ"
+"""How a token begins that has a space before it."""
 _WORDS = ("model.embed_tokens.weight", "lm_head.weight")
 
 
@@ -120,7 +122,8 @@ def inherit(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", sou
     """Let an untrained nano begin with what another one has learned, whatever words that one knows.
 
     The blocks are taken as they are, and the vectors of the tokens that both know. The other tokens get random vectors
-    of the same spread: blocks that compare or copy tokens do so whatever they mean.
+    of the same spread: blocks that compare or copy tokens do so whatever they mean. A word with a space before it gets
+    the vector of the same word without one and a step that all words share, so that one can be copied as the other.
 
     Args:
         model: Changed in place.
@@ -142,9 +145,17 @@ def inherit(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", sou
     own, known, ids = model.model.embed_tokens.weight, elder.model.embed_tokens.weight, elders.get_vocab()
     with torch.no_grad():
         own.normal_(0.0, known.std().item(), generator=torch.Generator().manual_seed(seed))
-        for piece, index in tokenizer.get_vocab().items():
+        pieces = tokenizer.get_vocab()
+        space = own[pieces[_SPACE]] / 2
+        for piece, index in pieces.items():
             if piece in ids:
                 own[index] = known[ids[piece]]
+            elif _SPACE + piece in ids:
+                own[index] = known[ids[_SPACE + piece]] - space
+        for piece, index in pieces.items():
+            bare = piece.removeprefix(_SPACE)
+            if piece not in ids and bare != piece and bare in pieces:
+                own[index] = own[pieces[bare]] + space
 
 
 def load(folder: Path) -> "tuple[LlamaForCausalLM, PreTrainedTokenizerFast]":

@@ -52,7 +52,9 @@ def test_a_model_begins_with_the_blocks_and_words_of_another_and_own_vectors_for
     elder.model.embed_tokens.weight.data *= 10.0
     for part in (elder, elders):
         part.save_pretrained(tmp_path)
-    tokenizer = nano.build_tokenizer(["<state>You see shirt 7 and drawer 10.</state>"] * 60)
+    tokenizer = nano.build_tokenizer(
+        ["<state>You see shirt 7 and drawer 10, [shirt] shirt [cap] cap [mug] mug.</state>"] * 60
+    )
     model = nano.build_model(tokenizer, shape, 0)
     nano.inherit(model, tokenizer, tmp_path, seed=0)
 
@@ -63,8 +65,11 @@ def test_a_model_begins_with_the_blocks_and_words_of_another_and_own_vectors_for
     for piece, index in own.items():
         if piece in known:
             assert vectors[index].equal(theirs[known[piece]]), piece
-    new = vectors[[own["ĠshirtĠ7"], own["Ġshirt"]]]
-    assert {"ĠshirtĠ7", "Ġshirt"}.isdisjoint(known) and 0.1 < new.std().item() < 0.3, "the spread is the elder's 0.2"
+    new = ["ĠshirtĠ7", "Ġshirt", "shirt", "Ġcap", "cap", "mug"]
+    assert set(new).isdisjoint(known) and 0.1 < vectors[[own[piece] for piece in new]].std().item() < 0.35
+    steps = [vectors[own[f"Ġ{word}"]] - vectors[own[word]] for word in ("shirt", "cap", "mug")]
+    assert all(step.allclose(steps[0], atol=1e-6) for step in steps), "one step stands for the space before a word"
+    assert vectors[own["Ġshirt"]].std().item() > 2 * steps[0].std().item() - 0.05
 
     nano.inherit(again := nano.build_model(tokenizer, shape, 1), tokenizer, tmp_path, seed=0)
     assert again.lm_head.weight.equal(vectors), "nothing of the untrained weights is left"

@@ -5,7 +5,7 @@ with them goes on guessing.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dreamgym.environments.webshop.generator import BRANDS, KINDS, OPTIONS, Kind
 
@@ -15,7 +15,7 @@ MAX_PAIRS = 30
 MAX_EXERCISES = 4
 PAIRS_SHARE = 0.4
 """Rows that compare or repeat, and nothing else."""
-MAX_REPEATED = 60
+MAX_REPEATED = 40
 """Words, numbers and names that are said twice."""
 _WORDS = sorted(
     set(BRANDS)
@@ -33,9 +33,9 @@ def drill(names: Sequence[str], rng: random.Random, *, pairs_only: bool = False)
         pairs_only: Compare or repeat, and nothing else.
     """
     if pairs_only or rng.random() < PAIRS_SHARE:
-        return rng.choice((_pairs, _repeat, _repeat, _reorder, _reorder))(rng)
-    exercises = (_find, _find, _price, _choose, _open, _back)
-    return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in rng.choice(exercises)(rng)]
+        return EXERCISES[rng.choice(("pairs", "repeat", "repeat", "reorder", "reorder"))](rng)
+    names = ("find", "find", "price", "choose", "open", "back")
+    return [piece for _ in range(rng.randint(2, MAX_EXERCISES)) for piece in EXERCISES[rng.choice(names)](rng)]
 
 
 def _pairs(rng: random.Random) -> list[Piece]:
@@ -49,10 +49,15 @@ def _pairs(rng: random.Random) -> list[Piece]:
 
 
 def _repeat(rng: random.Random) -> list[Piece]:
-    """Words in no order, twice: nothing but what stood behind the same word before tells the next."""
-    words = (rng.choice((_asin, _word, _word, _number))(rng) for _ in range(rng.randint(10, MAX_REPEATED)))
-    said = f"{' '.join(words)}\n"
-    return [(f"{said}again\n", False), (said, True)]
+    """Words in no order, twice: nothing but what stood behind the same word before tells the next.
+
+    Half of the rows have them in brackets the first time or the second, as clicks have them: a word with a space before
+    it and one without are two of nano's tokens.
+    """
+    words = [rng.choice((_asin, _word, _word, _number))(rng) for _ in range(rng.randint(10, MAX_REPEATED))]
+    plain, clicked = f" {' '.join(words)}\n", f" {' '.join(f'[{word}]' for word in words)}\n"
+    first, second = rng.choice(((plain, plain), (plain, plain), (plain, clicked), (clicked, plain)))
+    return [(f"{first}again\n", False), (second, True)]
 
 
 def _reorder(rng: random.Random) -> list[Piece]:
@@ -74,7 +79,7 @@ def _find(rng: random.Random) -> list[Piece]:
     pairs = ", ".join(f"{name}: {wanted} {'same' if name == wanted else 'other'}" for name in seen)
     listed = "\n".join(f"{number}: {name}" for number, name in enumerate(there, start=1))
     mark = "✓" if wanted in there else "✗"
-    return [(f"{listed}\nclick[{wanted}]\n", False), (f"Needs among {pairs} {mark}.\n", True)]
+    return [*_asked(listed, wanted, rng), (f"Needs among {pairs} {mark}.\n", True)]
 
 
 def _price(rng: random.Random) -> list[Piece]:
@@ -83,7 +88,7 @@ def _price(rng: random.Random) -> list[Piece]:
     limit = 10 * rng.randint(max(1, int(price / 10) - 2), int(price / 10) + 3)
     return [
         (f"${price} lower than {limit}.00 dollars\n", False),
-        (f"price {price:g} below {limit} {'✓' if price <= limit else '✗'}\n", True),
+        (f"price {price:g} below {limit} {'✓' if price <= limit else '✗'},\n", True),
     ]
 
 
@@ -102,7 +107,7 @@ def _choose(rng: random.Random) -> list[Piece]:
         for choices in (chosen, {**chosen, name: value})
     )
     page, again = (_page(f"item {asin}", [*rows, f"chosen {said}"]) for said in (before, after))
-    return [(f"{page}\nclick[{value}]\n", False), (f"{again}\n", True)]
+    return [*_asked(page, value, rng), (f"You choose {value}.\n{again}\n", True)]
 
 
 def _open(rng: random.Random) -> list[Piece]:
@@ -112,14 +117,20 @@ def _open(rng: random.Random) -> list[Piece]:
     wanted = rng.choice(lines)
     asin = wanted.partition(" ")[0]
     listed = _page("results 1 of 5", lines)
-    return [(f"{listed}\nclick[{asin}]\n", False), (f"{_page(f'item {asin}', [wanted])}\n", True)]
+    return [*_asked(listed, asin, rng), (f"You open {asin}.\n{_page(f'item {asin}', [wanted])}\n", True)]
 
 
 def _back(rng: random.Random) -> list[Piece]:
     """A page of products that are alike, copied."""
     kind = rng.choice(KINDS)
     listed = _page(f"results {rng.randint(1, 5)} of 5", [_product(asin, kind, rng) for asin in _asins(rng, 4)])
-    return [(f"{listed}\nclick[< prev]\n", False), (f"{listed}\n", True)]
+    return [*_asked(listed, "< prev", rng), (f"{listed}\n", True)]
+
+
+def _asked(page: str, wanted: str, rng: random.Random) -> list[Piece]:
+    """What is clicked on a page, after some other clicks, and that it is read."""
+    before = "".join(f"click[{_name(rng)}]\n" for _ in range(rng.randint(0, 3)))
+    return [(f"{before}{page}\nclick[{wanted}]\n", False), (f"Action click[{wanted}] ✓. ", True)]
 
 
 def _page(head: str, lines: Sequence[str]) -> str:
@@ -157,3 +168,16 @@ def _value(rng: random.Random) -> str:
 
 def _attribute(rng: random.Random) -> str:
     return rng.choice(rng.choice(KINDS).attributes)
+
+
+EXERCISES: Mapping[str, Callable[[random.Random], list[Piece]]] = {
+    "pairs": _pairs,
+    "repeat": _repeat,
+    "reorder": _reorder,
+    "find": _find,
+    "price": _price,
+    "choose": _choose,
+    "open": _open,
+    "back": _back,
+}
+"""Name -> what writes one."""

@@ -14,6 +14,8 @@ from dreamgym.environments.webshop.reward import close, colour_of
 from dreamgym.environments.webshop.view import View, parse, price_of
 from dreamgym.types import Transition
 
+SAID = 60
+"""Characters of a click that are repeated."""
 BUTTONS = (BACK, PREVIOUS, NEXT, BUY, *SUB_PAGES)
 
 
@@ -35,7 +37,7 @@ def write(known: Knowledge, transition: Transition, rng: random.Random, recalled
     verb, argument = parse_action(transition.action.strip())
     known.heed(transition.action, recalled)
     worked = after.feedback != NOTHING
-    sentences = [_situation(view, rng), _form(verb, argument), *_needs(known, view, verb, argument)]
+    sentences = [_situation(view, rng), _form(transition.action.strip()), *_needs(known, view, verb, argument)]
     sentences.append(_verdict(known, transition.action, worked, rng))
     if worked:
         sentences += _memory(known, transition.action, recalled, after)
@@ -50,9 +52,14 @@ def _situation(view: View, rng: random.Random) -> str:
     return rng.choice((f"The customer is at {where}.", f"Now at {where}."))
 
 
-def _form(verb: str, argument: str) -> str:
-    """The verb, and whether an action is made like that."""
-    return f"Action {verb[:20]} {'✓' if verb in ('search', 'click') and argument else '✗'}."
+def _form(action: str) -> str:
+    """The action, of a search the verb alone, and whether one is made like that.
+
+    A click is read here, once, from the prompt; all that is said of it later is near to this.
+    """
+    verb, argument = parse_action(action)
+    said = action[:SAID] if verb == "click" and argument else verb[:20]
+    return f"Action {said} {'✓' if verb in ('search', 'click') and argument else '✗'}."
 
 
 def _needs(known: Knowledge, view: View, verb: str, argument: str) -> list[str]:
