@@ -110,11 +110,10 @@ RECIPES: Mapping[str, NanoRecipe] = {
     "webshop": NanoRecipe(
         "webshop",
         begins_as=EXPERIENCE_MODEL,
-        pairs=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
+        pairs=FitSettings(steps=300, batch_size=32, learning_rate=4e-3, max_length=256),
         drills=FitSettings(steps=400, batch_size=32, learning_rate=4e-3, max_length=256),
-        single_steps=FitSettings(steps=640, batch_size=32, learning_rate=4e-3, max_length=512),
+        single_steps=FitSettings(steps=1000, batch_size=32, learning_rate=4e-3, max_length=512),
         episodes=FitSettings(steps=400, batch_size=8, learning_rate=2e-3, max_length=2048),
-        policy=FitSettings(steps=300, batch_size=8, learning_rate=1e-3, max_length=2048),
     ),
 }
 """Environment -> how its bundled models are made. A shop's pages are copied line by line, which untrained blocks had
