@@ -8,6 +8,7 @@ import pytest
 
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.experience_model.nano import NanoShape
 from dreamgym.studies import nano, shared_model
 from tests.studies.test_nano import RECIPE
 
@@ -19,7 +20,7 @@ def test_both_worlds_are_learned_and_each_model_answers_for_its_own(
     works = {environment: tmp_path / environment for environment in ("alfworld", "webshop")}
     own = dict.fromkeys(works, find_bundled("nano"))
     folder = tmp_path / "shared" / "model"
-    recipe = replace(RECIPE, num_tasks=1, mix=(("expert", 0.0, 40),), num_variations=1)
+    recipe = replace(RECIPE, num_tasks=1, mix=(("expert", 0.0, 40),), num_variations=1, shape=NanoShape())
     figures = shared_model.run(own, works, folder, 1, recipe)
     found = [(row["environment"], row["model"]) for row in figures["rows"]]
     assert found == [("alfworld", "own"), ("alfworld", "shared"), ("webshop", "own"), ("webshop", "shared")]
