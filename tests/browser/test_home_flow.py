@@ -120,3 +120,14 @@ def test_a_view_is_saved_by_name_and_opened_from_elsewhere(
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(entry).to_have_count(0)
     assert page.evaluate("window.hacked") is None
+
+
+def test_a_long_address_covers_no_tab(url: str, page: Any) -> None:
+    page.goto(f"{url}?tab=inspect&q={'potato' * 20}")
+    expect(page.locator("#dg-address code")).to_contain_text("potatopotato")
+    for width in (1280, 1000):
+        page.set_viewport_size({"width": width, "height": 800})
+        tab, address = page.get_by_role("tab", name="Models").bounding_box(), page.locator("#dg-address").bounding_box()
+        assert tab["x"] + tab["width"] <= address["x"], width
+        code = page.locator("#dg-address code").bounding_box()
+        assert code["x"] >= address["x"] and code["width"] > 60, "what fits of it is shown"
