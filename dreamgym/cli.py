@@ -296,13 +296,14 @@ def _export(options: argparse.Namespace) -> None:
 def _nano(options: argparse.Namespace) -> None:
     from dreamgym.studies import nano  # noqa: PLC0415  loads torch
     from dreamgym.studies.mixes import NO_HARD_NEGATIVES  # noqa: PLC0415
+    from dreamgym.studies.recipes import RECIPES, NanoRecipe  # noqa: PLC0415
 
-    recipe = replace(nano.RECIPES[options.environment], seed=options.seed)
+    recipe = replace(RECIPES[options.environment], seed=options.seed)
     if options.no_hard_negatives:
         if options.environment not in NO_HARD_NEGATIVES:
             raise ConfigError(f"--no-hard-negatives is there for {', '.join(NO_HARD_NEGATIVES)} alone")
         recipe = replace(recipe, mix=NO_HARD_NEGATIVES[options.environment])
-    whole = recipe == nano.NanoRecipe() and not options.only_novice
+    whole = recipe == NanoRecipe() and not options.only_novice
     command = "make nano" if whole else typed_command()
     make = nano.run_novice if options.only_novice else nano.run
     work = options.work or Path("build") / recipe.named("nano")

@@ -130,7 +130,7 @@ def run_scaling(options: argparse.Namespace) -> None:
 def run_shared_model(options: argparse.Namespace) -> None:
     """`dreamgym study shared-model`."""
     from dreamgym.studies import shared_model  # noqa: PLC0415  loads torch
-    from dreamgym.studies.nano import NanoRecipe  # noqa: PLC0415
+    from dreamgym.studies.recipes import NanoRecipe  # noqa: PLC0415
 
     own = {environment: experience_model_of(environment) for environment in ENVIRONMENTS}
     works = {environment: options.work / NanoRecipe(environment=environment).named("nano") for environment in own}

@@ -21,7 +21,8 @@ from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.studies.nano import Lesson, NanoRecipe, experience_model_stage
+from dreamgym.studies.nano import Lesson, experience_model_stage
+from dreamgym.studies.recipes import NanoRecipe
 from dreamgym.types import Trajectory
 
 CELL = ("max_transitions", "hidden")

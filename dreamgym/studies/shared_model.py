@@ -14,7 +14,8 @@ from typing import Any
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set
 from dreamgym.experience_model.model import ExperienceModel, Switches
-from dreamgym.studies.nano import RECIPES, NanoRecipe, experience_model_stage, prepare
+from dreamgym.studies.nano import experience_model_stage, prepare
+from dreamgym.studies.recipes import RECIPES, NanoRecipe
 from dreamgym.studies.scaling import KEYS
 
 log = logging.getLogger(__name__)

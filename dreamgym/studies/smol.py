@@ -23,7 +23,8 @@ from dreamgym.experience_model.train import FitSettings, encode_rows, fit_lora
 from dreamgym.policy import PolicyForm, warm_start_rows
 from dreamgym.replay_buffer import retrieval
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.studies.nano import NanoRecipe, success_stage
+from dreamgym.studies.nano import success_stage
+from dreamgym.studies.recipes import NanoRecipe
 from dreamgym.types import Trajectory
 
 ENVIRONMENT = "alfworld"

@@ -14,10 +14,11 @@ from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.nano import NanoShape, build_model, build_tokenizer
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.studies import nano
+from dreamgym.studies.recipes import EXPERIENCE_MODEL, NOVICE, POLICY, RECIPES, NanoRecipe
 from dreamgym.training.rollout import Sampling
 
 SHORT = FitSettings(steps=2, batch_size=2, max_length=256, threads=1)
-RECIPE = nano.NanoRecipe(
+RECIPE = NanoRecipe(
     num_tasks=2,
     num_passes=1,
     num_alone=2,
@@ -56,17 +57,17 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     novice = json.loads((results / "nano-novice-alfworld.json").read_text())
     assert novice["num_tasks"] == novice["failed"] == 1 and novice["policy"].endswith("(temperature=1)")
 
-    for name in (nano.EXPERIENCE_MODEL, nano.POLICY, nano.NOVICE):
+    for name in (EXPERIENCE_MODEL, POLICY, NOVICE):
         card = (models / name / "README.md").read_text()
         assert "`make nano`" in card and "10 trajectories" in card
         engine = TransformersEngine(str(models / name), device="cpu")
         assert ExperienceModel(engine).name.startswith(name)
-    recipe = json.loads((models / nano.EXPERIENCE_MODEL / "recipe.json").read_text())
+    recipe = json.loads((models / EXPERIENCE_MODEL / "recipe.json").read_text())
     assert [stage["settings"]["seed"] for stage in recipe["trained"]] == [3, 2, 0, 1], "pairs, drills, steps, episodes"
-    assert (models / nano.EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 4
-    known = json.loads((models / nano.NOVICE / "recipe.json").read_text())
+    assert (models / EXPERIENCE_MODEL / "README.md").read_text().count("- Training:") == 4
+    known = json.loads((models / NOVICE / "recipe.json").read_text())
     assert [stage["settings"]["seed"] for stage in known["trained"]] == [0, 4], "the policy's, then its own"
-    assert known["data"] == json.loads((models / nano.POLICY / "recipe.json").read_text())["data"]
+    assert known["data"] == json.loads((models / POLICY / "recipe.json").read_text())["data"]
     assert known["refreshed"][0]["by_policy"] == {"expert(noise=0.4)": RECIPE.num_tasks}
 
     def never(*_: object) -> None:
@@ -75,10 +76,10 @@ def test_the_recipe_goes_from_nothing_to_models_and_figures(tmp_path: Path, monk
     monkeypatch.setattr(nano, "collect", never)
     monkeypatch.setattr(nano, "disprove", never)
     monkeypatch.setattr(nano, "fit", never)
-    before = (models / nano.POLICY / "model.safetensors").read_bytes()
+    before = (models / POLICY / "model.safetensors").read_bytes()
     nano.run(RECIPE, work, models, results, "make nano")
-    assert (models / nano.POLICY / "model.safetensors").read_bytes() == before
-    assert json.loads((models / nano.NOVICE / "recipe.json").read_text())["recipe"]["mix"] == [["expert", 0.4, 30]]
+    assert (models / POLICY / "model.safetensors").read_bytes() == before
+    assert json.loads((models / NOVICE / "recipe.json").read_text())["recipe"]["mix"] == [["expert", 0.4, 30]]
     assert [path.name.split("@")[0] for path in work.glob("nano-novice-of-*")] == ["nano-novice-of-nano-policy"]
     with pytest.raises(EngineError, match="make nano"):
         nano.run_novice(RECIPE, work, tmp_path, results, "dreamgym nano --only-novice")
@@ -111,13 +112,13 @@ def test_a_folder_that_others_have_played_in_is_left_as_it_is(tmp_path: Path) ->
         nano.collect_stage(replace(RECIPE, mix=(("random", 0.0, 2),)), path)
     assert [each.name for each in tmp_path.iterdir()] == ["experience.done"]
     with pytest.raises(ConfigError, match="careful has played nothing in"):
-        nano.policy_stage(nano.NanoRecipe("webshop"), [], tmp_path, tmp_path / "policy")
+        nano.policy_stage(NanoRecipe("webshop"), [], tmp_path, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
 
 
 def test_a_world_that_begins_with_anothers_blocks_needs_them(tmp_path: Path) -> None:
-    recipe = nano.RECIPES["webshop"]
-    assert recipe.environment == "webshop" and recipe.begins_as == nano.EXPERIENCE_MODEL
+    recipe = RECIPES["webshop"]
+    assert recipe.environment == "webshop" and recipe.begins_as == EXPERIENCE_MODEL
     with pytest.raises(EngineError, match="nano-experience-model-webshop begins as nano-experience-model, which"):
         nano.run(recipe, tmp_path / "work", tmp_path / "models", tmp_path, "make nano")
     assert not (tmp_path / "work").exists(), "it is said before anything is collected"

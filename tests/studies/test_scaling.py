@@ -8,7 +8,7 @@ import pytest
 from dreamgym.experience_model.nano import NanoShape
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.studies import nano, scaling
-from dreamgym.studies.nano import NanoRecipe
+from dreamgym.studies.recipes import NanoRecipe
 from dreamgym.studies.scaling import Scaling
 from tests.experience_model.kitchen import kitchen_episodes
 
