@@ -32,16 +32,23 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of generated games and shops that the whole session shares: one, whichever test asks first."""
+    folder = tmp_path_factory.mktemp("dreamgym-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DREAMGYM_CACHE", str(folder))
+        patch.delenv("ALFWORLD_DATA", raising=False)
+        patch.delenv("WEBSHOP_DATA", raising=False)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def alfworld_games(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of generated games that the whole session shares; skips where the engine is not installed."""
+def alfworld_games(cache: Path) -> Path:
+    """The session's cache; skips where the engine is not installed."""
     if find_spec("alfworld") is None:
         pytest.skip("the optional alfworld package is not installed")
-    cache = tmp_path_factory.mktemp("dreamgym-cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DREAMGYM_CACHE", str(cache))
-        patch.delenv("ALFWORLD_DATA", raising=False)
-        yield cache
+    return cache
 
 
 @pytest.fixture(scope="session")

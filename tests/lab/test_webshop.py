@@ -1,6 +1,5 @@
 """The lab with two environments in one workspace: nothing in it knows which they are."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from dreamgym.collect import collect
 from dreamgym.environments.pool import WorkerPool
-from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.tasks import load_tasks
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -28,13 +26,8 @@ from tests.lab.experience import real_success, store
 
 
 @pytest.fixture(scope="module")
-def shopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Trajectory]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DREAMGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("WEBSHOP_DATA", raising=False)
-        open_shop.cache_clear()
-        yield sorted(collect("webshop", load_tasks("test", 3), "expert"), key=lambda t: t.trajectory_id)
-        open_shop.cache_clear()
+def shopped() -> list[Trajectory]:
+    return sorted(collect("webshop", load_tasks("test", 3), "expert"), key=lambda t: t.trajectory_id)
 
 
 @pytest.fixture

@@ -342,7 +342,7 @@ def test_choices_for_a_person_are_possible(steps: list[Step]) -> None:
             assert known.verdict(action).possible is True
 
 
-def test_the_module_says_what_it_is(webshop_cache: object) -> None:
+def test_the_module_says_what_it_is() -> None:
     found = webshop.availability()
     assert found.ok and "nouns by" in found.detail and "not the WebShop benchmark" in found.detail
     assert webshop.facts(OPENED) and render(parse(OPENED)) == OPENED  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ def test_missing_and_broken_files_are_named(original: Path, monkeypatch: pytest.
             open_shop(name)
 
 
-def test_splits_of_made_up_shops_share_no_shop_and_begin_alike(webshop_cache: Path) -> None:
+def test_splits_of_made_up_shops_share_no_shop_and_begin_alike() -> None:
     by_split = {split: load_tasks(split, 30) for split in ("train", "validation", "test")}  # type: ignore[arg-type]
     rooms = [{task.room for task in tasks} for tasks in by_split.values()]
     assert not rooms[0] & rooms[1] and not rooms[0] & rooms[2] and not rooms[1] & rooms[2]

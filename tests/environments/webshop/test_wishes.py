@@ -12,7 +12,7 @@ from tests.environments.webshop.test_engine import walk
 
 
 @pytest.mark.parametrize("seed", [0, 1, 200])
-def test_every_wish_is_read_as_its_goal_has_it(webshop_cache: object, seed: int) -> None:
+def test_every_wish_is_read_as_its_goal_has_it(seed: int) -> None:
     shop = open_shop(f"generated/{seed}")
     for number in range(shop.num_goals):
         goal = shop.goal(number)
