@@ -166,7 +166,7 @@ def run(
         config = settings(row, environment, changes, prompted)
         done = _train(row, config, experience, work)
         recorded = RunReader(done.folder / STORE).iterations()
-        best = _best(done, recorded)
+        best = _best(done.folder, recorded, has_acted=row.method == "s2r")
         played = play(done.folder / "checkpoints" / f"step-{best}" / "policy", config)
         yield _figures(row, played) | _costs(recorded, threshold) | {"checkpoint": best, "command": done.command}
 
@@ -222,16 +222,20 @@ def _prepare(row: Row, folder: Path, experience: Path, work: Path) -> None:
     unfinished.rename(folder)
 
 
-def _best(done: RunInfo, recorded: Sequence[IterationRow]) -> int:
-    """Iteration of the checkpoint with the highest real success on validation; the earlier one of equals."""
-    kept = {int(path.name.removeprefix("step-")) for path in (done.folder / "checkpoints").glob("step-*")}
+def _best(folder: Path, recorded: Sequence[IterationRow], *, has_acted: bool = False) -> int:
+    """Iteration of the checkpoint with the highest real success on validation; the earlier one of equals.
+
+    `has_acted` leaves out those before the first real step: one of these would be a row of the dream alone.
+    """
+    kept = {int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*")}
     known = {
         row.iteration: value
         for row in recorded
         if row.iteration in kept and (value := row.metrics.get("real_success")) is not None
+        if not has_acted or row.metrics.get("online_transitions")
     }
     if not known:
-        raise WorkspaceError(f"{done.folder} has no evaluated checkpoint: raise run.iterations")
+        raise WorkspaceError(f"{folder} has no evaluated checkpoint: raise run.iterations")
     return max(known, key=lambda iteration: (known[iteration], -iteration))
 
 
@@ -239,6 +243,7 @@ def _figures(row: Row, played: Sequence[Trajectory]) -> dict[str, Any]:
     ended = [trajectory for trajectory in played if trajectory.failure is None]
     won = [trajectory.success for trajectory in ended]
     low, high = wilson(sum(won), len(won))
+    asked = [one for one in played if one.failure is None or one.failure.is_the_policys]
     return {
         "method": row.method,
         "algorithm": row.algorithm,
@@ -249,7 +254,17 @@ def _figures(row: Row, played: Sequence[Trajectory]) -> dict[str, Any]:
         "score": sum(one.total_reward or 0.0 for one in ended) / len(won) if won else None,
         "num_tasks": len(won),
         "failed": len(played) - len(won),
+        # Leaving out the tasks on which the policy wrote no action flatters it: here these are unsolved.
+        "success_all": sum(one.success for one in asked) / len(asked) if asked else None,
+        "outcomes": "".join(map(_outcome, played)),
     }
+
+
+def _outcome(played: Trajectory) -> str:
+    """Of one task, to compare rows task by task: 1, 0, p (the policy wrote no action) or w (the world failed)."""
+    if played.failure is None:
+        return str(int(played.success))
+    return "p" if played.failure.is_the_policys else "w"
 
 
 def _costs(recorded: Sequence[IterationRow], threshold: float) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def train(
         ConfigError: No pair can be made, or none fits; the checkpoint is another iteration's.
     """
     data = rows(some_pairs(trajectories, config.policy.max_steps), policy, config.policy.max_steps)
-    known = {"real_transitions": real_transitions(trajectories), "online_transitions": 0.0}
+    num_real = real_transitions(trajectories, config.policy.model)
+    known = {"real_transitions": num_real, "online_transitions": 0.0}
     run(config, policy, loop, lambda: make_trainer(config, policy, data, work), known, METRICS, checkpoint)
 
 

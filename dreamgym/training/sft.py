@@ -62,7 +62,8 @@ def train(
             peft_config=lora(config.policy.lora_rank),
         )
 
-    known = {"real_transitions": real_transitions(trajectories), "online_transitions": 0.0}
+    num_real = real_transitions(trajectories, config.policy.model)
+    known = {"real_transitions": num_real, "online_transitions": 0.0}
     run(config, policy, loop, make_trainer, known, METRICS, checkpoint)
 
 

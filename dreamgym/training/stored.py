@@ -1,12 +1,11 @@
 """Stored trajectories as training data of SFT and DPO, and the real transitions that they cost."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from dreamgym.config import ROOT
-from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.model_folder import model_name, offline_transitions
 from dreamgym.errors import ConfigError
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
@@ -57,32 +56,32 @@ def how_to_store(world: World, environment: str) -> str:
     )
 
 
-def real_transitions(trajectories: Sequence[Trajectory], models: Path = MODELS) -> int | None:
-    """How many real transitions stand behind these trajectories, which all come from one world.
+def real_transitions(trajectories: Sequence[Trajectory], warm_start: str, models: Path = MODELS) -> int | None:
+    """How many real transitions stand behind a policy that learns from these trajectories, which are of one world.
 
     Real ones count themselves, also those that are not learned from: the successes were chosen among them. Dreams have
-    none of their own; what counts is what their experience models were trained on, as the bundled recipes say it. Two
-    models may share data, so that the sum over models is an upper bound.
+    none of their own; what counts is what their experience models were trained on, as the bundled recipes say it. Data
+    that the models share with each other or with the warm start counts once. Nothing says whether real trajectories
+    are those that the warm start was made of: the larger of both is counted, a lower bound where they are others.
 
     Args:
         trajectories: From `stored_trajectories`.
+        warm_start: The policy that learns: name or folder; one whose recipe does not say counts as 0.
         models: Folder of the bundled models.
 
     Returns:
-        None where a dream's experience model is not bundled, so that nobody knows.
+        None where a dream's experience model is not bundled, or does not say, so that nobody knows.
     """
     real = sum(len(trajectory.transitions) for trajectory in trajectories if trajectory.world == "real")
-    dreamers = {trajectory.provenance.model for trajectory in trajectories if trajectory.world == "dream"}
-    if not dreamers:
-        return real
-    offline = _offline_transitions(models)
-    checksums: set[str] = set()
-    for name in dreamers:
-        named = CHECKSUM.findall(name or "")
-        if not named:
-            return None
-        checksums.update(named)
-    return real + sum(offline[each] for each in checksums) if checksums <= set(offline) else None
+    dreamers = {trajectory.provenance.model or "" for trajectory in trajectories if trajectory.world == "dream"}
+    checksums = {checksum for name in dreamers for checksum in CHECKSUM.findall(name) or [""]}
+    folders = _folders(models) if checksums else {}
+    if not checksums <= set(folders):
+        return None
+    named = [str(folders[checksum]) for checksum in sorted(checksums)]
+    begun = [warm_start] if offline_transitions([warm_start]) is not None else []
+    offline = offline_transitions([*begun, *named])
+    return None if offline is None else max(real, offline)
 
 
 def _world(config: TrainConfig) -> World:
@@ -94,12 +93,10 @@ def _world(config: TrainConfig) -> World:
     return config.run.world
 
 
-def _offline_transitions(models: Path) -> dict[str, int]:
-    """Real transitions that each bundled model was trained on, by the checksum of its weights."""
-    known: dict[str, int] = {}
-    for recipe in models.glob("*/recipe.json"):
-        data = json.loads(recipe.read_text(encoding="utf-8")).get("data", {})
-        for checksum in CHECKSUM.findall(model_name(recipe.parent)):
-            if "num_transitions" in data:
-                known[checksum] = int(data["num_transitions"])
-    return known
+def _folders(models: Path) -> dict[str, Path]:
+    """The bundled models, by the checksum of their weights."""
+    return {
+        checksum: recipe.parent
+        for recipe in models.glob("*/recipe.json")
+        for checksum in CHECKSUM.findall(model_name(recipe.parent))
+    }

@@ -2,20 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dreamgym.cli import main
 from dreamgym.config import ROOT
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.presets import WORLDS
 from dreamgym.results import publish_run, stored_keys
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.studies import methods
 from dreamgym.studies.methods import METHODS, Row, rows, settings
-from dreamgym.types import Trajectory
+from dreamgym.types import Failure, Trajectory
 from tests.experience_model.kitchen import solved
 
 DEMO = ROOT / "assets/demo/experience.sqlite"
@@ -27,9 +28,12 @@ TINY = (
 
 
 def played(folder: Path | str, config: TrainConfig) -> Sequence[Trajectory]:
-    """Three episodes, two of them solved."""
+    """Five episodes, two of them solved; then the policy wrote nothing that can be read, and the world failed."""
     won = solved()
-    return [won, won, Trajectory(won.task, "real", won.transitions[:1], won.provenance)]
+    short = replace(won, transitions=won.transitions[:1])
+    unread = Failure(None, "no action", raw_reply="?")
+    broken = Failure("look", "the engine is gone")
+    return [won, won, short, replace(short, failure=unread), replace(short, failure=broken)]
 
 
 def test_core_rows_come_first_each_seed_of_them() -> None:
@@ -90,6 +94,7 @@ def test_a_row_is_trained_chosen_and_tested_and_is_not_made_again(tmp_path: Path
     figures = methods.run(wanted, "alfworld", DEMO, tmp_path, played, TINY)
     start, dream = list(figures)
     assert (start["success"], start["num_tasks"], start["updates"], start["minutes"]) == (2 / 3, 3, 0, 0.0)
+    assert (start["failed"], start["success_all"], start["outcomes"]) == (2, 2 / 4, "110pw")
     assert start["real_transitions_offline"] > 70_000 and dream["real_transitions_online"] == 0
     assert dream["real_transitions_offline"] >= start["real_transitions_offline"]
     assert dream["updates"] == 4 and [point["iteration"] for point in dream["curve"]] == [0, 1, 2]
@@ -100,6 +105,17 @@ def test_a_row_is_trained_chosen_and_tested_and_is_not_made_again(tmp_path: Path
     assert next(methods.run(wanted[1:2], "alfworld", DEMO, tmp_path, played, TINY))["curve"] == dream["curve"]
     assert (run / "run.sqlite").stat().st_mtime_ns == before, "what was trained is not trained again"
     assert len(RunReader(run / "run.sqlite").iterations()) == 3
+
+
+def test_sim_to_real_is_tested_after_its_real_steps(tmp_path: Path) -> None:
+    for number in (3, 6, 7):
+        (tmp_path / f"run/checkpoints/step-{number}").mkdir(parents=True)
+    evaluated = ((0, 0.9, 0.0), (3, 0.5, 0.0), (5, 0.8, 0.0), (6, 0.25, 40.0), (7, 0.25, 80.0))
+    recorded = [IterationRow(i, "", {"real_success": s, "online_transitions": n}) for i, s, n in evaluated]
+    assert methods._best(tmp_path / "run", recorded) == 3
+    assert methods._best(tmp_path / "run", recorded, has_acted=True) == 6
+    with pytest.raises(WorkspaceError, match="no evaluated checkpoint"):
+        methods._best(tmp_path / "run", recorded[:3], has_acted=True)
 
 
 def test_offline_dreams_need_the_dream_run(tmp_path: Path) -> None:

@@ -78,28 +78,47 @@ def test_s2r_is_refused_because_nothing_acts(tmp_path: Path) -> None:
         stored_trajectories(TrainConfig(RunConfig(method="sft", world="s2r")), [tmp_path / "experience.sqlite"])
 
 
-def test_real_trajectories_cost_their_own_transitions_lost_and_failed_ones_too() -> None:
-    assert real_transitions([real(1), real(2, 5, solved=False), failed(3, 2, world="real")]) == 3 + 5 + 2
-    assert real_transitions([]) == 0
+def model(folder: Path, *nums: int) -> str:
+    """A model of so many transitions, the later ones of data it was refreshed with."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text(folder.name)
+    data, *refreshed = [{"num_transitions": num} for num in nums]
+    (folder / "recipe.json").write_text(json.dumps({"data": data, "refreshed": refreshed}))
+    return model_name(folder)
 
 
-def test_dreams_cost_what_their_models_were_trained_on_each_model_once(tmp_path: Path) -> None:
-    names = []
-    for label, num in (("one", 120), ("two", 30)):
-        folder = tmp_path / label
-        folder.mkdir()
-        (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_text(label)
-        (folder / "recipe.json").write_text(json.dumps({"data": {"num_transitions": num}}))
-        names.append(model_name(folder))
-    first, second = names
-    assert real_transitions([dreamed_by(first, 1), dreamed_by(first, 2)], tmp_path) == 120
-    assert real_transitions([dreamed_by(f"{first} (guard on; k=2)"), dreamed_by(second)], tmp_path) == 150
-    assert real_transitions([dreamed_by(first), dreamed_by("other@01234567")], tmp_path) is None
-    assert real_transitions([dreamed_by(None)], tmp_path) is None
+def test_real_trajectories_cost_their_own_transitions_lost_and_failed_ones_too(tmp_path: Path) -> None:
+    trajectories = [real(1), real(2, 5, solved=False), failed(3, 2, world="real")]
+    assert real_transitions(trajectories, str(tmp_path)) == 3 + 5 + 2
+    assert real_transitions([], "") == 0
+
+
+def test_what_the_warm_start_was_made_of_counts_as_well(tmp_path: Path) -> None:
+    model(tmp_path / "small", 4, 3)
+    model(tmp_path / "large", 40, 3)
+    trajectories = [real(1), real(2, 5, solved=False)]
+    assert real_transitions(trajectories, str(tmp_path / "small")) == 8
+    assert real_transitions(trajectories, str(tmp_path / "large")) == 43
+
+
+def test_dreams_cost_what_their_models_were_trained_on_each_data_once(tmp_path: Path) -> None:
+    first, second = model(tmp_path / "one", 120), model(tmp_path / "two", 30, 7)
+
+    def cost(*names: str | None, warm_start: str = "") -> int | None:
+        dreams = [dreamed_by(name, number) for number, name in enumerate(names)]
+        return real_transitions(dreams, warm_start, tmp_path)
+
+    assert cost(first, first) == 120
+    assert cost(f"{first} (guard on; k=2)", second) == 157
+    assert cost(first, warm_start=str(tmp_path / "one")) == 120, "what both were made of is one"
+    assert cost(first, warm_start=str(tmp_path / "two")) == 157
+    assert cost(first, "other@01234567") is None
+    assert cost(None) is None
 
 
 def test_the_bundled_experience_model_is_known() -> None:
     folder = ROOT / "assets/models/nano-experience-model"
     expected = json.loads((folder / "recipe.json").read_text())["data"]["num_transitions"]
-    assert real_transitions([dreamed_by(model_name(folder, "nano"))]) == expected > 0
+    assert real_transitions([dreamed_by(model_name(folder, "nano"))], "nano-policy") == expected > 0
+    assert (real_transitions([dreamed_by(model_name(folder, "nano"))], "nano-novice") or 0) > expected
