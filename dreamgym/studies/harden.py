@@ -2,7 +2,7 @@
 
 Each round lets the exploit loop loose on the present model, from the policy's warm start. What the real engine answers
 up to the first lie of each dreamed success joins the training data, and the model trains on it for some minutes, mixed
-with old episodes so that it forgets nothing. Every one of these real transitions is counted.
+with old episodes so that it forgets nothing. Every real transition of the replays is counted, not of the lies alone.
 """
 
 import logging
@@ -58,7 +58,8 @@ def run(
         settings: Sizes.
 
     Returns:
-        The last folder, and one row per round: lies found, by kind, and the real transitions that they cost.
+        The last folder, and one row per round: lies found, by kind, and the real transitions of all dreamed successes
+        that were replayed to find them.
     """
     chosen = settings or Hardening()
     lies: list[Lie] = []
@@ -77,7 +78,7 @@ def run(
                 "model": dreamer.name,
                 "num_lies": len(found),
                 "lies": dict(Counter(lie.kind for lie in found).most_common()),
-                "real_transitions": sum(len(lie.real.transitions) for lie in found),
+                "real_transitions": sum(row["replayed_transitions"] for row in figures["rows"]),
                 "dream_success": [row["dream_success"] for row in figures["rows"]],
                 "real_success": [row["real_success"] for row in figures["rows"]],
             }
