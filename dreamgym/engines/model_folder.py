@@ -57,19 +57,43 @@ def model_data(name: str) -> list[dict[str, Any]] | None:
         return None
 
 
-def offline_transitions(names: Sequence[str]) -> int | None:
-    """Count the real transitions that went into these models; data that two of them share counts once.
-
-    Returns:
-        None when a model has no recipe.json that says so.
-    """
+def models_data(names: Sequence[str]) -> list[dict[str, Any]] | None:
+    """`model_data` of several models together: what two of them share stands there once; None as there."""
     found: list[dict[str, Any]] = []
     for name in names:
         known = model_data(name)
         if known is None:
             return None
         found += [data for data in known if data not in found]
-    return sum(int(data["num_transitions"]) for data in found)
+    return found
+
+
+def offline_transitions(names: Sequence[str]) -> int | None:
+    """Count the real transitions that went into these models; data that two of them share counts once.
+
+    Returns:
+        None when a model has no recipe.json that says so.
+    """
+    found = models_data(names)
+    return None if found is None else sum(int(data["num_transitions"]) for data in found)
+
+
+def write_data(policy: Path, names: Sequence[str], run: str, real_transitions: float | None) -> None:
+    """Write the recipe of a policy that a run has trained, so that a run that begins as it can count its data.
+
+    Args:
+        policy: Folder of its weights.
+        names: Models that the run began with.
+        run: Its id.
+        real_transitions: In all, theirs included; where these or theirs are unknown, nothing is written.
+    """
+    known = models_data(names)
+    if not known or real_transitions is None:
+        return
+    own = int(real_transitions) - sum(int(data["num_transitions"]) for data in known)
+    added = [{"run": run, "num_transitions": own}] if own > 0 else []
+    recipe = {"data": known[0], "refreshed": [*known[1:], *added]}
+    (policy / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
 
 
 def model_name(folder: Path, label: str | None = None) -> str:

@@ -24,7 +24,13 @@ from dreamgym.studies.methods import METHODS
 
 COMPARISONS = tuple(f"{environment}-nano" for environment in WORLDS)
 """Files of the comparison of methods, and blocks of the README."""
-LABELS = {"warm_start": "warm start", "sft_all": "SFT on all offline data", "dpo": "DPO", "s2r": "sim to real"}
+LABELS = {
+    "warm_start": "warm start",
+    "sft_all": "SFT on all offline data",
+    "dpo": "DPO",
+    "s2r": "sim to real",
+    "sft_dream": "dream after SFT on all offline data",
+}
 """Methods whose name says less; elsewhere the underscores become spaces."""
 
 LAST = 5

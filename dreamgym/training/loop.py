@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dreamgym.curriculum.variations import check_can_vary
+from dreamgym.engines.model_folder import write_data
 from dreamgym.environments import environment_module
 from dreamgym.environments.batch import DreamBatch
 from dreamgym.experience_model.fidelity import wilson
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.plan import models
 from dreamgym.runs.process import Control
 from dreamgym.runs.store import Exploit, RunReader, RunStore, StoredRollout
 from dreamgym.runs.trackers import Trackers
@@ -206,7 +208,8 @@ class Loop:
         return checkpoints.unfinished(self.checkpoints, iteration) if due else None
 
     def seal(self, path: Path) -> None:
-        """Make what the method wrote a checkpoint."""
+        """Make what the method wrote a checkpoint; its policy says what real transitions it cost."""
+        write_data(path / "policy", models(self.config), self.folder.name, self._last.get("real_transitions"))
         sealed, iteration = checkpoints.seal(path, self.config.checkpoints.keep)
         log.info("checkpoint %s", sealed.name)
         self._control.report(iteration, describe(iteration, self._last), sealed.name)

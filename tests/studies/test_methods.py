@@ -9,10 +9,12 @@ import pytest
 
 from dreamgym.cli import main
 from dreamgym.config import ROOT
+from dreamgym.engines.model_folder import offline_transitions
 from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.presets import WORLDS
 from dreamgym.results import publish_run, stored_keys
-from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.config import TrainConfig, load, override
+from dreamgym.runs.status import CONFIG
 from dreamgym.runs.store import IterationRow, RunReader
 from dreamgym.studies import methods
 from dreamgym.studies.methods import METHODS, Row, rows, settings
@@ -119,9 +121,23 @@ def test_sim_to_real_is_tested_after_its_real_steps(tmp_path: Path) -> None:
 
 
 def test_offline_dreams_need_the_dream_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="make that one first"):
+    with pytest.raises(ConfigError, match="make it first"):
         next(methods.run([Row("offline_dreams", "sft", 0)], "alfworld", DEMO, tmp_path, played, TINY))
     assert not list(tmp_path.glob("offline*"))
+
+
+@pytest.mark.usefixtures("alfworld_games")
+def test_a_dream_after_sft_begins_as_what_sft_made(tmp_path: Path) -> None:
+    after = Row("sft_dream", "grpo", 0)
+    with pytest.raises(ConfigError, match="begins as the row sft_all, sft, seed 0: make it first"):
+        next(methods.run([after], "alfworld", DEMO, tmp_path, played, TINY))
+    assert not (tmp_path / after.name).exists()
+    first, second = methods.run([Row("sft_all", "sft", 0), after], "alfworld", DEMO, tmp_path, played, TINY)
+    (run,) = (tmp_path / after.name / "runs").iterdir()
+    begun = Path(load(run / CONFIG).policy.model)
+    assert begun.parent.name == f"step-{first['checkpoint']}" and tmp_path / "sft-all-sft-0" in begun.parents
+    assert offline_transitions([str(begun)]) == first["real_transitions_offline"] == second["real_transitions_offline"]
+    assert second["real_transitions_online"] == 0
 
 
 def test_prompted_needs_a_model(tmp_path: Path) -> None:
