@@ -42,13 +42,71 @@ const selected = () => {
   return { field: pre.dataset.field, start: characters(text, start), end: characters(text, start + range.toString().length) };
 };
 
+// A place that is marked by keyboard: of a text the words between one end that stays and one that moves, both counted. It
+// begins as a whole word, as no caret would be seen in a text that nobody can write in.
+const FIELDS = ['next_state', 'reasoning', 'state'];
+const marker = el('div', { class: 'dg-row dg-wrap dg-marker' });
+let spot = null;
+let lastSpot = null;
+const words = (field) => Array.from((value.texts[field] ?? '').matchAll(/[\p{L}\p{M}\p{N}_]+|[^\s\p{L}\p{M}\p{N}_]+/gu), (m) => [m.index, m.index + m[0].length]);
+const marking = () => {
+  const all = words(spot.field);
+  return [all[Math.min(spot.stays, spot.moves)][0], all[Math.max(spot.stays, spot.moves)][1]];
+};
+const spotted = () => {
+  if (!spot) return null;
+  const [start, end] = marking().map((at) => characters(value.texts[spot.field], at));
+  return { field: spot.field, start, end };
+};
+// The text node, and the place in it, of a place in a text that may have marks.
+const inside = (pre, at) => {
+  const nodes = document.createTreeWalker(pre, NodeFilter.SHOW_TEXT);
+  let node = nodes.nextNode();
+  for (; at > node.length; node = nodes.nextNode()) at -= node.length;
+  return [node, at];
+};
+const showSpot = () => {
+  const button = (key, label, act, ...content) => el('button', { type: 'button', class: 'dg-btn s', 'data-key': key, 'aria-label': label, title: label, onmousedown: (event) => event.preventDefault(), onclick: act }, ...content);
+  const [start, end] = spot ? marking() : [0, 0];
+  dg.keepFocus(marker, () => marker.replaceChildren(
+    button('h', spot ? 'Next text' : 'Mark a place', nextText, spot ? 'Next text ' : 'Mark a place ', kbd('h')),
+    ...(spot ? [
+      button('←', 'Word before', () => move(-1), kbd('←')), button('→', 'Next word', () => move(1), kbd('→')),
+      button('Shift+←', 'Move the end a word back', () => move(-1, true), kbd('Shift ←')), button('Shift+→', 'Move the end a word on', () => move(1, true), kbd('Shift →')),
+      button('Esc', 'End', () => { endMarking(); showSpot(); }, 'End ', kbd('Esc')),
+      el('span', { class: 'dg-meta', role: 'status' }, `${spot.field.replace('_', ' ')}: “${value.texts[spot.field].slice(start, end)}”`),
+    ] : [])));
+  if (!spot || document.activeElement?.matches('input, textarea, select')) return;
+  const pre = left.querySelector(`pre[data-field=${spot.field}]`);
+  getSelection().setBaseAndExtent(...inside(pre, start), ...inside(pre, end));
+  const [at, view] = [getSelection().getRangeAt(0).getBoundingClientRect(), left.getBoundingClientRect()];
+  if (at.top < view.top || at.bottom > view.bottom) left.scrollTop += at.top - view.top - view.height / 3;
+};
+const nextText = () => {
+  const fields = FIELDS.filter((field) => words(field).length);
+  if (!fields.length) return;
+  if (!root.contains(document.activeElement)) document.activeElement?.blur(); // a tab would take the arrows
+  spot = spot || !lastSpot ? { field: fields[(fields.indexOf(spot?.field) + 1) % fields.length], stays: 0, moves: 0 } : lastSpot;
+  showSpot();
+};
+const move = (by, extend) => {
+  spot.moves = Math.max(0, Math.min(words(spot.field).length - 1, spot.moves + by));
+  if (!extend) spot.stays = spot.moves;
+  showSpot();
+};
+const endMarking = () => {
+  lastSpot = spot || lastSpot;
+  spot = null;
+  getSelection().removeAllRanges();
+};
+
 const toggle = (kind) => change((d) => {
-  const span = selected();
+  const span = selected() || spotted();
   const bare = d.errors.findIndex((e) => e.kind === kind && !e.span);
   if (span) {
     if (bare >= 0) d.errors.splice(bare, 1);
     d.errors.push({ kind, span });
-    getSelection().removeAllRanges();
+    endMarking();
   } else if (d.errors.some((e) => e.kind === kind)) d.errors = d.errors.filter((e) => e.kind !== kind);
   else d.errors.push({ kind, span: null });
 });
@@ -245,7 +303,7 @@ const right = () => {
   note.addEventListener('input', () => { draft().note = note.value; keep(); refresh(); });
   return [
     el('section', { class: 'dg-sec', 'aria-label': 'Axes' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Axes'), el('span', { class: 'dg-meta' }, 'letter, then 0 bad to 2 good')), value.axes.map(axis)),
-    el('section', { class: 'dg-sec', 'aria-label': 'What is wrong' }, el('div', { class: 'dg-head' }, el('h3', {}, 'What is wrong'), el('span', { class: 'dg-meta' }, 'a digit takes the selected text')), el('div', { class: 'dg-kinds' }, value.kinds.map(kind))),
+    el('section', { class: 'dg-sec', 'aria-label': 'What is wrong' }, el('div', { class: 'dg-head' }, el('h3', {}, 'What is wrong'), el('span', { class: 'dg-meta' }, 'a digit takes the selected text')), el('div', { class: 'dg-kinds' }, value.kinds.map(kind)), marker),
     el('section', { class: 'dg-sec', 'aria-label': 'Note' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Note'), el('button', { type: 'button', class: 'dg-btn s ghost', 'data-key': 'n', 'aria-label': 'Write a note', onclick: () => element.querySelector('#dg-note').focus() }, kbd('n'))), note),
     el('section', { class: 'dg-sec dg-submit', 'aria-label': 'Submit' },
       el('button', { type: 'button', class: 'dg-btn pri', id: 'dg-submit', 'data-key': 'Enter', onclick: () => submit(false) }, value.mine ? 'Change and next ' : 'Submit and next ', kbd('Enter')),
@@ -268,6 +326,7 @@ const draw = () => {
   const open = left.querySelector('details')?.open;
   left.replaceChildren(...centre().filter(Boolean));
   form.replaceChildren(...right());
+  showSpot();
   if (open && left.querySelector('details')) left.querySelector('details').open = true;
   refresh();
   const again = focused && document.getElementById(focused);
@@ -297,7 +356,7 @@ const take = () => {
   value = v;
   if (begun) keep();
   if (!left.isConnected) root.replaceChildren(left, form);
-  if (isNew) { armed = null; spent = 0; shownAt = performance.now(); left.scrollTop = 0; }
+  if (isNew) { armed = spot = lastSpot = null; spent = 0; shownAt = performance.now(); left.scrollTop = 0; }
   draw();
 };
 root.addEventListener('keydown', (event) => {

@@ -57,6 +57,8 @@ dg.shortcuts = [
   { tab: 'train', keys: ['n'], help: 'New run: go to the presets', focus: 'dg-train-preset' },
   { tab: 'train', keys: ['l'], help: 'Launch the run whose command is shown' },
   { tab: 'annotate', keys: ['1', '…', '8'], help: 'Mark an error, at the selected text if there is some; again: take it off' },
+  { tab: 'annotate', keys: ['h'], help: 'Mark a place by keyboard; again: in the next text' },
+  { tab: 'annotate', keys: ['←', '→', 'Shift+←', 'Shift+→'], help: 'The word before, the next one; with Shift take it in, or leave it out; Esc ends' },
   { tab: 'annotate', keys: ['a', 's', 'd', 'f'], help: 'Rate an axis, then', also: ['0', '1', '2'] },
   { tab: 'annotate', keys: ['e', 'r', 'n'], help: 'Write the correct next state, the reasoning, a note; Esc leaves the field' },
   { tab: 'annotate', keys: ['Enter'], help: 'Submit and next; Ctrl+Enter in a field' },
@@ -112,7 +114,7 @@ dg.shortcuts = [
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (document.querySelector('dialog[open]')) return;
-    const key = names[event.key] || event.key;
+    const key = `${event.shiftKey && /^Arrow[LR]/.test(event.key) ? 'Shift+' : ''}${names[event.key] || event.key}`;
     if (typing(event.target)) {
       if (key === 'Esc' || (key === 'Enter' && event.target.closest('#dg-search, #dg-run-find'))) event.target.blur();
       return;

@@ -20,14 +20,6 @@ from tests.browser.conftest import open_services, serving
 from tests.lab.experience import dream_with_neighbours, real_success, task
 
 HEAT = f"{dream_with_neighbours(real_success()).trajectory_id}.4"
-SELECT = """() => {
-    const text = document.querySelector('pre[data-field=next_state]').firstChild;
-    const range = document.createRange();
-    range.setStart(text, 4);
-    range.setEnd(text, 8);
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +36,27 @@ def come_as(page: Any, name: str) -> None:
     expect(page.locator(".dg-warned")).to_have_count(0)
 
 
+def mark_heat(page: Any) -> None:
+    """Mark a word of the next state by keyboard."""
+    marker = page.locator(".dg-marker")
+    page.keyboard.press("h")
+    expect(marker).to_contain_text("next state: “You”")
+    page.keyboard.press("h")
+    expect(marker).to_contain_text("reasoning: “The”")
+    page.keyboard.press("Escape")
+    expect(marker).not_to_contain_text("“")
+    assert page.evaluate("getSelection().isCollapsed")
+    page.keyboard.press("h")
+    page.keyboard.press("h")
+    page.keyboard.press("h")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(marker).to_contain_text("next state: “heat the”")
+    assert page.evaluate("getSelection().toString()") == "heat the"
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(marker).to_contain_text("next state: “heat”")
+
+
 def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     lab: tuple[str, AnnotationStore], page: Any
 ) -> None:
@@ -57,7 +70,7 @@ def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     expect(page.locator("#dg-annotator")).to_have_value("mia")
     expect(page.locator("#dg-fine")).to_be_enabled()
     page.keyboard.press("2")
-    page.evaluate(SELECT)
+    mark_heat(page)
     page.keyboard.press("1")
     expect(item.locator("mark")).to_have_text("heat")
     page.keyboard.press("f")
