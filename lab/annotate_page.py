@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from dreamgym.annotation.agreement import agreement
 from dreamgym.annotation.export import Keep
-from dreamgym.annotation.items import Item, item_of
+from dreamgym.annotation.items import RUN, Item, item_of, sources
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
 from dreamgym.annotation.lessons import corrections, lessons
-from dreamgym.annotation.queue import Kind, Queued, Waiting, Wanted, alike, waiting
+from dreamgym.annotation.queue import PICKED, Kind, Queued, Waiting, Wanted, alike, waiting
 from dreamgym.annotation.repair import Method
 from dreamgym.annotation.resolution import resolve, resolve_all
 from dreamgym.annotation.store import Annotation, AnnotationStore, Role
@@ -39,6 +39,7 @@ from lab.viewmodels.annotate import (
     progress_text,
     queue_view,
 )
+from lab.viewmodels.inspect_list import filter_of
 from lab.viewmodels.repair import METHODS, RepairChoice, repair_view
 
 NUM_LISTED = 12
@@ -83,7 +84,7 @@ class AnnotatePage:
         self._services = services
         self._store = AnnotationStore(services.workspace)
         self._jobs = ModelJobs(services)
-        self._retrievers: dict[str, Retriever] = {}
+        self._retrievers: dict[tuple[str | Path, ...], Retriever] = {}
         self._lock = threading.Lock()
 
     def person(self, here: Here) -> Person:
@@ -249,23 +250,27 @@ class AnnotatePage:
     def _waiting(self, selection: Selection, person: Person, limit: int) -> Waiting:
         if selection.queue == "like":
             item = self._need(selection.like)
-            found = alike(self._store, item, self._retriever(item.task.environment), person.name, limit)
+            found = alike(self._store, item, self._retrievers_of(item), person.name, limit)
             return Waiting(found, 0, len(found))
-        keep = Filter()
-        if selection.queue == "filter":
-            keep = Filter(**{name: getattr(selection, name) or None for name in _FILTERS})
+        keep = filter_of(selection) if selection.queue in PICKED else Filter()
         wanted = Wanted(cast(Kind, selection.queue), selection.found_by, keep)
         return waiting(self._store, wanted, person.name, limit, person.role)
 
-    def _retriever(self, environment: str) -> Retriever:
+    def _retrievers_of(self, item: Item) -> list[Retriever]:
+        """Over what the workspace stores, and the run that played the item."""
+        workspace, environment = self._services.workspace, item.task.environment
+        found = [self._retriever(environment, workspace.experience_path, workspace.lab_path)]
+        if item.source.startswith(RUN) and (path := sources(workspace).get(item.source)):
+            found.append(self._retriever(environment, path))
+        return found
+
+    def _retriever(self, environment: str, *files: Path) -> Retriever:
         """Over all splits: what is looked for here stands in no prompt."""
         with self._lock:
-            found = self._retrievers.get(environment)
+            found = self._retrievers.get((environment, *files))
             if found is None:
-                workspace = self._services.workspace
-                files = [workspace.experience_path, workspace.lab_path]
-                found = Retriever(files, HashedNgrams(), read_only=True, environment=environment)
-                self._retrievers[environment] = found
+                found = Retriever(files, HashedNgrams(), read_only=self._services.read_only, environment=environment)
+                self._retrievers[environment, *files] = found
             found.refresh()
             return found
 
@@ -354,9 +359,6 @@ class AnnotatePage:
         if not person.name:
             raise AnnotationError("Say who you are first: your name stands beside your answers.")
         return person
-
-
-_FILTERS = ("text", "world", "split", "action_type", "outcome", "policy")
 
 
 def _by_item(current: Sequence[Annotation]) -> dict[str, list[Annotation]]:

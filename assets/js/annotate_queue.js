@@ -21,7 +21,8 @@ const who = (v) => {
 const choice = (v) => {
   const select = el('select', { class: 'dg-input', 'aria-label': 'Queue', id: 'dg-queue' }, v.queues.map((q) => el('option', { value: q.name, selected: q.name === v.queue }, q.label)));
   select.addEventListener('change', () => trigger('turn', { name: select.value }));
-  return el('div', {}, select, el('p', { class: 'dg-meta' }, v.about, v.run && [' · run ', el('b', {}, v.run), ' ', el('a', { href: '?tab=annotate&by-run=' }, 'all runs')]));
+  return el('div', {}, select, el('p', { class: 'dg-meta' }, v.about, v.run && [' · run ', el('b', {}, v.run), ' ', el('a', { href: '?tab=annotate&by-run=' }, 'all runs')],
+    v.filters && [' · only ', el('b', {}, v.filters), ' ', el('a', { href: v.unfiltered }, 'no filter')]));
 };
 
 const progress = (v) => el('div', {},

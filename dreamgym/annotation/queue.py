@@ -6,7 +6,7 @@ left, for every annotator by himself. Annotators who work through the same queue
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice
 from pathlib import Path
@@ -121,14 +121,19 @@ def waiting(
 
 
 def alike(
-    store: AnnotationStore, item: Item, retriever: Retriever, annotator: str, limit: int = 20, role: Role = "annotator"
+    store: AnnotationStore,
+    item: Item,
+    retrievers: Sequence[Retriever],
+    annotator: str,
+    limit: int = 20,
+    role: Role = "annotator",
 ) -> tuple[Queued, ...]:
     """Return steps like an item's that a person has not answered: the same type of action, the nearest first.
 
     Args:
         store: Of the workspace.
         item: To find more of; not one whose episode ended before an action.
-        retriever: Over the files to look in; what it may not return (other splits) is not found.
+        retrievers: Over the files to look in; what they may not return (other splits) is not found.
         annotator: Who annotates.
         limit: At most so many.
         role: In which he answers.
@@ -141,10 +146,13 @@ def alike(
     done = store.answered(annotator, role)
     action_type = environment_module(item.task.environment).action_type
     kind = action_type(item.action)
-    near = retriever.top_k(item.state, item.action, FETCHED_AT_ONCE * limit)
+    num = FETCHED_AT_ONCE * limit
+    near = {
+        one.transition_id: one for each in retrievers for one in each.top_k(item.state, item.action, num)
+    }  # a dream may stand in two files
     found = (
-        Queued(one.transition_id, f"{one.similarity:.2f} like {item.item_id} ({kind})")
-        for one in near
+        Queued(one.transition_id, f"{one.similarity:.2f} like {item.item_id} ({kind})", item.source)
+        for one in sorted(near.values(), key=lambda one: (-one.similarity, one.transition_id))
         if one.world == item.world and action_type(one.transition.action) == kind
     )
     return tuple(islice((one for one in found if one.item_id not in done | {item.item_id}), limit))

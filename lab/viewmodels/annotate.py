@@ -11,13 +11,14 @@ from typing import Any
 from dreamgym.annotation.agreement import Agreement, Figure
 from dreamgym.annotation.items import Item
 from dreamgym.annotation.labels import AXES, ERROR_KINDS, Labels, labels_record
-from dreamgym.annotation.queue import KINDS, Queued
+from dreamgym.annotation.queue import KINDS, PICKED, Queued
 from dreamgym.annotation.store import Annotation, Role
 from dreamgym.comparison import StepComparison
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.types import Failure, Transition
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import changed_chips, inline_diff
+from lab.viewmodels.inspect_list import FILTER_NAMES
 from lab.viewmodels.text import counted, reward_figure, unit_figure
 
 AXIS_KEYS = {"consistency": "a", "diversity": "s", "informativeness": "d", "hallucination": "f"}
@@ -97,6 +98,8 @@ def queue_view(
         "queues": [{"name": name, "label": label} for name, label in _queues(selection)],
         "queue": selection.queue,
         "about": about,
+        "filters": _filters(selection),
+        "unfiltered": link("annotate", t="", **{name: "" for name, _ in FILTER_NAMES.values()}),
         "run": selection.found_by,
         "done": num_done,
         "total": num_items,
@@ -106,6 +109,12 @@ def queue_view(
         "notice": notice,
         "empty": "" if listed else _empty(selection),
     }
+
+
+def _filters(selection: Selection) -> str:
+    """Inspect's filters that narrow the queue."""
+    given = {words.removesuffix(" filter"): getattr(selection, name) for name, (_, words) in FILTER_NAMES.items()}
+    return ", ".join(f"{words} {said}" for words, said in given.items() if said) if selection.queue in PICKED else ""
 
 
 def _queues(selection: Selection) -> list[tuple[str, str]]:
@@ -135,9 +144,9 @@ def _empty(selection: Selection) -> str:
         return "No run of this workspace has any. Launch a run in Train, or choose another queue."
     if selection.queue in ("second", "disputed"):
         return "Nothing yet: it fills as others answer."
-    if selection.queue == "filter":
-        return "The filters keep nothing. Change them in Inspect."
-    return "Nothing waits here: you have answered it all, or no dreamed step is stored."
+    if _filters(selection):
+        return "Nothing waits that the filters keep: change them in Inspect, or take them off."
+    return "Nothing waits here: you have answered it all, or no such step is stored."
 
 
 def progress_text(seconds: Sequence[float], num_left: int) -> str:

@@ -169,14 +169,14 @@ def test_a_dream_that_parts_from_its_replay_where_one_could_know_is_queued(store
 def test_more_like_one_are_dreams_of_the_same_action(store: AnnotationStore) -> None:
     retriever = Retriever([store.workspace.experience_path, store.workspace.lab_path], HashedNgrams(32))
     item = store.find(step(dream(1, 0.8), 1))
-    found = alike(store, item, retriever, "Ann", limit=2)
+    found = alike(store, item, [retriever], "Ann", limit=2)
     assert len(found) == 2 and item.item_id not in names(found)
     assert all(store.find(each.item_id).action.startswith("take mug") for each in found)  # type: ignore[union-attr]
     assert found[0].reason.endswith(f"like {item.item_id} (take)")
     store.answer(store.find(found[0].item_id), "Ann", FINE)
-    assert found[0].item_id not in names(alike(store, item, retriever, "Ann"))
+    assert found[0].item_id not in names(alike(store, item, [retriever], "Ann"))
     with pytest.raises(AnnotationError, match="nothing was tried"):
-        alike(store, replace(item, step=replace(failed(3).failure, action=None)), retriever, "Ann")  # type: ignore[type-var]
+        alike(store, replace(item, step=replace(failed(3).failure, action=None)), [retriever], "Ann")  # type: ignore[type-var]
 
 
 def test_second_opinions_and_disputes_find_those_who_can_give_them(store: AnnotationStore) -> None:

@@ -5,6 +5,7 @@ import shlex
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -15,16 +16,18 @@ from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.runs.store import StoredRollout
 from dreamgym.types import transition_id
 from dreamgym.workspace import Workspace
 from lab.annotate_page import AnnotatePage, Here
 from lab.exporting import forget
-from lab.navigation import Selection
+from lab.navigation import Selection, follow
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.annotate import QUEUE_LABELS, Visit, checked_view, progress_text
 from lab.viewmodels.episode import Dream
 from lab.viewmodels.repair import repair_view
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success, store, task
+from tests.lab.runs import WrittenRun
 
 DREAM = dream_with_neighbours(real_success())
 HEAT = transition_id(DREAM.trajectory_id, 4)
@@ -81,6 +84,31 @@ def test_a_skipped_item_comes_last_and_every_queue_says_what_it_is(page: Annotat
     for queue in QUEUE_LABELS:
         view, item = page.view(page.choose(Here(Selection("annotate", queue=queue, like=HEAT), "mia")), Visit())
         assert view["about"] and (view["rows"] or view["empty"]) and (item.get("id") or item["text"])
+
+
+def test_a_queue_heeds_the_filters_and_says_which(page: AnnotatePage):
+    for queue in ("random", "doubtful", "filter"):
+        kept = Selection("annotate", queue=queue, world="dream", action_type="heat")
+        view, item = page.view(page.choose(Here(kept, "mia")), Visit())
+        assert view["total"] == 1 and item["id"] == HEAT and view["filters"] == "world dream, action heat"
+        assert follow(kept, dict(parse_qsl(view["unfiltered"][1:], keep_blank_values=True))).action_type == ""
+        view, _ = page.view(page.choose(Here(replace(kept, action_type="clean"), "mia")), Visit())
+        assert view["total"] == 0 and "that the filters keep" in view["empty"]
+    view, _ = page.view(page.choose(Here(Selection("annotate", queue="second", world="dream"), "mia")), Visit())
+    assert view["filters"] == "", "that queue has no filter"
+
+
+def test_more_like_a_step_of_a_run_is_looked_for_in_its_record_too(workspace: Workspace, page: AnnotatePage):
+    played = [replace(DREAM, provenance=replace(DREAM.provenance, seed=number)) for number in (7, 8)]
+    run = WrittenRun(workspace.runs_path, "a")
+    run.iterate(1, rollouts=[StoredRollout(one) for one in played])
+    run.say("done")
+    run.store.close()
+    first, second = (transition_id(one.trajectory_id, 4) for one in played)
+    chosen = page.choose(Here(Selection("annotate", queue="like", like=first), "mia"))
+    assert {each.item_id for each, _ in chosen.rows} == {second, HEAT}
+    stored_alone = page.choose(Here(Selection("annotate", queue="like", like=BROKEN.replace(".3", ".2")), "mia"))
+    assert second not in {each.item_id for each, _ in stored_alone.rows}
 
 
 def test_an_address_opens_its_item_whatever_the_queue_and_one_of_nothing_says_so(page: AnnotatePage):
