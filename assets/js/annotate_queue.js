@@ -57,11 +57,16 @@ const exporting = () => {
   return details;
 };
 
+let unfolded = false; // agreement on all labels
+const table = (names, rows, cells) => rows.length > 0 && el('table', { class: 'dg-plain' },
+  el('thead', {}, el('tr', {}, names.map((name) => el('th', { scope: 'col' }, name)))),
+  el('tbody', {}, rows.map((r) => el('tr', { title: r.why || null }, cells(r).map((text, i) => el('td', { class: i ? 'dg-num' : null }, text))))));
+const labelled = (rows) => table(['Label', 'α', 'κ', 'n'], rows, (r) => [r.label, r.alpha, r.kappa, String(r.num)]);
 const agreement = (a) => el('section', { class: 'dg-sec', 'aria-label': 'Agreement' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'Agreement'), el('span', { class: 'dg-meta' }, a.about)),
-  a.rows.length > 0 && el('table', { class: 'dg-plain' },
-    el('thead', {}, el('tr', {}, ['Label', 'α', 'κ', 'n'].map((name) => el('th', { scope: 'col' }, name)))),
-    el('tbody', {}, a.rows.map((r) => el('tr', { title: r.title }, el('td', {}, r.label), el('td', { class: 'dg-num' }, r.alpha), el('td', { class: 'dg-num' }, r.kappa), el('td', { class: 'dg-num' }, String(r.num)))))),
+  labelled(a.rows),
+  el('details', { open: unfolded, ontoggle: (event) => { unfolded = event.target.open; } }, el('summary', { class: 'dg-meta' }, a.pairs.length ? 'All labels, κ by pair' : 'All labels'),
+    labelled(a.more), table(['Pair', 'κ', 'n'], a.pairs, (r) => [`${r.label}: ${r.pair}`, r.kappa, String(r.num)])),
   a.undefined && el('p', { class: 'dg-meta' }, `Undefined: ${a.undefined} (${a.why}).`),
   a.disputed && el('p', {}, el('a', { href: a.disputed.href }, `${a.disputed.num} to settle`)));
 

@@ -34,7 +34,7 @@ QUEUE_LABELS = {
     "like": "More like one",
 }
 MAX_AGREEMENT = 5
-"""Labels whose agreement is listed; those with most items first."""
+"""Labels whose agreement is seen at once, those with most items first; the others are folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,14 @@ def agreement_view(found: Sequence[Agreement], num_annotators: int, num_disputed
     """
     if num_annotators < 2:
         return None
-    known = sorted(found, key=lambda each: -each.alpha.num_items)
-    defined = [each for each in known if each.alpha.value is not None][:MAX_AGREEMENT]
+    known = sorted(found, key=lambda each: (each.alpha.value is None, -each.alpha.num_items))
     undefined = [each for each in known if each.alpha.value is None and each.alpha.num_items]
+    num_shown = min(MAX_AGREEMENT, sum(each.alpha.value is not None for each in known))
     return {
         "about": f"{num_annotators} annotators",
-        "rows": [_agreement_row(each) for each in defined],
+        "rows": [_agreement_row(each) for each in known[:num_shown]],
+        "more": [_agreement_row(each) for each in known[num_shown:]],
+        "pairs": [row for each in known if len(each.kappas) > 1 for row in _pair_rows(each)],
         "undefined": ", ".join(each.label for each in undefined),
         "why": "; ".join(dict.fromkeys(each.alpha.reason for each in undefined)),
         "disputed": {"num": num_disputed, "href": link("annotate", queue="disputed", t="")} if num_disputed else None,
@@ -187,14 +189,27 @@ def agreement_view(found: Sequence[Agreement], num_annotators: int, num_disputed
 
 
 def _agreement_row(each: Agreement) -> dict[str, Any]:
-    pairs = [f"{a} and {b}: κ {_figure(kappa)}" for (a, b), kappa in each.kappas.items()]
     return {
         "label": each.label,
         "alpha": _figure(each.alpha),
         "num": each.alpha.num_items,
         "kappa": _figure(next(iter(each.kappas.values()))) if len(each.kappas) == 1 else "",
-        "title": "; ".join(pairs),
+        "why": each.alpha.reason,
     }
+
+
+def _pair_rows(each: Agreement) -> list[dict[str, Any]]:
+    """Kappa of every two who answered the same items."""
+    return [
+        {
+            "label": each.label,
+            "pair": f"{one} and {other}",
+            "kappa": _figure(kappa),
+            "num": kappa.num_items,
+        }
+        for (one, other), kappa in each.kappas.items()
+        if kappa.value is not None
+    ]
 
 
 def _figure(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from dreamgym.annotation.labels import ErrorMark, Labels
+from dreamgym.annotation.labels import AXES, ERROR_KINDS, ErrorMark, Labels
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
@@ -156,6 +156,19 @@ def test_others_and_the_engine_stay_hidden_until_one_has_answered(page: Annotate
     with pytest.raises(DreamGymError):
         page.engine(here)  # this lab has none, and says why
     assert after["engine_reason"]
+
+
+def test_agreement_is_told_of_every_label_and_of_every_pair(page: AnnotatePage):
+    steps = [transition_id(DREAM.trajectory_id, number) for number in (1, 2, 3)]
+    for name, said in (("ann", (LOST, FINE, LOST)), ("bob", (LOST, FINE, FINE)), ("jo", (LOST, FINE, LOST))):
+        for item_id, labels in zip(steps, said, strict=True):
+            page.answer(Here(DOUBTFUL, name), item_id, labels, 1.0)
+    told = page.view(page.choose(Here(at(HEAT), "ann")), Visit())[0]["agreement"]
+    assert [row["label"] for row in told["rows"]] == ["verdict", "lost object"]
+    assert {row["label"] for row in told["rows"] + told["more"]} == {"verdict", *ERROR_KINDS, *AXES}
+    assert told["more"][-1]["alpha"] == "–" and told["more"][-1]["why"]
+    verdict = [(row["pair"], row["kappa"], row["num"]) for row in told["pairs"] if row["label"] == "verdict"]
+    assert verdict == [("ann and bob", ".40", 3), ("ann and jo", "1.0", 3), ("bob and jo", ".40", 3)]
 
 
 def test_the_engine_says_what_really_happens(workspace: Workspace):
