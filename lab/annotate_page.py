@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from dreamgym.annotation.agreement import agreement
-from dreamgym.annotation.export import Keep
 from dreamgym.annotation.items import RUN, Item, item_of, sources
 from dreamgym.annotation.labels import ErrorMark, Labels, check_annotator, read_labels
 from dreamgym.annotation.lessons import corrections, lessons
@@ -20,6 +19,7 @@ from dreamgym.annotation.store import Annotation, AnnotationStore, Role
 from dreamgym.counterparts import replay_beside
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import AnnotationError, DreamGymError, EnvironmentUnavailableError, WorkspaceError
+from dreamgym.replay_buffer.corrections import Corrections
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter
@@ -36,6 +36,7 @@ from lab.viewmodels.annotate import (
     engine_view,
     item_view,
     labels_effect,
+    labels_led_to,
     progress_text,
     queue_view,
 )
@@ -86,6 +87,8 @@ class AnnotatePage:
         self._jobs = ModelJobs(services)
         self._retrievers: dict[tuple[str | Path, ...], Retriever] = {}
         self._lock = threading.Lock()
+        self._known = (-1, Corrections())
+        """The last answer that these corrections heed."""
 
     def person(self, here: Here) -> Person:
         """Who annotates: a login, or else the name that was typed, if it can be one."""
@@ -145,8 +148,10 @@ class AnnotatePage:
             text = queue["empty"] or queue["notice"] or "All of this queue is answered."
             return [queue, told | {"empty": True, "text": text}]
         shown = self._item(item, person) | told | item_changes
+        mine = {one.item_id for one in current if one.annotator == person.name}
+        led_to = labels_led_to(mine, self._corrections(), self._jobs.learned())
         effect = labels_effect(_by_item(current), person.name)
-        shown |= {"effect": effect, "read_only": self._services.read_only}
+        shown |= {"effect": effect, "led_to": led_to, "read_only": self._services.read_only}
         return [queue, shown | {"repair": self._repair(current, item.task.environment, person)}]
 
     def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[Kept, ...]:
@@ -293,7 +298,14 @@ class AnnotatePage:
         for environment in {item.task.environment for item in items}:
             retriever = self._services.of(environment).retriever
             if retriever is not None:
-                retriever.correct(corrections(self._store, Keep(environment=environment)))
+                retriever.correct(self._corrections())
+
+    def _corrections(self) -> Corrections:
+        """Of the workspace; worked out anew when somebody has answered."""
+        last = self._store.last_answer()
+        if self._known[0] != last:
+            self._known = last, corrections(self._store)
+        return self._known[1]
 
     def _keep(self, item: Item, person: Person, labels: Labels, seconds: float) -> Kept:
         if person.role == "adjudicator" and not self._is_open(item.item_id):

@@ -34,6 +34,7 @@ class ModelJobs:
         self._versions = Versions(services.workspace)
         self._jobs = Jobs(services.workspace.models_path)
         self._checked: dict[str, tuple[object, str]] = {}
+        self._learned: dict[str, frozenset[str]] = {}
 
     def value(self) -> dict[str, Any]:
         """What Models shows of both."""
@@ -42,6 +43,16 @@ class ModelJobs:
         jobs = self._jobs.list()[:MAX_JOBS]
         logs = {info.job_id: self._log_tail(info) for info in jobs}
         return {"versions": versions_value(rows, in_use), "jobs": jobs_value(jobs, logs)}
+
+    def learned(self) -> dict[str, frozenset[str]]:
+        """Version -> ids of the annotated items that it learned from, newest first; empty where it says nothing."""
+        versions = self._versions.list()[::-1]
+        for version in versions:
+            if version.version_id not in self._learned:  # a version's folder is never written again
+                told = _record(version.folder).get("annotations")
+                learned = told.get("learned") if isinstance(told, dict) else None
+                self._learned[version.version_id] = frozenset(map(str, learned if isinstance(learned, list) else ()))
+        return {version.version_id: self._learned[version.version_id] for version in versions}
 
     def repair_command(self, environment: str, choice: RepairChoice = EVERYTHING) -> str:
         """What `repair` runs, as one would type it."""

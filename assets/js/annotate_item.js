@@ -311,7 +311,7 @@ const right = () => {
         value.like && el('a', { class: 'dg-btn', href: value.like, 'data-key': 'm' }, 'More like this ', kbd('m'))),
       value.mine?.is_fine && el('p', { class: 'dg-meta' }, '✓ You said that it is correct as it is.'),
       why() && el('p', { class: 'dg-meta dg-warned' }, why())),
-    el('section', { class: 'dg-sec', 'aria-label': 'My labels' }, el('div', { class: 'dg-head' }, el('h3', {}, 'My labels')), el('div', { class: 'dg-figs' }, value.effect.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))))),
+    el('section', { class: 'dg-sec', 'aria-label': 'My labels' }, el('div', { class: 'dg-head' }, el('h3', {}, 'My labels')), el('div', { class: 'dg-figs' }, value.effect.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label)))), value.led_to.map((text) => el('p', { class: 'dg-meta' }, text))),
     el('section', { class: 'dg-sec', 'aria-label': 'Repair' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Repair the model'), el('a', { href: value.repair.href, class: 'dg-meta' }, 'Models')),
       el('p', { class: 'dg-meta' }, value.repair.text), value.repair.command && repairs()),
   ];

@@ -3,7 +3,7 @@
 Texts of models, tasks and people stay texts here; the page puts them in with `textContent`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,6 +15,7 @@ from dreamgym.annotation.queue import KINDS, PICKED, Queued
 from dreamgym.annotation.store import Annotation, Role
 from dreamgym.comparison import StepComparison
 from dreamgym.environments import ENVIRONMENTS, environment_module
+from dreamgym.replay_buffer.corrections import Corrections
 from dreamgym.types import Failure, Transition
 from lab.navigation import Selection, link
 from lab.viewmodels.diff import changed_chips, inline_diff
@@ -350,3 +351,19 @@ def labels_effect(current: Mapping[str, Sequence[Annotation]], name: str) -> lis
         {"value": f"{fine:,}", "label": "fine"},
         {"value": f"{corrected:,}", "label": "corrected"},
     ]
+
+
+def labels_led_to(mine: Set[str], corrections: Corrections, learned: Mapping[str, Set[str]]) -> list[str]:
+    """What came of a person's labels so far.
+
+    Args:
+        mine: Ids of the items that the person has answered.
+        corrections: What the lab's retrieval heeds.
+        learned: Version of the experience model -> items that it learned from.
+    """
+    found = []
+    if barred := len(mine & corrections.barred):
+        shown = sum(one.transition_id in mine and one.task.split == "train" for one in corrections.corrected)
+        found.append(f"{counted(barred, 'step')} settled as wrong, barred from retrieval; {shown:,} shown corrected.")
+    num_learned = {version: len(mine & items) for version, items in learned.items()}
+    return found + [f"{name} learned from {counted(num, 'step')} of mine." for name, num in num_learned.items() if num]

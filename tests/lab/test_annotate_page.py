@@ -13,6 +13,7 @@ from dreamgym.annotation.labels import AXES, ERROR_KINDS, ErrorMark, Labels
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
+from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -283,6 +284,33 @@ def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):
     assert len(repair_view(3, 0, {}, "", "dreamgym repair")["choices"][1]["values"]) == 1, (
         "nobody has said who they are"
     )
+
+
+def test_a_person_is_told_what_came_of_the_labels(workspace: Workspace, page: AnnotatePage):
+    dream = replace(DREAM, task=task(900, split="train"))
+    with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(dream)
+    first, second = (transition_id(dream.trajectory_id, number) for number in (3, 4))
+    corrected = LOST | {"correction": {"next_state": "Nothing happens."}}
+    for name, item_id, labels in (("mia", first, corrected), ("mia", second, LOST), ("bob", HEAT, corrected)):
+        page.answer(Here(DOUBTFUL, name), item_id, labels, 1.0)
+    folder = workspace.models_path / "repair-01"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    learned = {"annotations": {"learned": [first, HEAT]}}
+    (folder / "repair.json").write_text(json.dumps(learned))
+    version = Versions(workspace).register(folder, "alfworld", None, {"by": "repair"}).version_id
+
+    def told(name: str) -> list[str]:
+        return page.view(page.choose(Here(at(BROKEN), name)), Visit())[1]["led_to"]
+
+    by_version = f"{version} learned from 1 step of mine."
+    assert told("mia") == ["2 steps settled as wrong, barred from retrieval; 1 shown corrected.", by_version]
+    assert told("bob") == ["1 step settled as wrong, barred from retrieval; 0 shown corrected.", by_version]
+    assert told("jo") == []
+    page.answer(Here(DOUBTFUL, "jo"), first, FINE, 1.0)
+    assert told("mia")[0].startswith("1 step settled"), "the other is in dispute"
 
 
 def test_a_repair_learns_what_was_chosen_and_how(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
