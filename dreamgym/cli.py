@@ -25,13 +25,11 @@ from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HASHED_NGRAMS, make_encoder
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
 from dreamgym.runs import commands as runs
 from dreamgym.studies import commands as studies
 from dreamgym.studies import measures
 from dreamgym.studies.handlers import open_retriever
-from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -166,10 +164,7 @@ def _add_export(commands: "Commands") -> None:
     told = commands.add_parser("export", help="write stored experience as JSON lines or Parquet, with a manifest")
     told.add_argument("--rows", default="transitions", choices=exports.ROWS)
     told.add_argument("--format", default="jsonl", choices=exports.FORMATS)
-    choices = {"world": ["real", "dream"], "split": SPLITS, "outcome": ["success", "failure", "failed"]}
-    for field, option in exports.OPTIONS.items():
-        kind = float if field == "max_confidence" else str
-        told.add_argument(option, dest=field, type=kind, choices=choices.get(field), help="keep only these")
+    exports.add_options(told)
     told.add_argument("--workspace", type=Path, default=Path("workspace"))
     told.add_argument(
         "--run", dest="run_id", default="", metavar="ID", help="what this training run has played, and nothing else"
@@ -288,7 +283,7 @@ def _export(options: argparse.Namespace) -> None:
         if Path(options.run_id).name != options.run_id or not files[0].exists():
             raise ConfigError(f"no run {options.run_id!r} in {workspace.runs_path}; see: dreamgym runs list")
     reader = ExperienceReader(files)
-    keep = Filter(**{name: getattr(options, name) for name in exports.OPTIONS})
+    keep = exports.read_options(options)
     done = exports.export(reader, keep, options.rows, options.format, options.output, run=options.run_id)
     print(f"{done.num_rows:,} {options.rows} in {done.data}; {done.manifest} says what they are")
 

@@ -223,9 +223,17 @@ class AnnotatePage:
             environment.close()
         return item.item_id, engine_view(item, played)
 
-    def export(self, here: Here, format: str) -> Path:
-        """Write a person's own answers as a zip, to be given to `forget`; DreamGymError when it cannot be."""
-        return annotations_zip(self._store, self.person(here).name, format)
+    def export(self, here: Here, format: str, *, everybody: bool = False, filtered: bool = False) -> Path:
+        """Write a person's answers as a zip, to be given to `forget`; DreamGymError when it cannot be.
+
+        Args:
+            here: The page.
+            format: Of `dreamgym annotations export`.
+            everybody: Others' answers, too, of what this person has answered.
+            filtered: Only what the queue's filters keep.
+        """
+        kept = here.selection if filtered else None
+        return annotations_zip(self._store, self.person(here).name, format, everybody=everybody, kept=kept)
 
     def repair(self, here: Here, error: str = "", method: str = "sft", *, mine: bool = False) -> str:
         """Start to repair the model that dreams the item's environment; returns the job's id.

@@ -11,7 +11,7 @@ from dreamgym.annotation.labels import check_annotator
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer import export as exports
-from dreamgym.replay_buffer.reader import ExperienceReader
+from dreamgym.replay_buffer.reader import EVERYTHING, ExperienceReader
 from lab.navigation import Selection
 from lab.viewmodels.inspect_list import filter_of
 
@@ -34,8 +34,17 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
     return _zipped(rows, chosen, lambda folder: exports.export(reader, keep, rows, chosen, folder, most))
 
 
-def annotations_zip(store: AnnotationStore, annotator: str, format: str) -> Path:
-    """Write one person's answers; others' stay hidden. The file's folder is to be given to `forget`.
+def annotations_zip(
+    store: AnnotationStore, annotator: str, format: str, *, everybody: bool = False, kept: Selection | None = None
+) -> Path:
+    """Write one person's answers; the file's folder is to be given to `forget`.
+
+    Args:
+        store: Of the annotations.
+        annotator: The person.
+        format: One of `annotations.FORMATS`.
+        everybody: Others' answers, too, of what this person has answered; the rest stays hidden.
+        kept: Only what the filters and the run of this selection keep; None: all.
 
     Raises:
         DreamGymError: The format is unknown, nobody is named, or a file cannot be read or written.
@@ -43,8 +52,10 @@ def annotations_zip(store: AnnotationStore, annotator: str, format: str) -> Path
     chosen = next((one for one in annotations.FORMATS if one == format), None)
     if chosen is None:
         raise WorkspaceError(f"the formats are {', '.join(annotations.FORMATS)}; got {format!r}")
-    keep = annotations.Keep(annotator=check_annotator(annotator))
-    return _zipped("annotations", chosen, lambda folder: annotations.export(store, keep, chosen, folder))
+    name, run = check_annotator(annotator), (kept.found_by or None) if kept else None
+    keep = annotations.Keep(annotator=None if everybody else name, run=run, answered_by=name if everybody else None)
+    steps = filter_of(kept) if kept else EVERYTHING
+    return _zipped("annotations", chosen, lambda folder: annotations.export(store, keep, chosen, folder, steps=steps))
 
 
 def _zipped(what: str, format: str, write: Callable[[Path], exports.Exported]) -> Path:

@@ -26,7 +26,7 @@ const choice = (v) => {
 };
 
 const progress = (v) => el('div', {},
-  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.name && exporting()),
+  el('div', { class: 'dg-row dg-meta' }, el('b', {}, v.is_like ? `${v.total.toLocaleString()} found` : `Mine: ${v.done.toLocaleString()} of ${v.total.toLocaleString()}`), el('span', { class: 'dg-fill' }), v.name && exporting(v)),
   !v.is_like && el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${v.percent} %`, style: `--v:${v.percent}` }),
   v.pace && el('p', { class: 'dg-meta' }, v.pace));
 
@@ -51,9 +51,16 @@ const applier = (v) => {
 };
 
 const FORMATS = [['jsonl', 'JSON lines'], ['parquet', 'Parquet'], ['sft', 'Rows for SFT'], ['dpo', 'Pairs for DPO'], ['hf', 'Hugging Face dataset']];
-const exporting = () => {
-  const details = el('details', { class: 'dg-menu' }, el('summary', { class: 'dg-btn s', title: 'All that you have answered, with a manifest' }, 'Export mine'),
-    el('div', {}, FORMATS.map(([format, label]) => el('button', { type: 'button', class: 'dg-btn s', onclick: () => { details.open = false; trigger('export', { format }); } }, label))));
+const exported = { whose: 'mine', filtered: false };
+const exporting = (v) => {
+  const box = v.export_filter && el('input', { type: 'checkbox', checked: exported.filtered, onchange: (event) => { exported.filtered = event.target.checked; } });
+  const details = el('details', { class: 'dg-menu' }, el('summary', { class: 'dg-btn s', title: 'What you have answered, with a manifest' }, 'Export'),
+    el('div', {},
+      el('select', { class: 'dg-input', 'aria-label': 'Whose answers', id: 'dg-export-whose', onchange: (event) => { exported.whose = event.target.value; } },
+        [['mine', 'My answers'], ['everybody', 'Everybody’s, of what I answered']].map(([value, label]) => el('option', { value, selected: value === exported.whose }, label))),
+      box && el('label', { class: 'dg-row' }, box, `Only ${v.export_filter}`),
+      FORMATS.map(([format, label]) => el('button', { type: 'button', class: 'dg-btn s', onclick: () => { details.open = false; trigger('export', { format, whose: exported.whose, filtered: Boolean(box?.checked) }); } }, label)),
+      el('p', { class: 'dg-meta' }, 'Import: ', el('code', {}, 'dreamgym annotations import'))));
   return details;
 };
 

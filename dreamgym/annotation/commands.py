@@ -14,10 +14,14 @@ from dreamgym.annotation.labels import ERROR_KINDS
 from dreamgym.annotation.resolution import counts
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.environments import ENVIRONMENTS
+from dreamgym.replay_buffer import export as steps
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+NOT_OF_STEPS = ("environment",)
+"""Annotations have that filter themselves."""
 
 
 def add(commands: "Commands") -> None:
@@ -29,6 +33,7 @@ def add(commands: "Commands") -> None:
         "--format", default="jsonl", choices=FORMATS, help="jsonl loses nothing; hf: a folder with a data card"
     )
     add_filters(export_)
+    steps.add_options(export_, NOT_OF_STEPS)
     export_.add_argument("--licence", default="unknown", help="of the data, for its card, e.g. cc-by-4.0")
     export_.add_argument("--output", type=Path, default=Path("annotations"), help="a folder; default: annotations")
     export_.set_defaults(run=_export)
@@ -53,7 +58,8 @@ def add_filters(parser: argparse.ArgumentParser, leave_out: Sequence[str] = ()) 
     for each in (one for one in fields(Keep) if one.name not in leave_out):
         # `run` is the name of what a command does.
         name = "run_id" if each.name == "run" else each.name
-        parser.add_argument(f"--{each.name}", dest=name, choices=choices.get(each.name), help="keep only these")
+        option = f"--{each.name.replace('_', '-')}"
+        parser.add_argument(option, dest=name, choices=choices.get(each.name), help="keep only these")
 
 
 def read_filters(options: argparse.Namespace, leave_out: Sequence[str] = ()) -> Keep:
@@ -64,7 +70,8 @@ def read_filters(options: argparse.Namespace, leave_out: Sequence[str] = ()) -> 
 
 def _export(options: argparse.Namespace) -> None:
     store = AnnotationStore(Workspace.open(options.workspace, read_only=True))
-    done = export(store, read_filters(options), options.format, options.output, options.licence)
+    keep, kept_steps = read_filters(options), steps.read_options(options, NOT_OF_STEPS)
+    done = export(store, keep, options.format, options.output, options.licence, kept_steps)
     print(f"{done.num_rows:,} rows in {done.data}; {done.manifest} says what they are, and what was left out")
 
 

@@ -8,13 +8,14 @@ hf        a folder for the Hugging Face hub: an item a row with its final label 
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dreamgym.annotation.card import data_card
-from dreamgym.annotation.items import RUN, Item, item_record
+from dreamgym.annotation.items import RUN, Item, item_record, sources
 from dreamgym.annotation.labels import AXES, ERROR_KINDS, Correction, Labels, labels_record
 from dreamgym.annotation.resolution import Resolution, counts, resolve_all
 from dreamgym.annotation.store import Annotation, AnnotationStore
@@ -22,6 +23,9 @@ from dreamgym.annotation.training_rows import SETTLED
 from dreamgym.errors import AnnotationError, WorkspaceError
 from dreamgym.replay_buffer import export as files
 from dreamgym.replay_buffer.export import Exported
+from dreamgym.replay_buffer.reader import EVERYTHING, ExperienceReader
+from dreamgym.replay_buffer.rows import Filter
+from dreamgym.workspace import Workspace
 
 Format = Literal["jsonl", "parquet", "sft", "dpo", "hf"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -54,6 +58,8 @@ class Keep:
     """Items that this experience model dreamed."""
     only: Settled | None = None
     """Items on which nothing is disputed, or something is."""
+    answered_by: str | None = None
+    """Items that this one has answered, with everybody's answers."""
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -80,14 +86,27 @@ class Chosen:
     """Of the items that have an answer."""
 
 
-def choose(store: AnnotationStore, keep: Keep) -> Chosen:
-    """Return the annotations that a filter keeps."""
+def choose(store: AnnotationStore, keep: Keep, steps: Filter = EVERYTHING) -> Chosen:
+    """Return the annotations that a filter keeps.
+
+    Args:
+        store: Of the annotations.
+        keep: Which of them.
+        steps: Only of steps that pass this, too. Where it keeps not all, what no file holds any more is left out.
+    """
     items = {item_id: item for item_id, item in store.items().items() if _keeps(keep, item)}
+    if steps != EVERYTHING:
+        passing = _passing(store.workspace, steps, items)
+        items = {item_id: item for item_id, item in items.items() if item_id in passing}
+    answers = store.current()
+    if keep.answered_by is not None:
+        answered = {one.item_id for one in answers if one.annotator == keep.answered_by}
+        items = {item_id: item for item_id, item in items.items() if item_id in answered}
 
     def kept(annotations: Sequence[Annotation]) -> list[Annotation]:
         return [one for one in annotations if one.item_id in items and keep.annotator in (None, one.annotator)]
 
-    current = kept(store.current())
+    current = kept(answers)
     resolutions = resolve_all(current)
     marked = {one.item_id for one in current if one.labels is not None and keep.error in one.labels.error_kinds}
     versions = [
@@ -104,7 +123,14 @@ def choose(store: AnnotationStore, keep: Keep) -> Chosen:
     )
 
 
-def export(store: AnnotationStore, keep: Keep, format: Format, folder: Path, licence: str = "unknown") -> Exported:
+def export(
+    store: AnnotationStore,
+    keep: Keep,
+    format: Format,
+    folder: Path,
+    licence: str = "unknown",
+    steps: Filter = EVERYTHING,
+) -> Exported:
     """Write what a filter keeps into `folder`, which is made.
 
     Args:
@@ -113,23 +139,24 @@ def export(store: AnnotationStore, keep: Keep, format: Format, folder: Path, lic
         format: See the top of the file.
         folder: Gets the rows and manifest.json, in place of those of an earlier export.
         licence: Of the data, as the hub spells it: the data card names it.
+        steps: See `choose`.
 
     Raises:
         WorkspaceError: The annotations cannot be read, or `folder` not be written; nothing half written is left.
     """
-    chosen = choose(store, keep)
+    chosen = choose(store, keep, steps)
     left_out: Counter[str] = Counter()
     told = {
         "rows": format,
         "order": "as annotated",
-        "filter": keep.given,
+        "filter": keep.given | {name: value for name, value in asdict(steps).items() if value is not None},
         "sources": [store.path.name],
         "num_items": len(chosen.items),
         "status": counts(chosen.resolutions),
         "annotators": sorted({one.annotator for one in chosen.versions}),
         "left_out": left_out,
     }
-    again = command(keep, format, licence)
+    again = command(keep, format, licence, steps)
     done = files.write(folder / FILES[format], _FILL[format](chosen, left_out), told, again)
     if format == "hf":
         try:
@@ -139,10 +166,11 @@ def export(store: AnnotationStore, keep: Keep, format: Format, folder: Path, lic
     return done
 
 
-def command(keep: Keep, format: Format, licence: str = "unknown") -> str:
+def command(keep: Keep, format: Format, licence: str = "unknown", steps: Filter = EVERYTHING) -> str:
     """Write the shell command of an export; its workspace is left to the one who types it."""
     words = ["dreamgym", "annotations", "export", "--format", format]
-    words += [f"--{name}={value}" for name, value in keep.given.items()]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in keep.given.items()]
+    words += files.option_words(steps)
     words += [f"--licence={licence}"] if format == "hf" and licence != "unknown" else []
     return shlex.join(words)
 
@@ -161,6 +189,15 @@ def _keeps(keep: Keep, item: Item) -> bool:
         and (keep.run is None or keep.run in played_by)
         and keep.model in (None, item.provenance.model)
     )
+
+
+def _passing(workspace: Workspace, steps: Filter, item_ids: Collection[str]) -> frozenset[str]:
+    """Those of some items that pass in a file that has them."""
+    found: frozenset[str] = frozenset()
+    for path in sources(workspace).values():
+        with suppress(WorkspaceError):  # a damaged file hides no other one
+            found |= ExperienceReader([path]).passing(steps, sorted(item_ids))
+    return found
 
 
 def _is_wanted(keep: Keep, resolution: Resolution | None) -> bool:

@@ -18,9 +18,7 @@ from dreamgym.experience_model.judge import RULES, RULES_VERSION, Case, Verdict,
 from dreamgym.experience_model.model_judge import PROMPT_VERSION, ModelJudge
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import publish, typed_command
-from dreamgym.types import SPLITS
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,13 +31,7 @@ def add(commands: "Commands") -> None:
     told.add_argument("--model", help="an instruction model, see dreamgym/engines/registry.py; default: our rules")
     told.add_argument("--reference", action="store_true", help="also what the real engine answers to the same actions")
     told.add_argument("--annotated", action="store_true", help="the items that people have annotated, not stored steps")
-    choices = {"world": ["real", "dream"], "split": SPLITS, "outcome": ["success", "failure", "failed"]}
-    for field, option in exports.OPTIONS.items():
-        kind = float if field == "max_confidence" else str
-        default = "dream" if field == "world" else None
-        told.add_argument(
-            option, dest=field, type=kind, default=default, choices=choices.get(field), help="keep only these"
-        )
+    exports.add_options(told, world="dream")
     told.add_argument("--workspace", type=Path, default=Path("workspace"))
     told.add_argument("--run", dest="run_id", default="", metavar="ID", help="what this training run has played")
     told.add_argument("--limit", type=int, help="draw so many steps")
@@ -91,7 +83,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
         files = [workspace.runs_path / options.run_id / "run.sqlite"]
         if Path(options.run_id).name != options.run_id or not files[0].exists():
             raise ConfigError(f"no run {options.run_id!r} in {workspace.runs_path}; see: dreamgym runs list")
-    keep = Filter(**{name: getattr(options, name) for name in exports.OPTIONS})
+    keep = exports.read_options(options)
     return judging.stored_cases(ExperienceReader(files), keep, options.limit, options.seed)
 
 

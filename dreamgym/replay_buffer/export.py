@@ -4,10 +4,11 @@ A row is a step (a failed attempt is one, with its reason and without a reward) 
 Both formats have the same fields.
 """
 
+import argparse
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from dreamgym.errors import ConfigError, WorkspaceError
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.rows import Filter
 from dreamgym.results import origin
+from dreamgym.types import SPLITS
 
 Rows = Literal["transitions", "trajectories"]
 Format = Literal["jsonl", "parquet"]
@@ -164,12 +166,29 @@ def write(data: Path, fill: Callable[[Path], int], told: Mapping[str, Any], comm
 
 def command(keep: Filter, rows: Rows, format: Format, run: str = "") -> str:
     """Write the shell command of an export; its workspace is left to the one who types it."""
-    words = ["dreamgym", "export", "--rows", rows, "--format", format]
-    for name, value in asdict(keep).items():
-        if value is not None:
-            words.append(f"{OPTIONS[name]}={value}")
+    words = ["dreamgym", "export", "--rows", rows, "--format", format, *option_words(keep)]
     words += [f"--run={run}"] if run else []
     return shlex.join(words)
+
+
+def add_options(parser: argparse.ArgumentParser, leave_out: Collection[str] = (), **defaults: str) -> None:
+    """Add an option for each field of a filter but some."""
+    choices = {"world": ["real", "dream"], "split": SPLITS, "outcome": ["success", "failure", "failed"]}
+    for field, option in OPTIONS.items():
+        if field not in leave_out:
+            kind, known = float if field == "max_confidence" else str, choices.get(field)
+            default = defaults.get(field)
+            parser.add_argument(option, dest=field, type=kind, default=default, choices=known, help="keep only these")
+
+
+def read_options(options: argparse.Namespace, leave_out: Collection[str] = ()) -> Filter:
+    """Read the options that `add_options` added."""
+    return Filter(**{name: getattr(options, name) for name in OPTIONS if name not in leave_out})
+
+
+def option_words(keep: Filter) -> list[str]:
+    """Write a filter as options."""
+    return [f"{OPTIONS[name]}={value}" for name, value in asdict(keep).items() if value is not None]
 
 
 def _count(reader: ExperienceReader, keep: Filter, rows: Rows) -> int:

@@ -12,7 +12,7 @@ def annotation_queue() -> gr.HTML:
     """Who annotates, the queue, agreement.
 
     Events: name_me (with `name`, `remembered`), turn (with `name`), apply (with `items`), export (with
-    `format`).
+    `format`, `whose`, `filtered`).
     """
     return drawn("annotate_queue.js", elem_id="dg-annotate-queue")
 

@@ -136,7 +136,8 @@ class AnnotateTab:
 
     def export(self, event: gr.EventData, *state: Any) -> Path:
         """Write what this person has answered."""
-        return self._page.export(_here(*state), str(event.format))
+        everybody, filtered = event.whose == "everybody", bool(event.filtered)
+        return self._page.export(_here(*state), str(event.format), everybody=everybody, filtered=filtered)
 
     @staticmethod
     def check(ask: dict[str, Any]) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def queue_view(
         "queue": selection.queue,
         "about": about,
         "filters": _filters(selection),
+        "export_filter": _export_filter(selection),
         "unfiltered": link("annotate", t="", **{name: "" for name, _ in FILTER_NAMES.values()}),
         "run": selection.found_by,
         "done": num_done,
@@ -116,6 +117,12 @@ def _filters(selection: Selection) -> str:
     """Inspect's filters that narrow the queue."""
     given = {words.removesuffix(" filter"): getattr(selection, name) for name, (_, words) in FILTER_NAMES.items()}
     return ", ".join(f"{words} {said}" for words, said in given.items() if said) if selection.queue in PICKED else ""
+
+
+def _export_filter(selection: Selection) -> str:
+    """What an export can be narrowed by: the filters of the queue, and its run."""
+    run = f"run {selection.found_by}" if selection.found_by and selection.queue in PICKED else ""
+    return ", ".join(each for each in (run, _filters(selection)) if each)
 
 
 def _queues(selection: Selection) -> list[tuple[str, str]]:

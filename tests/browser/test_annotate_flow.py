@@ -100,7 +100,8 @@ def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     assert answers.current_of(HEAT, "mia") is None
     page.keyboard.press("Enter")
     expect(page).not_to_have_url(re.compile(re.escape(HEAT)))
-    page.get_by_text("Export mine").click()
+    page.locator("#dg-annotate-queue summary").filter(has_text="Export").click()
+    expect(page.locator("#dg-annotate-queue .dg-menu")).to_contain_text("dreamgym annotations import")
     with page.expect_download() as taken:
         page.get_by_role("button", name="JSON lines").click()
     assert taken.value.suggested_filename == "dreamgym-annotations-3-jsonl.zip", "with the version that was taken back"

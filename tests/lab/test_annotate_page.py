@@ -11,6 +11,7 @@ import pytest
 
 from dreamgym.annotation.labels import AXES, ERROR_KINDS, ErrorMark, Labels
 from dreamgym.annotation.store import AnnotationStore
+from dreamgym.cli import main
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import AnnotationError, DreamGymError, WorkspaceError
 from dreamgym.experience_model.versions import Versions
@@ -267,6 +268,33 @@ def test_a_person_exports_his_own_answers_and_nobody_elses(page: AnnotatePage):
     for name, format in (("", "jsonl"), ("mia", "../../etc")):
         with pytest.raises(DreamGymError):
             page.export(Here(DOUBTFUL, name), format)
+
+
+def test_an_export_is_of_what_the_filters_keep_and_of_others_where_one_has_answered(
+    workspace: Workspace, page: AnnotatePage, tmp_path: Path
+):
+    for name, item_id in (
+        ("mia", HEAT),
+        ("mia", BROKEN),
+        ("bob", HEAT),
+        ("bob", transition_id(DREAM.trajectory_id, 1)),
+    ):
+        page.answer(Here(DOUBTFUL, name), item_id, LOST, 1.0)
+    here = Here(replace(DOUBTFUL, world="dream", action_type="heat"), "mia")
+    assert page.view(page.choose(here), Visit())[0]["export_filter"] == "world dream, action heat"
+    for everybody, filtered, expected in (
+        (False, False, {("mia", HEAT), ("mia", BROKEN)}),
+        (False, True, {("mia", HEAT)}),
+        (True, False, {("mia", HEAT), ("mia", BROKEN), ("bob", HEAT)}),
+        (True, True, {("mia", HEAT), ("bob", HEAT)}),
+    ):
+        with zipfile.ZipFile(page.export(here, "jsonl", everybody=everybody, filtered=filtered)) as file:
+            written = file.read("annotations.jsonl").decode()
+            command = json.loads(file.read("manifest.json"))["command"]
+        rows = [json.loads(line) for line in written.splitlines()]
+        assert {(row["annotation"]["annotator"], row["item"]["item_id"]) for row in rows} == expected
+        again = [*shlex.split(command)[1:], "--workspace", str(workspace.path), "--output", str(tmp_path / "again")]
+        assert main(again) == 0 and (tmp_path / "again" / "annotations.jsonl").read_text() == written
 
 
 def test_what_a_repair_would_learn_from_is_counted_by_room(page: AnnotatePage):

@@ -32,6 +32,8 @@ DATA = {
     "command": "dreamgym train",
     "server": "1",
     "format": "jsonl",
+    "whose": "mine",
+    "filtered": False,
     "action": "go to fridge 1",
     "player": "expert",
     "step": 1,
