@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -152,7 +152,7 @@ class AnnotatePage:
         led_to = labels_led_to(mine, self._corrections(), self._jobs.learned())
         effect = labels_effect(_by_item(current), person.name)
         shown |= {"effect": effect, "led_to": led_to, "read_only": self._services.read_only}
-        return [queue, shown | {"repair": self._repair(current, item.task.environment, person)}]
+        return [queue, shown | {"repair": self._repair(current, item.task.environment, person, mine)}]
 
     def answer(self, here: Here, item_id: str, labels: object, seconds: float) -> tuple[Kept, ...]:
         """Keep an answer; it is on the disk when this returns.
@@ -352,13 +352,15 @@ class AnnotatePage:
             return "The lab was started read-only, so no real engine runs." if found.ok else found.detail
         return "" if item.action else "Nothing was tried in this step."
 
-    def _repair(self, current: Sequence[Annotation], environment: str, person: Person) -> dict[str, Any]:
+    def _repair(
+        self, current: Sequence[Annotation], environment: str, person: Person, mine: Set[str]
+    ) -> dict[str, Any]:
         settled = [one for one in resolve_all(current).values() if one.is_resolved]
         corrected = {one.item_id: one.labels for one in settled if one.labels is not None and one.labels.correction}
         tasks = {name: item.task for name, item in self._store.items(list(corrected)).items()} if corrected else {}
         splits = {name: task.split for name, task in tasks.items() if task.environment == environment}
         learned = [name for name, split in splits.items() if split == "train"]
-        kinds: Counter[str] = Counter(kind for name in learned for kind in sorted(corrected[name].error_kinds))
+        kinds: Counter[str] = Counter(kind for name in learned if name in mine for kind in corrected[name].error_kinds)
         command = self._jobs.repair_command(environment)
         return repair_view(len(learned), len(splits) - len(learned), kinds, person.name, command)
 

@@ -48,7 +48,8 @@ def repair_view(
     Args:
         num_corrected: Items of train rooms whose settled answer says what is right.
         num_elsewhere: The same of test and validation rooms, which only measure.
-        kinds: Kind of error -> how many of the first it is marked on.
+        kinds: Kind of error -> how many of the first it is marked on, among those that the person has answered: of the
+            others nothing is told.
         person: Who looks; empty where nobody has said.
         command: What a repair runs when nothing is chosen.
 

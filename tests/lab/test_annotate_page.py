@@ -341,6 +341,23 @@ def test_a_person_is_told_what_came_of_the_labels(workspace: Workspace, page: An
     assert told("mia")[0].startswith("1 step settled"), "the other is in dispute"
 
 
+def test_a_repair_tells_no_kind_of_error_of_a_step_before_ones_own_answer(workspace: Workspace, page: AnnotatePage):
+    dream = replace(DREAM, task=task(900, split="train"))
+    with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(dream)
+    item_id = transition_id(dream.trajectory_id, 4)
+    page.answer(Here(DOUBTFUL, "bob"), item_id, LOST | {"correction": {"next_state": "Nothing happens."}}, 1.0)
+
+    def kinds(name: str) -> list[str]:
+        told = page.view(page.choose(Here(at(item_id), name)), Visit())[1]["repair"]
+        return [each["label"] for each in told["choices"][0]["values"]]
+
+    assert kinds("bob") == ["Any kind of error", "lost object (1)"]
+    assert kinds("mia") == kinds("") == ["Any kind of error"]
+    page.answer(Here(DOUBTFUL, "mia"), item_id, LOST, 1.0)
+    assert kinds("mia") == ["Any kind of error", "lost object (1)"]
+
+
 def test_a_repair_learns_what_was_chosen_and_how(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     started: list[Path] = []
     monkeypatch.setattr("dreamgym.runs.folders.Folders.start", lambda _, folder, *rest: started.append(folder))
