@@ -72,7 +72,7 @@ const showSpot = () => {
     button('h', spot ? 'Next text' : 'Mark a place', nextText, spot ? 'Next text ' : 'Mark a place ', kbd('h')),
     ...(spot ? [
       button('←', 'Word before', () => move(-1), kbd('←')), button('→', 'Next word', () => move(1), kbd('→')),
-      button('Shift+←', 'Move the end a word back', () => move(-1, true), kbd('Shift ←')), button('Shift+→', 'Move the end a word on', () => move(1, true), kbd('Shift →')),
+      button('Shift+←', 'Move the end a word back', () => move(-1, true), kbd('Shift+←')), button('Shift+→', 'Move the end a word on', () => move(1, true), kbd('Shift+→')),
       button('Esc', 'End', () => { endMarking(); showSpot(); }, 'End ', kbd('Esc')),
       el('span', { class: 'dg-meta', role: 'status' }, `${spot.field.replace('_', ' ')}: “${value.texts[spot.field].slice(start, end)}”`),
     ] : [])));
@@ -178,18 +178,18 @@ const correction = () => {
     keep();
     refresh();
   });
-  const flag = (name, label) => {
-    const box = el('input', { type: 'checkbox', id: `dg-correct-${name}` });
+  const flag = (name, label, key) => {
+    const box = el('input', { type: 'checkbox', id: `dg-correct-${name}`, 'data-key': key });
     box.checked = d.correction[name] ?? value[name] ?? false;
     box.addEventListener('change', () => { d.correction[name] = box.checked; if (name === 'success' && box.checked) { d.correction.done = true; d.correction.reward = 1; } if (name === 'done' && !box.checked) d.correction.success = false; keep(); draw(); });
-    return el('label', { class: 'dg-row' }, box, label);
+    return el('label', { class: 'dg-row' }, box, `${label} `, kbd(key));
   };
   setTimeout(check);
   return part('Correction', 'next state',
     field('next_state', 'Correct next state', 6), checked,
-    el('div', { class: 'dg-row dg-wrap dg-correct' }, el('label', { class: 'dg-row' }, 'reward', reward), flag('done', 'done'), flag('success', 'solved'), el('span', { class: 'dg-fill' }),
+    el('div', { class: 'dg-row dg-wrap dg-correct' }, el('label', { class: 'dg-row' }, 'reward ', kbd('w'), reward), flag('done', 'done', 't'), flag('success', 'solved', 'o'), el('span', { class: 'dg-fill' }),
       el('button', { type: 'button', class: 'dg-btn s ghost', 'data-key': 'e', onclick: () => element.querySelector('#dg-correct-next_state').focus() }, 'Edit ', kbd('e')),
-      el('button', { type: 'button', class: 'dg-btn s ghost', onclick: () => change((each) => { each.correction = {}; each.editing = false; each.reasoning = false; }) }, 'No correction')),
+      el('button', { type: 'button', class: 'dg-btn s ghost', 'data-key': 'k', onclick: () => change((each) => { each.correction = {}; each.editing = false; each.reasoning = false; }) }, 'No correction ', kbd('k'))),
     d.reasoning ? el('div', {}, el('div', { class: 'dg-meta' }, 'Reasoning'), field('reasoning', 'Correct reasoning', 5))
       : value.texts.reasoning !== null && el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'r', onclick: () => edit('reasoning') }, 'Reasoning too ', kbd('r')));
 };

@@ -1,5 +1,5 @@
 // Left of Annotate: who, which queue, how far, what waits, how far people agree. Value: lab.viewmodels.annotate.queue_view.
-const { el } = dg;
+const { el, kbd } = dg;
 const ticked = new Set();
 const STORED = 'dg-annotator';
 const remembered = () => { try { return localStorage.getItem(STORED) || ''; } catch { return ''; } };
@@ -21,7 +21,7 @@ const who = (v) => {
 const choice = (v) => {
   const select = el('select', { class: 'dg-input', 'aria-label': 'Queue', id: 'dg-queue' }, v.queues.map((q) => el('option', { value: q.name, selected: q.name === v.queue }, q.label)));
   select.addEventListener('change', () => trigger('turn', { name: select.value }));
-  return el('div', {}, select, el('p', { class: 'dg-meta' }, v.about, v.run && [' · run ', el('b', {}, v.run), ' ', el('a', { href: '?tab=annotate&by-run=' }, 'all runs')],
+  return el('div', {}, el('div', { class: 'dg-row' }, select, kbd('q')), el('p', { class: 'dg-meta' }, v.about, v.run && [' · run ', el('b', {}, v.run), ' ', el('a', { href: '?tab=annotate&by-run=' }, 'all runs')],
     v.filters && [' · only ', el('b', {}, v.filters), ' ', el('a', { href: v.unfiltered }, 'no filter')]));
 };
 
@@ -43,9 +43,9 @@ const row = (v, r, apply) => {
 const applier = (v) => {
   if (!v.is_like) return null;
   if (!v.apply.length) return Object.assign(el('p', { class: 'dg-meta dg-sec' }, 'Mark the errors of the first step; then they can be said of the ticked ones, too.'), { count: () => {} });
-  const button = el('button', { type: 'button', class: 'dg-btn', id: 'dg-apply' });
+  const button = el('button', { type: 'button', class: 'dg-btn', id: 'dg-apply', 'data-key': 'p' });
   button.addEventListener('click', () => { trigger('apply', { items: [...ticked] }); ticked.clear(); });
-  const count = () => { button.disabled = !ticked.size; button.textContent = `Say “${v.apply.join(', ')}” of ${ticked.size} ticked`; };
+  const count = () => { button.disabled = !ticked.size; button.replaceChildren(`Say “${v.apply.join(', ')}” of ${ticked.size} ticked `, kbd('p')); };
   count();
   return Object.assign(el('div', { class: 'dg-sec' }, button), { count });
 };

@@ -66,6 +66,10 @@ dg.shortcuts = [
   { tab: 'annotate', keys: ['x', 'u'], help: 'Leave it for later; take the last answer back' },
   { tab: 'annotate', keys: ['v'], help: 'What the real engine says, after your answer' },
   { tab: 'annotate', keys: ['m'], help: 'More steps like this one' },
+  { tab: 'annotate', keys: ['p'], help: 'Say of the ticked steps what was said of the one that they resemble' },
+  { tab: 'annotate', keys: ['w'], help: 'Correct the reward', focus: 'dg-correct-reward' },
+  { tab: 'annotate', keys: ['t', 'o', 'k'], help: 'Correct: done, solved; no correction' },
+  { tab: 'annotate', keys: ['q'], help: 'Choose a queue', focus: 'dg-queue' },
   { tab: 'models', keys: ['n'], help: 'New vLLM server: name its model', focus: 'dg-server-model' },
 ];
 
@@ -106,7 +110,7 @@ dg.shortcuts = [
     const node = entry && document.getElementById(entry.focus || entry.click || entry.toggle);
     if (!node || !visible(node)) return false;
     if (entry.toggle) return node.querySelector('label:not(.selected)')?.click(), true;
-    const target = node.matches('button,input,textarea') ? node : node.querySelector('input,textarea,button');
+    const target = node.matches('button,input,textarea,select') ? node : node.querySelector('input,textarea,button');
     if (entry.focus) target?.focus(); else target?.click();
     return Boolean(target);
   };

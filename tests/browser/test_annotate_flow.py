@@ -117,6 +117,26 @@ def test_an_item_is_marked_rated_corrected_and_submitted_by_keyboard(
     assert page.evaluate("window.hacked") is None
 
 
+def test_a_correction_and_the_queue_are_reached_by_keys(lab: tuple[str, AnnotationStore], page: Any) -> None:
+    page.goto(f"{lab[0]}?tab=annotate&queue=doubtful&t={HEAT}")
+    expect(page.locator("#dg-annotate-item")).to_contain_text("heat potato 2 with microwave 1")
+    page.keyboard.press("e")
+    expect(page.locator("#dg-correct-next_state")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")
+    expect(page.locator("#dg-correct-reward")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    expect(page.locator("#dg-correct-success")).to_be_checked()
+    expect(page.locator("#dg-correct-done")).to_be_checked()
+    page.keyboard.press("t")
+    expect(page.locator("#dg-correct-success")).not_to_be_checked()
+    page.keyboard.press("k")
+    expect(page.locator("#dg-correct-next_state")).to_have_count(0)
+    page.keyboard.press("q")
+    expect(page.locator("#dg-queue")).to_be_focused()
+
+
 def test_a_second_person_sees_nothing_before_and_agreement_after(lab: tuple[str, AnnotationStore], page: Any) -> None:
     url, answers = lab
     if answers.current_of(HEAT, "mia") is None:
