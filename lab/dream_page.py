@@ -275,7 +275,9 @@ class DreamPage:
         if at == 0:
             retrieved: dict[str, Any] = {"rows": [], "note": "", "empty": "Neighbours of a step appear with it."}
         else:
-            retrieved = neighbours_value(self._services.reader, None, live.trajectory, at)
+            retrieved = neighbours_value(
+                self._services.reader, self._services.of(live.dream.task.environment).retriever, live.trajectory, at
+            )
         engine = self._engine(live.dream.task, module)
         num_unsaved = len(self._unsaved(place))
         shown, read_only = live.dream.num_shown, self._services.read_only

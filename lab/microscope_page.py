@@ -14,7 +14,7 @@ from dreamgym.errors import DreamGymError, EngineError, WorkspaceError
 from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Query, Switches
 from dreamgym.microscope import dream_again, leave_one_out, luck
-from dreamgym.replay_buffer.retrieval import Demonstration
+from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
 from dreamgym.types import Neighbour
 from lab.dreaming import retrieve
 from lab.navigation import Selection
@@ -163,15 +163,17 @@ class Microscope:
     def _query(self, subject: Subject, switches: Switches) -> Query:
         """The step with its demonstrations: those that it was dreamed with, as far as they reach."""
         shown: tuple[Demonstration, ...] = ()
+        retriever = self._services.of(subject.task.environment).retriever
         if switches.retrieval and switches.k <= len(subject.neighbours):
-            stored = [self._stored(each) for each in subject.neighbours[: switches.k]]
+            stored = [self._stored(retriever, each) for each in subject.neighbours[: switches.k]]
             shown = tuple(one for one in stored if one is not None)
         if len(shown) < switches.k:
-            retriever = self._services.of(subject.task.environment).retriever
             shown = retrieve(retriever, subject.task, subject.state, subject.action, switches)
         return Query(subject.task, subject.history, subject.state, subject.action, shown)
 
-    def _stored(self, one: Neighbour) -> Demonstration | None:
+    def _stored(self, retriever: Retriever | None, one: Neighbour) -> Demonstration | None:
+        if retriever and (corrected := retriever.corrected(one)):
+            return corrected
         try:
             trajectory, step = self._services.reader.transition(one.transition_id)
         except WorkspaceError:

@@ -120,6 +120,7 @@ window.dg = (() => {
       ? el('div', {}, el('span', { class: 'dg-mono12' }, n.id), el('span', { class: 'dg-meta dg-ell' }, 'not in this workspace'))
       : el('div', {},
         el('div', { class: 'dg-row dg-gap-1' }, worldGlyph(n.world), el('a', { class: 'dg-mono12', href: n.href }, n.id),
+          n.corrected && el('span', { class: 'dg-chip', title: 'As a person corrected it; a dream from before that was shown the wrong step.' }, 'corrected'),
           n.cause && [el('span', { class: 'dg-fill' }), el('span', { class: n.cause.flag ? 'dg-flag' : 'dg-meta' }, n.cause.text)]),
         el('code', { class: 'dg-ell', title: n.action }, n.action),
         el('span', { class: 'dg-meta dg-ell', title: n.next_state }, n.summary),

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
-from dreamgym.replay_buffer.corrections import CorrectedSteps, Corrections, step_keys
+from dreamgym.replay_buffer.corrections import Corrected, CorrectedSteps, Corrections, step_keys
 from dreamgym.replay_buffer.encoders import situation
 from dreamgym.replay_buffer.queries import Files, open_files
 from dreamgym.replay_buffer.records import Record, read_transition
 from dreamgym.replay_buffer.saved_index import Index, Place
 from dreamgym.replay_buffer.situations import STEP, Extension, Situations, Steps
-from dreamgym.types import SPLITS, Split, Transition, World, transition_id
+from dreamgym.types import SPLITS, Neighbour, Split, Transition, World, transition_id
 
 NUM_QUERIES_AT_ONCE = 64
 """Bounds the memory of a batch: 64 x 200,000 similarities are 51 MB."""
@@ -71,6 +71,8 @@ class Demonstration:
     transition: Transition
     similarity: float
     """Cosine of phi(s, a) with the query's, in [-1, 1]."""
+    corrected: bool = False
+    """It is the step as a person corrected it, under the wrong one's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,12 @@ class Retriever:
     def correct(self, corrections: Corrections) -> None:
         """Take these corrections in the place of those before."""
         self._corrected = CorrectedSteps(corrections, self._encoder, self._allowed_splits, self._environment)
+
+    def corrected(self, neighbour: Neighbour) -> Demonstration | None:
+        """Return what stands in a prompt for a neighbour that was corrected; None for any other."""
+        steps = self._corrected.steps
+        found = (one for one in steps if one.transition_id == neighbour.transition_id)
+        return next((_corrected_demonstration(one, neighbour.similarity) for one in found), None)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -265,7 +273,7 @@ class Retriever:
 
         def read(found: _Found) -> Demonstration:
             if found.file == CORRECTED:
-                return _corrected_demonstration(found, corrected)
+                return _corrected_demonstration(corrected.steps[found.row], -found.distance)
             return _demonstration(found, records[self._paths[found.file], found.row])
 
         return [[read(found) for found in choice] for choice in chosen]
@@ -338,9 +346,8 @@ def _corrected(corrected: CorrectedSteps, query: Query, vector: NDArray[np.float
     ]
 
 
-def _corrected_demonstration(found: _Found, corrected: CorrectedSteps) -> Demonstration:
-    one = corrected.steps[found.row]
-    return Demonstration(one.transition_id, one.world, one.task.text, one.transition, -found.distance)
+def _corrected_demonstration(one: Corrected, similarity: float) -> Demonstration:
+    return Demonstration(one.transition_id, one.world, one.task.text, one.transition, similarity, corrected=True)
 
 
 def _demonstration(found: _Found, record: Record) -> Demonstration:

@@ -6,8 +6,8 @@ from typing import Any
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.types import Trajectory, Transition
+from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
+from dreamgym.types import Neighbour, Trajectory, Transition, World
 from lab.navigation import Selection, link
 from lab.viewmodels import inspect_list, inspect_step
 from lab.viewmodels.inspect_list import Choices
@@ -70,7 +70,7 @@ def neighbours_value(
         return {"title": "Retrieved neighbours", "note": "", "rows": [], "empty": "A failed step stores none."}
     transition = trajectory.transitions[step - 1]
     if transition.neighbours:
-        rows = [_stored(reader, n.transition_id, n.similarity) for n in transition.neighbours]
+        rows = [_stored(reader, retriever, each) for each in transition.neighbours]
         return {"title": "Retrieved neighbours", "note": f"k {len(rows)}, cos φ(s, a)", "rows": rows, "empty": None}
     if trajectory.world == "dream":
         return {"title": "Retrieved neighbours", "note": "", "rows": [], "empty": "Dreamed without retrieval."}
@@ -79,23 +79,31 @@ def neighbours_value(
     return {"title": "Most similar steps", "note": "cos φ(s, a)", "rows": rows, "empty": empty}
 
 
-def _stored(reader: ExperienceReader, neighbour_id: str, similarity: float) -> dict[str, Any]:
-    figures = inspect_step.neighbour_figures(similarity)
+def _stored(reader: ExperienceReader, retriever: Retriever | None, neighbour: Neighbour) -> dict[str, Any]:
+    if retriever and (corrected := retriever.corrected(neighbour)):
+        return demonstration_row(corrected)
+    figures = inspect_step.neighbour_figures(neighbour.similarity)
     try:
-        trajectory, step = reader.transition(neighbour_id)
+        trajectory, step = reader.transition(neighbour.transition_id)
     except WorkspaceError:
-        return figures | {"id": neighbour_id, "missing": True}
-    return figures | _row(neighbour_id, trajectory.world, trajectory.transitions[step - 1])
+        return figures | {"id": neighbour.transition_id, "missing": True}
+    return figures | _row(neighbour.transition_id, trajectory.world, trajectory.transitions[step - 1])
 
 
 def _similar(retriever: Retriever, trajectory: Trajectory, transition: Transition) -> list[dict[str, Any]]:
     found = retriever.top_k(
         transition.state, transition.action, NUM_SIMILAR, exclude_trajectory=trajectory.trajectory_id
     )
-    return [inspect_step.neighbour_figures(d.similarity) | _row(d.transition_id, d.world, d.transition) for d in found]
+    return [demonstration_row(each) for each in found]
 
 
-def _row(neighbour_id: str, world: str, transition: Transition) -> dict[str, Any]:
+def demonstration_row(one: Demonstration) -> dict[str, Any]:
+    """One row of the neighbours."""
+    figures = inspect_step.neighbour_figures(one.similarity)
+    return figures | _row(one.transition_id, one.world, one.transition) | {"corrected": one.corrected}
+
+
+def _row(neighbour_id: str, world: World, transition: Transition) -> dict[str, Any]:
     return {
         "id": neighbour_id,
         "missing": False,

@@ -10,7 +10,8 @@ from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Failure, Neighbour, Task, Trajectory, Transition, World
 from lab.navigation import link
 from lab.viewmodels.diff import fact_chips, word_diff
-from lab.viewmodels.inspect_step import FOLD_LINES, neighbour_figures
+from lab.viewmodels.inspect import demonstration_row
+from lab.viewmodels.inspect_step import FOLD_LINES
 from lab.viewmodels.switches import describe
 from lab.viewmodels.text import counted, percent, reward_figure, unit_figure
 from lab.viewmodels.tint import tint_view
@@ -180,14 +181,7 @@ def _cause(demonstration: Demonstration, influence: Influence) -> dict[str, Any]
         word = f"cause, ±{influence.num_changed}" if influence.num_changed else "cause, other outcome"
     if isinstance(influence.answer, Failure):
         word = "cause, malformed" if influence.other_outcome else word
-    return neighbour_figures(demonstration.similarity) | {
-        "id": demonstration.transition_id,
-        "missing": False,
-        "world": demonstration.world,
-        "href": link("inspect", t=demonstration.transition_id),
-        "action": demonstration.transition.action,
-        "summary": demonstration.transition.next_state.partition("\n")[0],
-        "next_state": demonstration.transition.next_state,
+    return demonstration_row(demonstration) | {
         "cause": {"text": word, "flag": influence.matters},
         "chips": [chip for chip in fact_chips(influence.facts) if chip[0] != "kept"] if influence.facts else [],
     }

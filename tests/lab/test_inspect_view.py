@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.replay_buffer.corrections import Corrected, Corrections
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
@@ -122,6 +123,16 @@ def test_neighbours_are_those_of_the_prompt_and_a_missing_one_is_said(path: Path
     assert [row["similarity"] for row in rows] == [".94", ".61"]
     assert rows[0]["href"] == f"?tab=inspect&t={transition_id(REAL.trajectory_id, 2)}"
     assert rows[1]["missing"]
+
+
+def test_a_corrected_neighbour_is_shown_as_the_dream_was_shown_it(path: Path) -> None:
+    right = replace(REAL.transitions[1], next_state="The potato is too hot to hold.")
+    one = Corrected(transition_id(REAL.trajectory_id, 2), "real", REAL.task, right)
+    retriever = Retriever([path], HashedNgrams(), corrections=Corrections(frozenset({one.transition_id}), (one,)))
+    selection = Selection("inspect", DREAM.trajectory_id, 2)
+    row = view(ExperienceReader([path]), lambda _: retriever, selection).context["neighbours"]["rows"][0]
+    assert (row["id"], row["next_state"], row["similarity"]) == (one.transition_id, right.next_state, ".94")
+    assert row["corrected"]
 
 
 def test_a_real_step_shows_similar_steps_of_other_trajectories(path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.microscope import Influence, Outcome
+from dreamgym.replay_buffer.corrections import Corrected, Corrections
 from dreamgym.types import Failure, Neighbour, Transition, transition_id
 from lab.context import Context
 from lab.microscope_page import DRAWN_AT, NUM_DRAWS, Microscope
@@ -62,6 +63,19 @@ def test_a_step_is_dreamed_again_with_what_it_was_dreamed_with(page: Microscope)
         "one of the stored ones is gone, so both are looked up anew"
     )
     assert not page.look(at(DREAM.trajectory_id, 4, switches="no-retrieval")).demonstrations
+
+
+def test_a_barred_step_is_not_put_back_into_the_prompt(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.0)))
+    right = replace(REAL.transitions[3], next_state="The microwave is broken.")
+    one = Corrected(transition_id(REAL.trajectory_id, 4), "real", REAL.task, right)
+    retriever = services.of("alfworld").retriever
+    assert retriever is not None
+    retriever.correct(Corrections(frozenset({one.transition_id}), (one,)))
+    seen = Microscope(services).look(at(DREAM.trajectory_id, 4, "out", "k1"))
+    assert [each.transition for each in seen.demonstrations] == [right]
+    (row,) = causes_view({}, seen)["neighbours"]["rows"]
+    assert row["corrected"] and row["next_state"] == right.next_state
 
 
 def test_settings_that_a_record_tells() -> None:

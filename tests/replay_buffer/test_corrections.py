@@ -7,7 +7,7 @@ import pytest
 
 from dreamgym.replay_buffer.corrections import Corrected, Corrections
 from dreamgym.replay_buffer.retrieval import Retriever
-from dreamgym.types import Task, Trajectory, Transition, transition_id
+from dreamgym.types import Neighbour, Task, Trajectory, Transition, transition_id
 from tests.replay_buffer.stored_episodes import make_task
 from tests.replay_buffer.test_retrieval import Angles, angles_found, pointing, store
 
@@ -45,7 +45,9 @@ def test_a_corrected_step_is_retrieved_in_the_place_of_the_wrong_one(path: Path)
         right.transition,
         TWO.task.text,
     )
-    assert found.similarity == pytest.approx(0.99985, abs=1e-5)
+    assert found.similarity == pytest.approx(0.99985, abs=1e-5) and found.corrected
+    assert retriever.corrected(Neighbour(found.transition_id, found.similarity)) == found
+    assert retriever.corrected(Neighbour(step_of(TWO, 2), 0.9)) is None
     assert angles_found(retriever, 41, 3) == [("dream", "40"), ("real", "30"), ("real", "20")]
 
 
