@@ -229,6 +229,9 @@ class DreamPage:
         self, place: Place, action: str, switches: Switches, by: tuple[str, str | None] = ("", None)
     ) -> Iterator[Frame]:
         player, reply = by
+        settings = write_switches(switches)
+        if switches.temperature:  # else undo and the same action would bring the same reply
+            switches = replace(switches, seed=self._services.live.draw(place.tree))
         dream = self._dream(place)
         here = self._services.of(dream.task.environment)
         assert here.model is not None
@@ -246,7 +249,7 @@ class DreamPage:
                 answer = part.answer
                 if reply is not None and isinstance(answer, Transition):
                     answer = replace(answer, policy_reply=reply)
-                after = stepped(dream, answer, part.num_tokens, write_switches(switches), recalled, player)
+                after = stepped(dream, answer, part.num_tokens, settings, recalled, player)
                 yield self.show(self._settled(after, place))
 
     def _keep(self, dream: Dream) -> str:

@@ -46,6 +46,7 @@ class LiveDreams:
         self._lock = threading.Lock()
         self._dreams: OrderedDict[str, LiveDream] = OrderedDict()
         self._trees: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._num_draws: dict[str, int] = {}
 
     def keep(self, dream: Dream, trajectory: Trajectory, *, saved: bool = False) -> str:
         """Remember a dream; returns the id of its record."""
@@ -83,8 +84,16 @@ class LiveDreams:
             self._trees[tree] = tuple(dict.fromkeys([*kept, branch]))
             self._trees.move_to_end(tree)
             while len(self._trees) > MAX_TREES:
-                self._trees.popitem(last=False)
+                self._num_draws.pop(self._trees.popitem(last=False)[0], None)
         return tree
+
+    def draw(self, tree: str) -> int:
+        """Return how often a step of this tree was drawn by chance, undone ones counted: the seed of one more."""
+        with self._lock:
+            number = self._num_draws.get(tree, 0)
+            if tree in self._trees:
+                self._num_draws[tree] = number + 1
+        return number
 
     def branches(self, tree: str) -> dict[str, LiveDream]:
         """Branches of a tree by the id of their record, oldest first, without those that were dropped."""

@@ -20,7 +20,7 @@ from lab.dreaming import retrieve
 from lab.navigation import Selection
 from lab.services import Services
 from lab.viewmodels.microscope import Seen, Subject, subject_of
-from lab.viewmodels.switches import read_switches
+from lab.viewmodels.switches import read_switches, write_switches
 
 NUM_DRAWS = 20
 DRAWN_AT = 1.0
@@ -89,15 +89,22 @@ class Microscope:
         with self._lock:
             return self._seen.get(self._key(selection, subject))
 
-    def ask_again(self, selection: Selection) -> None:
-        """Forget that a look could not be done: somebody asks for it once more."""
-        subject = self.subject(selection)
-        if subject is None:
-            return
-        with self._lock:
-            key = self._key(selection, subject)
-            if key in self._seen and self._seen[key].error:
-                del self._seen[key]
+    def once_more(self, selection: Selection) -> Selection:
+        """The address of a look that somebody asks for: where luck decides, what was seen before has another seed.
+
+        That it could not be done is forgotten.
+        """
+        subject, seen = self.subject(selection), self.known(selection)
+        if subject is None or seen is None:
+            return selection
+        if seen.error:
+            with self._lock:
+                self._seen.pop(self._key(selection, subject), None)
+            return selection
+        if selection.look == "out" or not self.switches(selection, subject).temperature:
+            return selection
+        settings = self.settings(selection, subject)
+        return replace(selection, switches=write_switches(replace(settings, seed=settings.seed + 1), subject.base))
 
     def look(self, selection: Selection) -> Seen:
         """Dream what the address asks for; takes seconds. What cannot be dreamed has its reason in the answer.

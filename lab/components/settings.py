@@ -69,10 +69,10 @@ def settings_values(switches: Switches) -> list[Any]:
     return [*(getattr(switches, name) for name in PARTS), switches.k, switches.temperature]
 
 
-def read_settings(values: Sequence[bool | float | None]) -> Switches:
-    """Values of the controls to settings; ConfigError when one is out of range."""
+def read_settings(values: Sequence[bool | float | None], seed: int = 0) -> Switches:
+    """Values of the controls to settings, with the seed that none of them shows; ConfigError when out of range."""
     history, reasoning, retrieval, guard, k, temperature = values
     if k is None or temperature is None:
         raise ConfigError("k and temperature need a number")
     parts = {"history": bool(history), "reasoning": bool(reasoning), "retrieval": bool(retrieval), "guard": bool(guard)}
-    return Switches(**parts, k=int(k), temperature=float(temperature))
+    return Switches(**parts, k=int(k), temperature=float(temperature), seed=seed)

@@ -169,8 +169,9 @@ class CompareTab:
     ) -> list[Any]:
         """Compare what the form says."""
         try:
-            switches = write_switches(read_settings(values[:NUM_SETTINGS]))
-            second_switches = write_switches(read_settings(values[NUM_SETTINGS : 2 * NUM_SETTINGS]))
+            seeds = [read_switches(each).seed for each in (selection.switches, selection.second_switches)]
+            switches = write_switches(read_settings(values[:NUM_SETTINGS], seeds[0]))
+            second_switches = write_switches(read_settings(values[NUM_SETTINGS : 2 * NUM_SETTINGS], seeds[1]))
         except ConfigError as error:
             gr.Warning(str(error))
             return [gr.skip()] * (2 + len(_values({})))

@@ -83,13 +83,14 @@ class Looking:
             if subject is None:
                 return [gr.skip()] * (3 + len(parts.all))
             try:
-                text = write_switches(read_settings(values), subject.base)
+                seed = self._page.settings(selection, subject).seed
+                text = write_switches(read_settings(values, seed), subject.base)
             except ConfigError as error:
                 gr.Warning(str(error))
                 return [gr.skip()] * (3 + len(parts.all))
             wanted = replace(selection, switches=text, server=model or "")
             if again:
-                self._page.ask_again(wanted)
+                wanted = self._page.once_more(wanted)
             beside, shown = self.render(wanted, neighbours_of(wanted))
             return [wanted, to_query(wanted), beside, *shown]
 

@@ -219,7 +219,8 @@ def _luck(subject: Subject, outcomes: Sequence[Outcome], switches: Switches) -> 
     usual = read[0] if read else None
     common = set.intersection(*(set(one.next_state.split("\n")) for one in read)) if len(read) > 1 else set[str]()
     return {
-        "note": f"{counted(total, 'dream')} at temperature {switches.temperature:g}",
+        "note": f"{counted(total, 'dream')} at temperature {switches.temperature:g}"
+        + (f", seed {switches.seed}" if switches.seed else ""),
         "rows": [
             _outcome(subject, one.answer, usual, common)
             | {"count": one.count, "percent": percent(one.count / total) if total else 0}

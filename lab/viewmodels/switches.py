@@ -52,4 +52,6 @@ def describe(switches: Switches) -> str:
     used = switches.k if switches.retrieval else 0
     words.append(f"{used} neighbour{'' if used == 1 else 's'}" if used else "no neighbours")
     words += [f"no {name}" for name in ("history", "reasoning") if not getattr(switches, name)]
-    return ", ".join([*words, "guarded"] if switches.guard else words)
+    words += ["guarded"] if switches.guard else []
+    words += [f"seed {switches.seed}"] if switches.seed and switches.temperature else []
+    return ", ".join(words)

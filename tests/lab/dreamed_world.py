@@ -53,6 +53,8 @@ class SlowEngine:
         self.seconds_a_word = seconds_a_word
         self.name = name
         self.num_steps = 0
+        self.seeds: list[int] = []
+        """Of each call that writes replies."""
         self.gate: threading.Event | None = None
         """When there is one, a reply stops in its middle until it is set: time to look at a page that streams."""
 
@@ -94,6 +96,7 @@ class SlowSession:
     ) -> list[Reply]:
         """Write word by word."""
         self._engine.num_steps += 1
+        self._engine.seeds.append(seed)
         gate, num_words = self._engine.gate, 0
 
         def slowly(index: int, text: str) -> None:

@@ -19,6 +19,7 @@ from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.types import Transition
 from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
+from lab.components.settings import settings_values
 from lab.context import Context
 from lab.exploits_page import HIDDEN
 from lab.navigation import Selection
@@ -272,3 +273,13 @@ def test_a_second_dream_that_cannot_be_made_leaves_the_first(stored: Workspace, 
     assert first.done and second.error == main["error"] == READ_ONLY
     assert [row["second"]["missing"] for row in main["rows"] if row["kind"] == "step"] == ["not dreamed yet"] * 6
     assert not side["can_save"]
+
+
+def test_a_changed_control_keeps_the_seeds_of_the_address(tmp_path: Path) -> None:
+    lab = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0)))
+    with gr.Blocks():
+        tab = CompareTab(Context(lab, gr.State(Selection()), gr.HTML()))
+    asked = Selection("compare", REAL.trajectory_id, switches="t1,s5", second="same", second_switches="t1,s7")
+    values = [*settings_values(Switches(temperature=0.7)), *settings_values(Switches(temperature=1))]
+    changed = tab.change(asked, REAL.trajectory_id, "open", "same", *values)[0]
+    assert (changed.switches, changed.second_switches) == ("t0.7,s5", "t1,s7")

@@ -133,6 +133,23 @@ def test_switches_reach_the_model_and_the_record(page: DreamPage):
     assert live.settings == ("no-reasoning,no-retrieval",)
 
 
+def test_undo_and_the_same_action_is_another_draw(stored: Workspace):
+    engine = SlowEngine(0)
+    page = DreamPage(services(stored, model=ExperienceModel(engine)))
+    place, drawn = begun(page), []
+    for _ in range(3):
+        engine.seeds.clear()
+        *_, last = page.step("session", place, "go to fridge 1", Switches(temperature=1.0))
+        drawn.append(engine.seeds[0])
+        place = page.undo("session", last.place).place
+    assert drawn == [0, 1, 2]
+    engine.seeds.clear()
+    *_, last = page.step("session", place, "go to fridge 1", Switches())
+    assert engine.seeds == [0], "a greedy step needs no luck"
+    *_, other = page.step("session", begun(page), "go to fridge 1", Switches(temperature=1.0))
+    assert engine.seeds[1] == 0 and page._dream(other.place).settings == ("t1",), "every tree counts its own"
+
+
 def test_a_malformed_reply_blocks_the_dream_until_it_is_undone(page: DreamPage):
     place = played(page, "go to fridge 1", "break")
     frame = page.show(place)

@@ -200,11 +200,33 @@ def test_a_model_that_dies_is_said_and_asked_again(services: Services, monkeypat
         assert page.look(at(REAL.trajectory_id, 2, switches="k0")).error == "the model's process ended"
     asked = at(REAL.trajectory_id, 2, switches="k0")
     assert page.look(asked).error, "a page that is drawn anew does not ask a dead server again"
-    page.ask_again(asked)
+    assert page.once_more(asked) == asked
     assert isinstance(page.look(asked).answer, Transition)
     seen = page.known(asked)
-    page.ask_again(asked)
-    assert page.known(asked) is seen, "what could be dreamed stays"
+    assert page.once_more(asked) == asked and page.known(asked) is seen, "what could be dreamed stays"
+
+
+def test_who_asks_once_more_has_other_luck_and_the_link_says_which(page: Microscope) -> None:
+    asked = at(REAL.trajectory_id, 4, switches="k0,t1")
+    assert page.once_more(asked) == asked, "nobody has looked"
+    page.look(asked)
+    again = page.once_more(asked)
+    assert again.switches == "k0,t1,s1" and page.known(again) is None
+    assert page.look(again) is page.look(parse(to_query(again))), "a link repeats what it shows"
+    assert page.once_more(again).switches == "k0,t1,s2"
+    lucky, out = at(REAL.trajectory_id, 4, "luck", "k0"), at(REAL.trajectory_id, 4, "out", "k1,t1")
+    assert page.look(lucky) and page.look(out).influences
+    assert page.once_more(lucky).switches == "k0,s1" and page.once_more(out) == out, "which is greedy"
+
+
+def test_other_controls_keep_the_seed(services: Services) -> None:
+    asked = at(REAL.trajectory_id, 5, switches="t1,s5")
+    with gr.Blocks() as blocks:
+        looking = Looking(Context(services, gr.State(asked), gr.HTML()), side(gr.HTML()), gr.HTML())
+        looking.wire(lambda _: {"neighbours": {}})
+    handlers: dict[str, Any] = {each.fn.__name__: each.fn for each in blocks.fns.values() if each.fn is not None}
+    changed, address, *_ = handlers["change"](asked, "", False, True, True, False, 2, 0.7)
+    assert changed.switches == "no-history,t0.7,s5" and "s5" in address
 
 
 def test_two_pages_that_ask_at_once_wait_for_one_dream(services: Services) -> None:

@@ -29,4 +29,5 @@ def test_settings_in_words():
     assert describe(Switches(retrieval=False, temperature=0.7, history=False)) == (
         "temperature 0.7, no neighbours, no history"
     )
+    assert describe(Switches(temperature=1, seed=5)) == "temperature 1, 2 neighbours, seed 5"
     assert describe(Switches(guard=True)) == "greedy, 2 neighbours, guarded"
