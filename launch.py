@@ -33,7 +33,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="FOLDER|URL",
-        help="a further experience model that Compare may lay beside the bundled one; repeatable: a folder, or an "
+        help="a further experience model for Compare and the microscope; repeatable: a folder, or an "
         "endpoint (http://host:8000/v1#NAME)",
     )
     parser.add_argument("--read-only", action="store_true", help="nothing is written and nothing is started")

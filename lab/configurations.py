@@ -65,9 +65,12 @@ class Configurations:
 
     def choices(self, environment: str) -> list[tuple[str, str]]:
         """(label, value) of what can be laid beside the environment's own model."""
+        return [("No second model", ""), ("Same model", SAME), *((name, name) for name in self.others(environment))]
+
+    def others(self, environment: str) -> list[str]:
+        """Names of the models that can dream beside the environment's own."""
         found = self._services.second_models.all()
-        others = sorted(name for name, model in found.items() if not self._is_own(environment, model))
-        return [("No second model", ""), ("Same model", SAME), *((name, name) for name in others)]
+        return sorted(name for name, model in found.items() if not self._is_own(environment, model))
 
     def chosen(self, environment: str, selection: Selection) -> str:
         """The value of `choices` that an address stands for."""

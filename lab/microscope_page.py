@@ -9,13 +9,12 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from dreamgym.engines.openai_http import HttpEngine
 from dreamgym.errors import DreamGymError, EngineError, WorkspaceError
-from dreamgym.experience_model import prompts
 from dreamgym.experience_model.model import ExperienceModel, Query, Switches
 from dreamgym.microscope import dream_again, leave_one_out, luck
 from dreamgym.replay_buffer.retrieval import Demonstration, Retriever
 from dreamgym.types import Neighbour
+from lab.configurations import Configuration, Configurations
 from lab.dreaming import retrieve
 from lab.navigation import Selection
 from lab.services import Services
@@ -37,6 +36,7 @@ class Key:
     step: int
     look: str
     model: str
+    """With its checksum, or its host."""
     switches: Switches
 
 
@@ -45,6 +45,7 @@ class Microscope:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._configurations = Configurations(services)
         self._lock = threading.Lock()
         self._seen: OrderedDict[Key, Seen] = OrderedDict()
         self._running: dict[Key, Future[Seen]] = {}
@@ -70,24 +71,34 @@ class Microscope:
         return replace(switches, temperature=DRAWN_AT) if is_greedy else switches
 
     def models(self, subject: Subject) -> list[tuple[str, str]]:
-        """(label, number of the server) of what can dream the step; "" is the environment's own model."""
-        own = self._services.of(subject.task.environment).model
-        servers = self._services.servers.all() if self._services.servers else {}
-        ready = [(f"vLLM {number}: {one.settings.name}", number) for number, one in servers.items() if one.pid]
-        return [(own.name if own else "no model", ""), *ready]
+        """(label, name in an address) of what can dream the step; "" is the environment's own model."""
+        environment = subject.task.environment
+        own = self._services.of(environment).model
+        others = self._configurations.others(environment)
+        return [(own.name if own else "no model", ""), *((name, name) for name in others)]
+
+    def model_name(self, selection: Selection, subject: Subject) -> str:
+        """Name and checksum of who dreams the look, or name and host; of one that is gone what the address says."""
+        try:
+            return self._chosen(selection, subject).model
+        except EngineError:
+            return selection.dreamer
 
     def refusal(self, selection: Selection, subject: Subject) -> str | None:
-        """Why nothing can be dreamed here, with the next move; None when it can."""
-        here = self._services.of(subject.task.environment)
-        return here.model_reason if not selection.server and here.model is None else None
+        """Why nothing can be dreamed here, with the next move; None when it can, or when a look has to tell."""
+        try:
+            return self._configurations.refusal(self._chosen(selection, subject))
+        except EngineError:
+            return None
 
     def known(self, selection: Selection) -> Seen | None:
         """What was seen under this address before; None when nobody has looked, or nothing is asked."""
         subject = self.subject(selection)
         if subject is None or not selection.look:
             return None
+        key = self._key(selection, subject)
         with self._lock:
-            return self._seen.get(self._key(selection, subject))
+            return self._seen.get(key)
 
     def once_more(self, selection: Selection) -> Selection:
         """The address of a look that somebody asks for: where luck decides, what was seen before has another seed.
@@ -98,8 +109,9 @@ class Microscope:
         if subject is None or seen is None:
             return selection
         if seen.error:
+            key = self._key(selection, subject)
             with self._lock:
-                self._seen.pop(self._key(selection, subject), None)
+                self._seen.pop(key, None)
             return selection
         if selection.look == "out" or not self.switches(selection, subject).temperature:
             return selection
@@ -138,34 +150,21 @@ class Microscope:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _dream(self, selection: Selection, subject: Subject) -> Seen:
-        if refused := self.refusal(selection, subject):
-            return Seen(error=refused)
         switches = self.switches(selection, subject)
         try:
-            model = self._model(selection, subject)
-            try:
+            with self._configurations.open(self._chosen(selection, subject)) as model:
                 return _look(selection.look, model, self._query(subject, switches), switches)
-            finally:
-                if selection.server:
-                    model.engine.close()
         except DreamGymError as error:
             return Seen(error=str(error))
 
     def _key(self, selection: Selection, subject: Subject) -> Key:
-        switches = self.switches(selection, subject)
-        labels = {number: label for label, number in self.models(subject)}
-        model = labels.get(selection.server, selection.server)
-        return Key(selection.trajectory, selection.step, selection.look, model, switches)
+        model = self.model_name(selection, subject)
+        return Key(selection.trajectory, selection.step, selection.look, model, self.switches(selection, subject))
 
-    def _model(self, selection: Selection, subject: Subject) -> ExperienceModel:
-        if not selection.server:
-            model = self._services.of(subject.task.environment).model
-            assert model is not None  # else it was refused
-            return model
-        server = self._services.servers.all().get(selection.server) if self._services.servers else None
-        if server is None or server.status != "ready":
-            raise EngineError(f"vLLM server {selection.server} is not ready; see Models, or choose another model.")
-        return ExperienceModel(HttpEngine(server.url, server.settings.name, regex=prompts.reply_regex))
+    def _chosen(self, selection: Selection, subject: Subject) -> Configuration:
+        environment = subject.task.environment
+        other = self._configurations.second(environment, replace(selection, second=selection.dreamer))
+        return other or self._configurations.first(environment, selection)
 
     def _query(self, subject: Subject, switches: Switches) -> Query:
         """The step with its demonstrations: those that it was dreamed with, as far as they reach."""

@@ -59,8 +59,8 @@ class Selection:
     """Dream settings of Compare and the microscope that differ from the default, see `viewmodels.switches`."""
     look: str = ""
     """What the microscope shows of the chosen step: it dreamed again, without each demonstration, or many times."""
-    server: str = ""
-    """Number of the vLLM server that dreams for the microscope; empty: the environment's own model."""
+    dreamer: str = ""
+    """The experience model that dreams for the microscope, by its name in the lab; empty: the environment's own."""
     subject: str = ""
     """What Compare is about: one episode in both worlds (empty), a set, exploits of runs, or what was measured."""
     environment: str = ""
@@ -136,7 +136,7 @@ _WORD = re.compile(r"[\w -]{1,60}")
 _CELL = re.compile(r"([a-z][a-z0-9_-]{0,60})\.(0|[1-9][0-9]{0,6})")
 _PART = re.compile(r"(?:task|action|depth|changes)\.[\w +-]{1,60}")
 _SWITCHES = re.compile(r"[a-z0-9.,-]{1,80}")
-_SECOND = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
+_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Read = Callable[[str], dict[str, Any] | None]
@@ -200,7 +200,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "vs-branch": (("versus",), _pattern("versus", re.compile(r"tr-[0-9a-f]{12}"))),
     "mode": (("mode",), _choice("mode", MODES)),
     "set": (("switches",), _pattern("switches", _SWITCHES)),
-    "vs": (("second",), _pattern("second", _SECOND)),
+    "vs": (("second",), _pattern("second", _MODEL)),
     "vs-set": (("second_switches",), _pattern("second_switches", _SWITCHES)),
     "only": (("only",), _choice("only", ONLY)),
     "env": (("environment",), _pattern("environment", _WORD)),
@@ -209,7 +209,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "m": (("measure",), _choice("measure", MEASURES)),
     "part": (("part",), _pattern("part", _PART)),
     "look": (("look",), _choice("look", LOOKS)),
-    "by-server": (("server",), _pattern("server", re.compile(r"[1-9][0-9]{0,3}"))),
+    "by-model": (("dreamer",), _pattern("dreamer", _MODEL)),
     "of": (("subject",), _choice("subject", SUBJECTS)),
     "by-run": (("found_by",), _pattern("found_by", _RUN)),
     "queue": (("queue",), _choice("queue", QUEUES)),
@@ -258,7 +258,7 @@ _SHOWN_BY = {
         "show": "view",
         "look": "look",
         "set": "switches",
-        "by-server": "server",
+        "by-model": "dreamer",
     },
     "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs-branch": "versus"},
     "compare": {

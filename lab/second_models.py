@@ -1,4 +1,4 @@
-"""Experience models that Compare may lay beside an environment's own: which there are, and the one that is loaded.
+"""Experience models beside an environment's own, for Compare and the microscope: which there are, which is loaded.
 
 An address names a model by a word of this list, never by a path or a URL, so that no link makes the lab load or reach
 anything that was not given to it: bundled models, folders in the workspace's `models`, what was named at the start, and

@@ -68,7 +68,7 @@ class Services:
     live: LiveDreams = field(default_factory=LiveDreams)
     """Dreams that are played on some page."""
     second_models: SecondModels = field(default_factory=SecondModels)
-    """What Compare may lay beside an environment's own experience model."""
+    """What Compare and the microscope may lay beside an environment's own experience model."""
     read_only: bool = False
     """Nothing may be written, started or changed. Checked inside every handler that does, not only in what is shown."""
 

@@ -60,7 +60,7 @@ class Looking:
         follows = gr.skip() if seen is not None or not selection.look else str(next(self._jobs))
         switches = self._page.settings(selection, subject) if subject else Switches()
         choices = self._page.models(subject) if subject else [("no step", "")]
-        chosen = selection.server if selection.server in [number for _, number in choices] else ""
+        chosen = selection.dreamer if selection.dreamer in [name for _, name in choices] else ""
         form = [
             gr.Column(visible=subject is not None),
             gr.Dropdown(choices, value=chosen, visible=len(choices) > 1),
@@ -88,7 +88,7 @@ class Looking:
             except ConfigError as error:
                 gr.Warning(str(error))
                 return [gr.skip()] * (3 + len(parts.all))
-            wanted = replace(selection, switches=text, server=model or "")
+            wanted = replace(selection, switches=text, dreamer=model or "")
             if again:
                 wanted = self._page.once_more(wanted)
             beside, shown = self.render(wanted, neighbours_of(wanted))
@@ -119,8 +119,7 @@ class Looking:
     def _seen(self, selection: Selection, seen: Seen | None) -> list[Any]:
         subject = self._page.subject(selection)
         switches = self._page.switches(selection, subject) if subject else None
-        names = {number: label for label, number in self._page.models(subject)} if subject else {}
-        model = names.get(selection.server, f"vLLM {selection.server}")
+        model = self._page.model_name(selection, subject) if subject else ""
         refused = self._page.refusal(selection, subject) if subject else None
         return [
             again_view(subject, selection.look, seen, switches, model),

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from dreamgym.engines.model_folder import model_name
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.microscope import Influence, Outcome
@@ -16,12 +17,15 @@ from dreamgym.types import Failure, Neighbour, Transition, transition_id
 from lab.context import Context
 from lab.microscope_page import DRAWN_AT, NUM_DRAWS, Microscope
 from lab.navigation import Selection, parse, to_query
+from lab.second_models import READ_ONLY, SecondModels
 from lab.services import EnvironmentServices, Services
 from lab.tabs.inspect_microscope import Looking, side
 from lab.viewmodels.microscope import Seen, again_view, causes_view, scope_view, subject_of, verdict
 from tests.browser.conftest import open_services
-from tests.lab.dreamed_world import SlowEngine
+from tests.engines.endpoint import Endpoint, serve
+from tests.lab.dreamed_world import SlowEngine, reply
 from tests.lab.experience import dream_malformed, dream_with_neighbours, real_success
+from tests.lab.test_second_models import folder
 
 REAL = real_success()
 DREAM = dream_with_neighbours(REAL)
@@ -43,10 +47,10 @@ def at(trajectory_id: str, step: int, look: str = "again", switches: str = "", *
 
 
 def test_a_link_names_the_look_and_another_step_ends_it() -> None:
-    selection = parse(f"?tab=inspect&t={DREAM.trajectory_id}.4&look=luck&set=no-history&by-server=2")
-    assert (selection.look, selection.switches, selection.server) == ("luck", "no-history", "2")
+    selection = parse(f"?tab=inspect&t={DREAM.trajectory_id}.4&look=luck&set=no-history&by-model=vllm-2")
+    assert (selection.look, selection.switches, selection.dreamer) == ("luck", "no-history", "vllm-2")
     assert parse(to_query(selection)) == selection
-    assert parse("?tab=inspect&look=magic&by-server=x") == Selection("inspect")
+    assert parse("?tab=inspect&look=magic&by-model=../x") == Selection("inspect")
     assert "look" not in to_query(replace(selection, tab="compare"))
 
 
@@ -177,14 +181,32 @@ def test_luck_says_what_differs_and_how_often(page: Microscope) -> None:
 
 def test_what_cannot_be_dreamed_says_why(services: Services, page: Microscope, tmp_path: Path) -> None:
     assert page.look(at("tr-000000000000", 1)).error == "This step has no action to dream."
-    gone = page.look(at(DREAM.trajectory_id, 1, server="7"))
-    assert "vLLM server 7 is not ready" in gone.error
+    gone = at(DREAM.trajectory_id, 1, dreamer="vllm-7")
+    assert "There is no model 'vllm-7' here" in page.look(gone).error
     bare = Microscope(replace(services, environments={"alfworld": EnvironmentServices()}))
     assert "make nano" in bare.look(at(DREAM.trajectory_id, 1)).error
     subject = bare.subject(at(DREAM.trajectory_id, 1))
-    assert subject is not None and bare.models(subject) == [("no model", "")]
+    assert subject is not None and bare.models(subject)[0] == ("no model", "")
     scope = scope_view(subject, "", None, Switches(), bare.refusal(at(DREAM.trajectory_id, 1), subject))
     assert scope["phase"] == "idle" and "make nano" in scope["refused"]
+
+
+def test_another_model_dreams_the_step_and_has_its_own_looks(services: Services, tmp_path: Path) -> None:
+    folder(tmp_path / "models" / "repaired")
+    with serve(Endpoint(lambda _: reply("No.", "Nothing happens."))) as server:
+        found = SecondModels(tmp_path / "models", [f"{server.url}#small"], read_only=True)
+        page = Microscope(replace(services, second_models=found))
+        asked = at(REAL.trajectory_id, 1, switches="k0", dreamer="small")
+        subject = page.subject(asked)
+        assert subject is not None
+        assert {("small", "small"), ("repaired", "repaired")} <= set(page.models(subject))
+        own, other = page.look(replace(asked, dreamer="")), page.look(asked)
+        assert isinstance(other.answer, Transition) and other.answer.next_state == "Nothing happens."
+        assert page.look(asked) is other and page.look(replace(asked, dreamer="")) is own is not other
+        assert page.model_name(asked, subject).startswith("small@127.0.0.1")
+        repaired = replace(asked, dreamer="repaired")
+        assert page.refusal(repaired, subject) == page.look(repaired).error == READ_ONLY
+        assert page.model_name(repaired, subject) == model_name(tmp_path / "models" / "repaired")
 
 
 def test_a_model_that_dies_is_said_and_asked_again(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

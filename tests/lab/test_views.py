@@ -83,7 +83,7 @@ def test_a_database_of_before_there_were_views_has_none(workspace: Workspace, mo
 )
 def test_a_view_opens_the_same_wherever_one_was(query: str):
     elsewhere = parse(
-        "?tab=inspect&t=tr-aaaaaaaaaaaa.9&q=cool&split=test&policy=expert&p=7&show=plain&look=luck&set=t0.5&by-server=2"
+        "?tab=inspect&t=tr-aaaaaaaaaaaa.9&q=cool&split=test&policy=expert&p=7&show=plain&look=luck&set=t0.5&by-model=vllm-2"
     )
     elsewhere = follow(elsewhere, {"run": "other", "it": "3", "x": "time", "d": "tr-bbbbbbbbbbbb", "at": "1"})
     there = follow(elsewhere, dict(pair.split("=") for pair in whole_link(query).removeprefix("?").split("&")))
