@@ -21,7 +21,6 @@ from lab.services import Services
 from lab.viewmodels.microscope import Seen, Subject, subject_of
 from lab.viewmodels.switches import read_switches, write_switches
 
-NUM_DRAWS = 20
 DRAWN_AT = 1.0
 """Temperature of luck where the settings say greedy: things happen as often as the model expects them."""
 CAPACITY = 300
@@ -35,6 +34,8 @@ class Key:
     trajectory_id: str
     step: int
     look: str
+    num_draws: int
+    """0 for any other look than luck."""
     model: str
     """With its checksum, or its host."""
     switches: Switches
@@ -153,13 +154,15 @@ class Microscope:
         switches = self.switches(selection, subject)
         try:
             with self._configurations.open(self._chosen(selection, subject)) as model:
-                return _look(selection.look, model, self._query(subject, switches), switches)
+                return _look(selection, model, self._query(subject, switches), switches)
         except DreamGymError as error:
             return Seen(error=str(error))
 
     def _key(self, selection: Selection, subject: Subject) -> Key:
         model = self.model_name(selection, subject)
-        return Key(selection.trajectory, selection.step, selection.look, model, self.switches(selection, subject))
+        num_draws = selection.num_draws if selection.look == "luck" else 0
+        switches = self.switches(selection, subject)
+        return Key(selection.trajectory, selection.step, selection.look, num_draws, model, switches)
 
     def _chosen(self, selection: Selection, subject: Subject) -> Configuration:
         environment = subject.task.environment
@@ -188,15 +191,15 @@ class Microscope:
         return Demonstration(one.transition_id, trajectory.world, trajectory.task.text, transition, one.similarity)
 
 
-def _look(look: str, model: ExperienceModel, query: Query, switches: Switches) -> Seen:
+def _look(selection: Selection, model: ExperienceModel, query: Query, switches: Switches) -> Seen:
     shown = query.demonstrations if switches.retrieval else ()
-    if look == "out":
+    if selection.look == "out":
         if not shown:
             raise EngineError(
                 "No demonstration stands in the prompt, so none can be left out: raise k, switch retrieval on."
             )
         base, influences = leave_one_out(model, query, switches)
         return Seen(answer=base, influences=tuple(influences), demonstrations=shown)
-    if look == "luck":
-        return Seen(outcomes=tuple(luck(model, query, switches, NUM_DRAWS)))
+    if selection.look == "luck":
+        return Seen(outcomes=tuple(luck(model, query, switches, selection.num_draws)))
     return Seen(answer=dream_again(model, query, switches), demonstrations=shown)

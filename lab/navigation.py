@@ -25,6 +25,8 @@ SUBJECTS = ("sets", "exploits", "fidelity")
 MEASURES = ("exact", "changes", "reward", "malformed")
 ONLY = ("first", "second")
 LOOKS = ("again", "out", "luck")
+DRAWS = range(5, 101)
+"""How often the microscope may dream a step by chance."""
 QUEUES: tuple[str, ...] = (*KINDS, "like")
 GROUPINGS = ("families", "clusters")
 AXES = ("updates", "time", "real")
@@ -61,6 +63,8 @@ class Selection:
     """What the microscope shows of the chosen step: it dreamed again, without each demonstration, or many times."""
     dreamer: str = ""
     """The experience model that dreams for the microscope, by its name in the lab; empty: the environment's own."""
+    num_draws: int = 20
+    """Of the microscope's luck, in `DRAWS`."""
     subject: str = ""
     """What Compare is about: one episode in both worlds (empty), a set, exploits of runs, or what was measured."""
     environment: str = ""
@@ -189,6 +193,10 @@ def _num_episodes(value: str) -> dict[str, Any] | None:
     return {"num_episodes": int(value)} if re.fullmatch(r"[1-9][0-9]{0,3}", value) else None
 
 
+def _draws(value: str) -> dict[str, Any] | None:
+    return {"num_draws": int(value)} if re.fullmatch(r"[1-9][0-9]{0,2}", value) and int(value) in DRAWS else None
+
+
 # Gradio takes some names for itself: page, view, deep_link, __theme.
 _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "tab": (("tab",), _choice("tab", TABS)),
@@ -209,6 +217,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "m": (("measure",), _choice("measure", MEASURES)),
     "part": (("part",), _pattern("part", _PART)),
     "look": (("look",), _choice("look", LOOKS)),
+    "draws": (("num_draws",), _draws),
     "by-model": (("dreamer",), _pattern("dreamer", _MODEL)),
     "of": (("subject",), _choice("subject", SUBJECTS)),
     "by-run": (("found_by",), _pattern("found_by", _RUN)),
@@ -258,6 +267,7 @@ _SHOWN_BY = {
         "show": "view",
         "look": "look",
         "set": "switches",
+        "draws": "num_draws",
         "by-model": "dreamer",
     },
     "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs-branch": "versus"},

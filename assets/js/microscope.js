@@ -20,7 +20,7 @@ const luck = (l) => el('section', { class: 'dg-sec', 'aria-label': 'Environment 
 dg.mount(element, props, watch, (root, v) => root.replaceChildren(...(v.phase === 'none' ? [] : [
   el('section', { class: 'dg-sec dg-scope', 'aria-label': 'Dream this step' },
     el('div', { class: 'dg-row dg-wrap' },
-      button(v, 'again', 'Dream again', 'm', true), button(v, 'out', 'Leave each out', 'e'), button(v, 'luck', 'Luck × 20', 'l')),
+      button(v, 'again', 'Dream again', 'm', true), button(v, 'out', 'Leave each out', 'e'), button(v, 'luck', `Luck × ${v.num_draws}`, 'l')),
     v.phase === 'running' && el('p', { class: 'dg-meta', role: 'status' }, 'Dreaming …'),
     v.phase === 'error' && el('p', { class: 'dg-bad', role: 'alert' }, v.error),
     v.refused && el('p', { class: 'dg-meta' }, v.refused),

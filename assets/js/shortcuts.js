@@ -21,7 +21,7 @@ dg.shortcuts = [
   { tab: 'inspect', keys: ['i'], help: 'Copy the step as JSON' },
   { tab: 'inspect', keys: ['m'], help: 'Microscope: dream the step again' },
   { tab: 'inspect', keys: ['e'], help: 'Leave each demonstration out in turn' },
-  { tab: 'inspect', keys: ['l'], help: 'Dream it 20 times by chance' },
+  { tab: 'inspect', keys: ['l'], help: 'Dream it many times by chance' },
   { tab: 'inspect', keys: ['c'], help: 'Compare with the other world' },
   { tab: 'inspect', keys: ['d'], help: 'Dream on from here' },
   { tab: 'inspect', keys: ['a'], help: 'Annotate the step' },

@@ -13,9 +13,11 @@ from lab.components.inspect import microscope
 from lab.components.settings import dream_settings, read_settings
 from lab.context import Context
 from lab.microscope_page import Microscope
-from lab.navigation import Selection, to_query
+from lab.navigation import DRAWS, Selection, to_query
 from lab.viewmodels.microscope import Seen, again_view, causes_view, scope_view
 from lab.viewmodels.switches import write_switches
+
+DRAWS_LABEL = f"Draws of luck, {DRAWS.start} to {DRAWS.stop - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,14 @@ class Parts:
     column: gr.Column
     model: gr.Dropdown
     settings: list[Any]
+    draws: gr.Number
     job: gr.State
     """Changes when a look is to be followed."""
 
     @property
     def all(self) -> list[Any]:
         """Every component that a render may change."""
-        return [self.second, self.scope, self.job, self.column, self.model, *self.settings]
+        return [self.second, self.scope, self.job, self.column, self.model, *self.settings, self.draws]
 
 
 def side(second: gr.HTML) -> Parts:
@@ -42,7 +45,9 @@ def side(second: gr.HTML) -> Parts:
     column, settings = dream_settings("dg-scope", "for this step", "Microscope")
     with column:
         model = gr.Dropdown([("", "")], label="Model", container=False, min_width=0, elem_id="dg-scope-model")
-    return Parts(second, microscope(), column, model, settings, gr.State(""))
+        # No minimum: "50" begins with "5", and "15" with what would be refused.
+        draws = gr.Number(Selection().num_draws, label=DRAWS_LABEL, precision=0, min_width=0, elem_id="dg-scope-draws")
+    return Parts(second, microscope(), column, model, settings, draws, gr.State(""))
 
 
 class Looking:
@@ -66,19 +71,25 @@ class Looking:
             gr.Dropdown(choices, value=chosen, visible=len(choices) > 1),
             *(getattr(switches, name) for name in ("history", "reasoning", "retrieval", "guard", "k", "temperature")),
         ]
-        return causes_view(neighbours, seen), [*self._seen(selection, seen), follows, *form]
+        return causes_view(neighbours, seen), [*self._seen(selection, seen), follows, *form, selection.num_draws]
 
     def wire(self, neighbours_of: Any) -> None:
         """Join the events; `neighbours_of` gives the side column's neighbours of a selection."""
         parts, context = self._parts, self._context
 
         def look(event: gr.EventData, selection: Selection, model: str | None, *values: Any) -> list[Any]:
-            return asked(replace(selection, look=str(event.look)), model, values, again=True)
+            return asked(replace(selection, look=str(event.look)), model, *values, again=True)
 
         def change(selection: Selection, model: str | None, *values: Any) -> list[Any]:
-            return asked(selection, model, values)
+            return asked(selection, model, *values)
 
-        def asked(selection: Selection, model: str | None, values: Any, *, again: bool = False) -> list[Any]:
+        def recount(selection: Selection, model: str | None, *values: Any) -> list[Any]:
+            """Luck waits until it is asked for again: "100" begins with "10"."""
+            return asked(replace(selection, look=selection.look.replace("luck", "")), model, *values)
+
+        def asked(
+            selection: Selection, model: str | None, draws: float | None, *values: Any, again: bool = False
+        ) -> list[Any]:
             subject = self._page.subject(selection)
             if subject is None:
                 return [gr.skip()] * (3 + len(parts.all))
@@ -88,10 +99,12 @@ class Looking:
             except ConfigError as error:
                 gr.Warning(str(error))
                 return [gr.skip()] * (3 + len(parts.all))
-            wanted = replace(selection, switches=text, dreamer=model or "")
+            num_draws = min(max(int(draws or 0), DRAWS.start), DRAWS.stop - 1)
+            wanted = replace(selection, switches=text, dreamer=model or "", num_draws=num_draws)
             if again:
                 wanted = self._page.once_more(wanted)
             beside, shown = self.render(wanted, neighbours_of(wanted))
+            shown[-1] = gr.skip()  # somebody may be typing a number still
             return [wanted, to_query(wanted), beside, *shown]
 
         def follow(selection: Selection, job: str) -> None:
@@ -107,11 +120,12 @@ class Looking:
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         place = [context.selection, context.address, self._beside]
-        form = [context.selection, parts.model, *parts.settings]
+        form = [context.selection, parts.model, parts.draws, *parts.settings]
         parts.scope.look(look, form, [*place, *parts.all], trigger_mode="always_last", **quiet)
         *switches, temperature = parts.settings
         changes = [parts.model.input, temperature.release, *(each.input for each in switches)]
         gr.on(changes, change, form, [*place, *parts.all], trigger_mode="always_last", **quiet)
+        parts.draws.input(recount, form, [*place, *parts.all], trigger_mode="always_last", **quiet)
         drawn = [parts.second, parts.scope, self._beside]
         looked = parts.job.change(follow, [context.selection, parts.job], None, trigger_mode="multiple", **quiet)
         looked.then(draw, context.selection, drawn, trigger_mode="multiple", **quiet)
@@ -123,5 +137,5 @@ class Looking:
         refused = self._page.refusal(selection, subject) if subject else None
         return [
             again_view(subject, selection.look, seen, switches, model),
-            scope_view(subject, selection.look, seen, switches, refused),
+            scope_view(subject, selection.look, seen, switches, refused) | {"num_draws": selection.num_draws},
         ]

@@ -15,7 +15,7 @@ from dreamgym.microscope import Influence, Outcome
 from dreamgym.replay_buffer.corrections import Corrected, Corrections
 from dreamgym.types import Failure, Neighbour, Transition, transition_id
 from lab.context import Context
-from lab.microscope_page import DRAWN_AT, NUM_DRAWS, Microscope
+from lab.microscope_page import DRAWN_AT, Microscope
 from lab.navigation import Selection, parse, to_query
 from lab.second_models import READ_ONLY, SecondModels
 from lab.services import EnvironmentServices, Services
@@ -163,7 +163,8 @@ def test_luck_says_what_differs_and_how_often(page: Microscope) -> None:
     asked = at(REAL.trajectory_id, 1, look="luck")
     subject, seen = page.subject(asked), page.look(asked)
     assert subject is not None and page.switches(asked, subject).temperature == DRAWN_AT
-    assert sum(one.count for one in seen.outcomes) == NUM_DRAWS
+    assert sum(one.count for one in seen.outcomes) == 20
+    assert sum(one.count for one in page.look(replace(asked, num_draws=7)).outcomes) == 7
     first = REAL.transitions[0]
     empty = replace(first, next_state=first.next_state.replace("lettuce 1, potato 2", "nothing"), reward=1.0)
     outcomes = (Outcome(first, 12), Outcome(empty, 7), Outcome(Failure("x", "no end"), 1))
@@ -241,14 +242,20 @@ def test_who_asks_once_more_has_other_luck_and_the_link_says_which(page: Microsc
     assert page.once_more(lucky).switches == "k0,s1" and page.once_more(out) == out, "which is greedy"
 
 
-def test_other_controls_keep_the_seed(services: Services) -> None:
+def test_other_controls_keep_the_seed_and_luck_is_drawn_as_often_as_is_typed(services: Services) -> None:
     asked = at(REAL.trajectory_id, 5, switches="t1,s5")
     with gr.Blocks() as blocks:
         looking = Looking(Context(services, gr.State(asked), gr.HTML()), side(gr.HTML()), gr.HTML())
         looking.wire(lambda _: {"neighbours": {}})
     handlers: dict[str, Any] = {each.fn.__name__: each.fn for each in blocks.fns.values() if each.fn is not None}
-    changed, address, *_ = handlers["change"](asked, "", False, True, True, False, 2, 0.7)
+    changed, address, *_ = handlers["change"](asked, "", 20, False, True, True, False, 2, 0.7)
     assert changed.switches == "no-history,t0.7,s5" and "s5" in address
+    for typed, num_draws in ((50, 50), (1, 5), (None, 5), (1000, 100)):
+        changed, address, _, _, scope, *_ = handlers["recount"](asked, "", typed, True, True, True, False, 2, 1.0)
+        assert changed.num_draws == scope["num_draws"] == parse(address).num_draws == num_draws
+    waits, *_ = handlers["recount"](replace(asked, look="luck"), "", 10, True, True, True, False, 2, 1.0)
+    assert waits.look == "", "nothing is dreamed for a number that is being typed"
+    assert parse("?tab=inspect&draws=4") == parse("?tab=inspect&draws=101") == parse("?tab=inspect&draws=x")
 
 
 def test_two_pages_that_ask_at_once_wait_for_one_dream(services: Services) -> None:
