@@ -1,14 +1,12 @@
 // A second dream beside the first, under the step. Value: lab.viewmodels.microscope.again_view.
-const { el, worldGlyph } = dg;
+const { el, long, state, worldGlyph } = dg;
 
 const names = { real: 'Real step', dream: 'First dream' };
-
-const state = (world, ...content) => el('pre', { class: world === 'real' ? 'dg-reald' : 'dg-dreamed' }, ...content);
 
 const side = (v, world, name, s) => el('div', { class: 'dg-again-side' },
   el('h3', {}, worldGlyph(world), ' ', name),
   s.reason
-    ? [el('span', { class: 'dg-chip bad' }, '✕ malformed reply'), el('p', {}, s.reason), s.raw && dg.tint.text(s.tint, 'raw', el('pre', { class: 'dg-dreamed' }, s.raw), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens))]
+    ? [el('span', { class: 'dg-chip bad' }, '✕ malformed reply'), el('p', {}, s.reason), s.raw && dg.tint.text(s.tint, 'raw', long({ class: 'dg-dreamed' }, s.raw), (tokens) => long({ class: 'dg-dreamed' }, tokens))]
     : [s.reasoning && dg.tint.text(s.tint, 'reasoning', dg.fold(s.reasoning, v.fold_lines), (tokens) => dg.fold(tokens, v.fold_lines)),
       dg.tint.text(s.tint, 'state', state(world, dg.segments(s.segments)), (tokens) => state(world, tokens)), dg.tint.written(s.tint)],
   s.figures.length > 0 && el('p', { class: 'dg-meta' }, s.figures.join(' · ')));

@@ -45,16 +45,16 @@ const sides = (s) => el('div', { class: 'dg-cmp-row heads', role: 'row' }, el('d
   s.second && world('dream', s.second, s.how, '2'));
 
 const text = (side, border) => {
-  if (side.segments) return el('pre', { class: border }, dg.segments(side.segments));
+  if (side.segments) return dg.long({ class: border }, dg.segments(side.segments));
   if (side.missing) return el('p', { class: `dg-meta ${border}` }, side.missing);
   return el('div', { class: border }, el('span', { class: 'dg-chip bad' }, `✕ ${side.failure}`), el('p', { class: 'dg-reason' }, side.reason),
-    side.raw && el('pre', {}, side.raw));
+    side.raw && dg.long({}, side.raw));
 };
 
 const reasoning = (dream, key) => {
   if (!dream.reasoning) return null;
   const details = el('details', { class: 'dg-reasoning', open: opened.has(key) },
-    el('summary', {}, 'Reasoning', dream.confidence !== '–' && ` · confidence ${dream.confidence}`), el('pre', {}, dream.reasoning));
+    el('summary', {}, 'Reasoning', dream.confidence !== '–' && ` · confidence ${dream.confidence}`), dg.long({}, dream.reasoning));
   details.addEventListener('toggle', () => (details.open ? opened.add(key) : opened.delete(key)));
   return details;
 };

@@ -69,10 +69,29 @@ window.dg = (() => {
     setTimeout(() => { button.textContent = before; }, 1200);
   };
 
+  // Text of a stored step or a reply. Of more characters than GATE only the first are drawn, with a button for the rest.
+  const GATE = 20000;
+  const textOf = (node) => node.textContent ?? node;
+  const long = (attributes, ...content) => {
+    const nodes = content.flat(9).filter(Boolean);
+    const size = nodes.reduce((sum, node) => sum + textOf(node).length, 0);
+    if (size <= GATE) return [el('pre', attributes, nodes), null];
+    let room = GATE;
+    const first = nodes.map((node) => {
+      const shown = textOf(node).slice(0, room);
+      room -= shown.length;
+      return typeof node === 'string' || !shown ? shown : Object.assign(node.cloneNode(), { textContent: shown });
+    });
+    const pre = el('pre', attributes, first);
+    const more = el('button', { type: 'button', class: 'dg-text-button', onclick: () => { pre.replaceChildren(...nodes); more.remove(); } },
+      `Show all ${size.toLocaleString('en')} characters`);
+    return [pre, more];
+  };
+
   // Folded text: the first lines and a button, when there are more. All fold together, and stay open for the visit.
   let unfolded = false;
-  const fold = (text, maxLines) => {
-    const pre = el('pre', { style: `--lines:${maxLines}` }, text);
+  const fold = (text, maxLines, border) => {
+    const [pre, more] = long({ class: border, style: `--lines:${maxLines}` }, text);
     const button = el('button', { type: 'button', class: 'dg-text-button', 'data-key': 'o', hidden: true });
     const show = () => {
       pre.classList.add('dg-folded');
@@ -80,14 +99,17 @@ window.dg = (() => {
       pre.classList.toggle('dg-folded', !unfolded);
       button.replaceChildren(unfolded ? 'Fold ' : 'Show all ', kbd('o'));
       button.setAttribute('aria-expanded', String(unfolded));
+      if (more) more.hidden = !unfolded && !button.hidden;
     };
     button.addEventListener('click', () => {
       unfolded = !unfolded;
       document.querySelectorAll('.dg-fold').forEach((each) => each.show());
     });
     new ResizeObserver(show).observe(pre);
-    return Object.assign(el('div', { class: 'dg-fold' }, pre, button), { show });
+    return Object.assign(el('div', { class: 'dg-fold' }, pre, button, ' ', more), { show });
   };
+  const STATE_LINES = 40;
+  const state = (world, ...content) => fold(content, STATE_LINES, world === 'real' ? 'dg-reald' : 'dg-dreamed');
 
   // Step strip: one link a step; the arrows stand on the neighbours of the current one. A step that was just asked for
   // is marked although the answer shows an earlier one still.
@@ -152,5 +174,5 @@ window.dg = (() => {
     dialog.showModal();
   });
 
-  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, fold, strip, neighbour, notice, guard, lie, command };
+  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, GATE, long, fold, state, strip, neighbour, notice, guard, lie, command };
 })();

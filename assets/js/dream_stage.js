@@ -1,5 +1,5 @@
 // The step that is looked at, or the one that is being written. Value: lab.viewmodels.dream.stage_view.
-const { el, kbd, worldGlyph } = dg;
+const { el, kbd, long, state, worldGlyph } = dg;
 const root = element.querySelector('.dg-root');
 // Screen readers hear the outcome once, not every token.
 const spoken = el('div', { class: 'dg-sr', role: 'status' });
@@ -10,7 +10,6 @@ let earlierOpen = false;
 const part = (label, small, ...content) => el('div', { class: 'dg-part' },
   el('div', { class: 'dg-lab' }, label, el('small', {}, small)), el('div', {}, ...content));
 const sub = (letter, number) => `${letter}${String(number).replace(/\d/g, (d) => '₀₁₂₃₄₅₆₇₈₉'[d])}`;
-const border = (world) => (world === 'real' ? 'dg-reald' : 'dg-dreamed');
 
 const heading = (v) => [
   el('div', { class: 'dg-row dg-title' }, el('h2', { class: 'dg-fill dg-ell', title: v.title }, v.title),
@@ -29,7 +28,7 @@ const earlier = (e) => {
   return details;
 };
 
-const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), el('pre', { class: border(s.world) }, s.text));
+const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), state(s.world, s.text));
 const action = (v) => part('Action', `${sub('a', v.number)}, ${v.actor ?? 'you'}`, el('pre', { class: 'dg-b' }, v.action));
 const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', el('pre', {}, v.recalled));
 const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
@@ -41,7 +40,7 @@ const cell = (c) => el('div', { class: 'dg-versus-step' },
   el('p', {}, el('span', { class: 'dg-meta dg-num' }, String(c.step)), ' ', el('code', { class: 'dg-b' }, c.action), ' ', c.note && el('span', { class: c.kind === 'bad' ? 'dg-bad' : 'dg-meta' }, c.note)),
   c.facts?.length > 0 ? dg.facts(c.facts, 'Facts that the step changed') : el('span', { class: 'dg-meta' }, c.facts ? 'no fact changed' : ''));
 
-const next = (v, ...content) => el('pre', { class: `${border(v.world)} dg-next` }, ...content);
+const next = (v, ...content) => el('div', { class: 'dg-next' }, state(v.world, ...content));
 
 const body = {
   empty: (v) => [el('div', { class: 'dg-empty' }, el('h3', {}, v.empty.title), el('p', {}, v.empty.text), v.empty.command && dg.command(v.empty.command))],
@@ -71,10 +70,10 @@ const body = {
     el('div', { class: 'dg-versus' },
       v.columns.map((c) => el('div', { class: 'dg-versus-head' }, el('h3', {}, c.title), el('p', { class: 'dg-meta' }, c.summary))),
       v.rows.flatMap((r) => r.cells.map((c) => (c ? cell(c) : el('div', { class: 'dg-meta' }, '–')))),
-      v.ends.map((parts) => el('div', {}, el('h3', {}, 'Last state'), el('pre', { class: 'dg-dreamed' }, dg.segments(parts))))),
+      v.ends.map((parts) => el('div', {}, el('h3', {}, 'Last state'), state('dream', dg.segments(parts))))),
     part('Facts', 'from this end to the other', v.facts.length ? dg.facts(v.facts, 'Facts that only one end has') : el('span', { class: 'dg-meta' }, 'the same'))],
   malformed: (v) => [before(v.state), action(v), recalled(v), tinted(v),
-    part('Reply', 'as written', dg.tint.text(v.tint, 'raw', el('pre', { class: 'dg-dreamed' }, v.raw ?? ''), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)),
+    part('Reply', 'as written', dg.tint.text(v.tint, 'raw', long({ class: 'dg-dreamed' }, v.raw ?? ''), (tokens) => long({ class: 'dg-dreamed' }, tokens)),
       el('p', { class: 'dg-reason' }, v.reason),
       el('p', { class: 'dg-meta' }, 'No step was taken and no reward is counted. Undo it ', kbd('u'), ' and dream on.'))],
 };

@@ -1,5 +1,5 @@
 // Under the settings of the microscope: what can be done, and what came of it. Value: lab.viewmodels.microscope.scope_view.
-const { el, kbd } = dg;
+const { el, kbd, long } = dg;
 
 const button = (v, look, label, key, primary) => el('button', {
   type: 'button', class: `dg-btn s ${primary ? 'pri' : ''}`, 'data-key': key, disabled: Boolean(v.refused) || (v.phase === 'running' && v.look === look),
@@ -11,7 +11,7 @@ const outcome = (o, first) => el('details', { class: 'dg-luck' },
     el('span', {}, o.label, o.is_first && el('span', { class: 'dg-meta' }, ` ${first}`)),
     el('div', { class: 'dg-bar', style: `--v:${o.percent}` }), el('b', { class: 'dg-num' }, String(o.count))),
   o.chips.length > 0 && dg.facts(o.chips, 'Facts against the most frequent outcome'),
-  dg.tint.text(o.tint, o.tint?.parts.raw ? 'raw' : 'state', el('pre', { class: 'dg-dreamed' }, o.title), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)));
+  dg.tint.text(o.tint, o.tint?.parts.raw ? 'raw' : 'state', long({ class: 'dg-dreamed' }, o.title), (tokens) => long({ class: 'dg-dreamed' }, tokens)));
 
 const luck = (l) => el('section', { class: 'dg-sec', 'aria-label': 'Environment luck' },
   el('div', { class: 'dg-head' }, el('h3', {}, 'Environment luck'), el('span', { class: 'dg-meta' }, l.note)),

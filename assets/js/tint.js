@@ -28,7 +28,9 @@ dg.tint = (() => {
     const listed = new Set(tint.least.map((each) => each.place));
     return tint.parts[part].map((piece, at) => token(piece, `${part}-${at}`, listed.has(`${part}-${at}`)));
   };
-  const has = (tint, part) => Boolean(tint?.parts?.[part]);
+  // What is too long to be drawn at once is not tinted either: a token has an element of its own.
+  const isShort = (pieces) => pieces.reduce((sum, [text]) => sum + text.length, 0) <= dg.GATE;
+  const has = (tint, part) => Boolean(tint?.parts?.[part]) && isShort(tint.parts[part]);
 
   // What is seen without the tint, and the same text as tokens; where no tokens are known it stays as it is.
   // A state that was refused stays beside what the reply says.

@@ -1,5 +1,5 @@
 // One step on one screen. Value: lab.viewmodels.inspect_step.step_value.
-const { el, kbd, worldGlyph } = dg;
+const { el, kbd, long, state, worldGlyph } = dg;
 
 const part = (label, small, ...content) => el('div', { class: 'dg-part' },
   el('div', { class: 'dg-lab' }, label, small && el('small', {}, small)), el('div', {}, ...content));
@@ -19,8 +19,6 @@ const meta = (v) => el('div', { class: 'dg-meta-line dg-meta' },
     el('a', { href: v.dream, 'data-key': 'd', title: 'Go on from here in a dream' }, 'Dream on ', kbd('d')),
     el('a', { href: v.annotate, 'data-key': 'a', title: 'Say what is wrong with this step' }, 'Annotate ', kbd('a'))));
 
-const state = (world, ...content) => el('pre', { class: world === 'real' ? 'dg-reald' : 'dg-dreamed' }, ...content);
-
 const views = (list) => el('div', { class: 'dg-row dg-views' },
   el('span', { class: 'dg-seg', role: 'group', 'aria-label': 'Next state shown' },
     list.map((v) => el('a', { href: v.href, 'aria-current': v.on ? 'true' : null, 'data-key': v.on ? null : 'v' }, v.label))), kbd('v'));
@@ -28,7 +26,7 @@ const views = (list) => el('div', { class: 'dg-row dg-views' },
 const failure = (f, tint) => el('div', { class: 'dg-failure', role: 'status' },
   el('span', { class: 'dg-chip bad' }, f.chip),
   el('p', {}, f.reason),
-  f.raw_reply !== null && dg.tint.text(tint, 'raw', el('pre', { class: 'dg-dreamed' }, f.raw_reply), (tokens) => el('pre', { class: 'dg-dreamed' }, tokens)),
+  f.raw_reply !== null && dg.tint.text(tint, 'raw', long({ class: 'dg-dreamed' }, f.raw_reply), (tokens) => long({ class: 'dg-dreamed' }, tokens)),
   el('p', { class: 'dg-meta' }, f.note));
 
 const parts = (v) => {
@@ -56,7 +54,7 @@ const source = (v) => {
   const raw = v.parts.raw_reply;
   const copy = el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'i' }, 'Copy as JSON ', kbd('i'));
   copy.addEventListener('click', () => dg.copy(v.json, copy));
-  const shown = raw && el('pre', { class: 'dg-raw', hidden: true }, raw);
+  const shown = raw && el('div', { hidden: true }, long({ class: 'dg-raw' }, raw));
   const toggle = raw && el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'r', 'aria-expanded': 'false' }, 'Raw reply ', kbd('r'));
   toggle?.addEventListener('click', () => {
     shown.hidden = !shown.hidden;
