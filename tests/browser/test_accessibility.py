@@ -1,4 +1,4 @@
-"""Every tab before axe-core: no serious violation, in light and dark; and nothing is lost at 200 % zoom."""
+"""Every tab before axe-core: no serious violation, in light and dark; nothing is lost at 200 % zoom, or on a phone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,3 +71,11 @@ def test_at_twice_the_size_nothing_is_cut_off(full: str, new_page: Any) -> None:
         page.goto(full + query)
         expect(page.locator(ready).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 720, name
+
+
+@pytest.mark.parametrize("name", ["home", "set", "exploits", "fidelity", "curriculum", "models"])
+def test_a_phone_shows_it_without_sideways_scrolling(full: str, phone: Any, name: str) -> None:
+    query, ready = PAGES[name]
+    phone.goto(full + query)
+    expect(phone.locator(ready).first).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
