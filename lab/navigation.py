@@ -331,7 +331,9 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
     if "dream" in changes or "d" in query:
         changes |= {"tree": "", "at": -1, "versus": ""}  # of the dream that was looked at before
     if "t" in query:
-        changes |= {"look": "", "subject": ""}  # of the step that was looked at; one episode is compared
+        changes["look"] = ""  # of the step that was looked at
+        if query.get("tab", selection.tab) == "compare":
+            changes["subject"] = ""  # one episode is compared
     if "run" in query:
         changes |= {"iteration": -1, "group": "", "window_end": 0}  # of the run that was looked at before
     for name, value in query.items():
