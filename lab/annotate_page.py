@@ -164,9 +164,7 @@ class AnnotatePage:
         person = self._writer(here)
         given = labels if isinstance(labels, Labels) else read_labels(labels)
         item = self._need(item_id)
-        kept = self._keep(item, person, given, seconds)
-        self._heed([item])
-        return (kept,)
+        return (self._keep(item, person, given, seconds),)
 
     def answer_alike(self, here: Here, item_ids: Sequence[str]) -> tuple[Kept, ...]:
         """Say of similar items what was said of the one that they resemble: its errors, without places."""
@@ -180,9 +178,7 @@ class AnnotatePage:
         if not wanted:
             raise AnnotationError("Tick the steps that have the same errors.")
         items = [self._need(item_id) for item_id in wanted]  # none is answered where one is missing
-        kept = tuple(self._keep(item, person, labels, 0.0) for item in items)
-        self._heed(items)
-        return kept
+        return tuple(self._keep(item, person, labels, 0.0) for item in items)
 
     def undo(self, here: Here, group: Sequence[Kept]) -> None:
         """Take answers back: what counted before each counts again, or nothing."""
@@ -198,7 +194,6 @@ class AnnotatePage:
                 self._store.withdraw(kept.item_id, person.name, kept.role)
             else:
                 self._store.answer(self._store.item(kept.item_id), person.name, before, 0.0, kept.role)
-        self._heed(list(self._store.items([kept.item_id for kept in group]).values()))
 
     def engine(self, here: Here) -> tuple[str, dict[str, Any]]:
         """The chosen item's id, and what the real engine says of it: only after one's own answer.
@@ -300,13 +295,6 @@ class AnnotatePage:
         if live is not None and number.isdecimal() and 0 < int(number) <= live.dream.num_shown:
             return item_of(live.trajectory, int(number), "a dream on a page")
         return self._store.find(item_id, source)
-
-    def _heed(self, items: Sequence[Item]) -> None:
-        """Let the dreams of this lab take notice: what is settled as wrong is retrieved no longer."""
-        for environment in {item.task.environment for item in items}:
-            retriever = self._services.of(environment).retriever
-            if retriever is not None:
-                retriever.correct(self._corrections())
 
     def _corrections(self) -> Corrections:
         """Of the workspace; worked out anew when somebody has answered."""

@@ -31,6 +31,33 @@ NUM_ENVIRONMENTS = 2
 """Real episodes of one environment that can be played on pages at the same time."""
 
 
+class LabRetriever(Retriever):
+    """Heeds what annotators have said, also that which they say meanwhile, in this lab, another one or a terminal.
+
+    Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
+    """
+
+    def __init__(self, files: Sequence[Path], environment: str, answers: AnnotationStore, *, read_only: bool) -> None:
+        """Open the files; `read_only` saves no index beside them."""
+        self._answers, self._keep, self._heeded = answers, Keep(environment=environment), answers.last_answer()
+        super().__init__(
+            files,
+            HashedNgrams(),
+            splits=("train",),
+            read_only=read_only,
+            environment=environment,
+            corrections=corrections(answers, self._keep),
+        )
+
+    def refresh(self) -> int:
+        """Read the transitions and heed the answers stored since the last time; see `Retriever.refresh`."""
+        last = self._answers.last_answer()
+        if last != self._heeded:
+            self.correct(corrections(self._answers, self._keep))
+            self._heeded = last
+        return super().refresh()
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentServices:
     """What dreams and plays one environment here."""
@@ -149,15 +176,7 @@ def _environment(name: str, workspace: Workspace, files: list[Path], read_only: 
         reason,
         policy,
         policy_reason,
-        # Demonstrations come from train rooms only: a test room that is dreamed must not be looked up.
-        retriever=Retriever(
-            files,
-            HashedNgrams(),
-            splits=("train",),
-            read_only=read_only,
-            environment=name,
-            corrections=corrections(AnnotationStore(workspace), Keep(environment=name)),
-        ),
+        retriever=LabRetriever(files, name, AnnotationStore(workspace), read_only=read_only),
         pool=WorkerPool(name, NUM_ENVIRONMENTS) if playable else None,
     )
 

@@ -14,7 +14,7 @@ from dreamgym.errors import AnnotationError
 from dreamgym.replay_buffer.retrieval import Demonstration
 from dreamgym.types import Split
 from dreamgym.workspace import Workspace
-from lab.services import open_services
+from lab.services import Services, open_services
 from tests.annotation.answers import FINE, stored, wrong
 from tests.experience_model.kitchen import solved
 
@@ -130,22 +130,24 @@ def test_wrong_steps_are_barred_and_corrected_ones_shown(store: AnnotationStore)
     assert apart.barred == found.barred and apart.corrected == ()
 
 
-def test_the_labs_memory_heeds_what_was_settled(store: AnnotationStore) -> None:
+def test_the_labs_memory_heeds_what_is_settled_anywhere(store: AnnotationStore) -> None:
     stored(store.workspace.experience_path, solved(1), solved(2, "mug"))
     item = item_of(solved(1), 5, "experience")
     query = (item.state, item.action or "", 1)
 
-    def nearest() -> Demonstration:
-        services = open_services(store.workspace.path, read_only=True)
+    def nearest(services: Services) -> Demonstration:
         retriever = services.of("alfworld").retriever
         assert retriever is not None
+        retriever.refresh()
         (found,) = retriever.top_k(*query)
-        services.close()
         return found
 
-    assert nearest().transition.next_state == right(1)
+    first = open_services(store.workspace.path, read_only=True)
+    assert nearest(first).transition.next_state == right(1)
     other = Labels((ErrorMark("other"),), correction=Correction(next_state=EMPTY))
     store.answer(item, "Ann", other)
-    assert (nearest().transition_id, nearest().transition.next_state) == (item.item_id, EMPTY)
+    for services in (first, open_services(store.workspace.path, read_only=True)):
+        assert (nearest(services).transition_id, nearest(services).transition.next_state) == (item.item_id, EMPTY)
+        services.close()
     store.answer(item, "Ann", wrong("other"))
-    assert nearest().transition_id != item.item_id
+    assert nearest(first).transition_id != item.item_id
