@@ -3,10 +3,12 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pynvml
 
 GIGABYTE = 1e9
 MIN_SECONDS = 1.0
@@ -63,23 +65,17 @@ def _share(name: str, used: float, total: float) -> dict[str, Any]:
 
 
 def _gpus() -> list[dict[str, Any]]:
-    """Memory and load of each NVIDIA GPU, where nvidia-ml-py is installed and finds one."""
-    nothing = [{"name": "GPU", "percent": None, "text": "none found"}]
-    try:
-        import pynvml  # noqa: PLC0415 - an optional package
-    except ImportError:
-        return nothing
-    try:
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        seen = [
-            (pynvml.nvmlDeviceGetMemoryInfo(handle), pynvml.nvmlDeviceGetUtilizationRates(handle)) for handle in handles
-        ]
-    except pynvml.NVMLError:
-        return nothing
+    """Memory and load of each NVIDIA GPU; one that is split (MIG) says no load."""
     found = []
-    for number, (memory, rates) in enumerate(seen):
-        name = f"GPU {number}" if len(seen) > 1 else "GPU"
-        found.append(_share(name, memory.used, memory.total))
-        found.append({"name": f"{name} load", "percent": int(rates.gpu), "text": f"{rates.gpu} %"})
-    return found or nothing
+    with suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        num = pynvml.nvmlDeviceGetCount()
+        for number in range(num):
+            name = f"GPU {number}" if num > 1 else "GPU"
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            found.append(_share(name, memory.used, memory.total))
+            with suppress(pynvml.NVMLError):
+                load = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
+                found.append({"name": f"{name} load", "percent": int(load), "text": f"{load} %"})
+    return found or [{"name": "GPU", "percent": None, "text": "none found"}]
