@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from dreamgym.engines import smol
@@ -85,6 +86,16 @@ def find_model(name: str) -> str:
     return found
 
 
+def server_settings(model: str) -> VllmSettings:
+    """What the server of `vllm:MODEL` is told.
+
+    Raises:
+        ConfigError: An environment variable is no number.
+    """
+    share = os.environ.get(MEMORY_SHARE, "0")
+    return VllmSettings(model, name=model, devices=os.environ.get(DEVICES, ""), memory_share=_share(share))
+
+
 def _serve(model: str, log_path: Path | None) -> VllmServer:
     with _lock:
         server = _servers.get(model)
@@ -92,12 +103,7 @@ def _serve(model: str, log_path: Path | None) -> VllmServer:
             if server is not None:
                 server.stop()
             path = log_path or Path(tempfile.mkdtemp(prefix="dreamgym-vllm-")) / "log.txt"
-            settings = VllmSettings(
-                find_model(model),
-                name=model,
-                devices=os.environ.get(DEVICES, ""),
-                memory_share=_share(os.environ.get(MEMORY_SHARE, "0")),
-            )
+            settings = replace(server_settings(model), model=find_model(model))
             server = _servers[model] = VllmServer(settings, path)
             server.start()
     server.wait()

@@ -112,18 +112,8 @@ class VllmServer:
 
     def command(self) -> list[str]:
         """What is started."""
-        settings = self.settings
-        words = [vllm_python(), "-m", "vllm.entrypoints.cli.main", "serve", settings.model]
-        words += ["--host", "127.0.0.1", "--port", str(self.port)]
-        words += ["--served-model-name", settings.name or settings.model]
-        words += ["--enable-prefix-caching", "--tensor-parallel-size", str(settings.tensor_parallel)]
-        if settings.max_length:
-            words += ["--max-model-len", str(settings.max_length)]
-        if settings.memory_share:
-            words += ["--gpu-memory-utilization", f"{settings.memory_share:g}"]
-        if settings.adapters:
-            words += ["--enable-lora", "--lora-modules", *filter(None, settings.adapters.split(","))]
-        return [*words, *settings.arguments]
+        address = ("--host", "127.0.0.1", "--port", str(self.port))
+        return [vllm_python(), "-m", "vllm.entrypoints.cli.main", *_words(self.settings, *address)]
 
     def start(self) -> None:
         """Start it in the background; does nothing while it is starting or ready."""
@@ -191,9 +181,7 @@ class VllmServer:
         changed = {"VLLM_DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
         if key := api_key():
             changed["VLLM_API_KEY"] = key
-        if self.settings.devices:
-            changed["CUDA_VISIBLE_DEVICES"] = self.settings.devices
-        return {**os.environ, **changed, **self.settings.variables}
+        return {**os.environ, **changed, **_variables(self.settings)}
 
     def _watch(self) -> None:
         """Note when it is ready; start it again when it dies later, and give up when that does not help."""
@@ -228,10 +216,22 @@ class VllmServer:
         return f"it ended with {process.returncode} ({said.strip() or 'and said nothing'}); see {self.log_path}"
 
 
-def learning_command(model: str) -> str:
-    """Write the command that starts a server for the rollouts of a training (policy.vllm)."""
-    variables = [f"{name}={value}" for name, value in LEARNING_VARIABLES.items()]
-    return shlex.join([*variables, "vllm", "serve", model, "--enable-prefix-caching", *LEARNING_ARGUMENTS])
+def learning_settings(model: str, memory_share: float, devices: str) -> VllmSettings:
+    """What a server for the rollouts of a training is told (policy.vllm)."""
+    return VllmSettings(
+        model,
+        devices=devices,
+        memory_share=memory_share,
+        arguments=LEARNING_ARGUMENTS,
+        variables=LEARNING_VARIABLES,
+        restarts=0,
+    )
+
+
+def typed_command(settings: VllmSettings) -> str:
+    """Write the command that starts such a server by hand, at vLLM's own address."""
+    variables = [f"{name}={value}" for name, value in _variables(settings).items()]
+    return shlex.join([*variables, "vllm", *_words(settings)])
 
 
 def vllm_python() -> str:
@@ -254,6 +254,24 @@ def vllm_problem() -> str | None:
         f"{python} has no vLLM: on a GPU pip install 'dreamgym-lab[gpu]', on a CPU bash scripts/setup.sh vllm; "
         f"or name an interpreter that has it in {PYTHON}"
     )
+
+
+def _words(settings: VllmSettings, *address: str) -> list[str]:
+    """Of `vllm`."""
+    words = ["serve", settings.model, *address, "--served-model-name", settings.name or settings.model]
+    words += ["--enable-prefix-caching", "--tensor-parallel-size", str(settings.tensor_parallel)]
+    if settings.max_length:
+        words += ["--max-model-len", str(settings.max_length)]
+    if settings.memory_share:
+        words += ["--gpu-memory-utilization", f"{settings.memory_share:g}"]
+    if settings.adapters:
+        words += ["--enable-lora", "--lora-modules", *filter(None, settings.adapters.split(","))]
+    return [*words, *settings.arguments]
+
+
+def _variables(settings: VllmSettings) -> dict[str, str]:
+    devices = {"CUDA_VISIBLE_DEVICES": settings.devices} if settings.devices else {}
+    return {**devices, **settings.variables}
 
 
 def _free_port() -> int:

@@ -5,13 +5,15 @@ are floating-point operations over what an H100 does of them, at the shares of i
 """
 
 import json
+import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from dreamgym.engines.model_folder import find_bundled
-from dreamgym.engines.vllm_server import learning_command
+from dreamgym.engines.registry import DEVICES, server_settings
+from dreamgym.engines.vllm_server import learning_settings, typed_command
 from dreamgym.runs.config import TrainConfig
 
 POLICY_STEP_TOKENS, POLICY_REPLY_TOKENS, DREAM_REPLY_TOKENS = 120, 35, 160
@@ -159,9 +161,12 @@ def gpu_plan(config: TrainConfig, names: tuple[str, ...], dreamed: int, real: in
 
 def _commands(config: TrainConfig, names: tuple[str, ...]) -> list[str]:
     """Servers that are started, the policy's first."""
-    dreamers = [name.removeprefix("vllm:") for name in names[1:] if name.startswith("vllm:")]
-    found = [f"vllm serve {name} --enable-prefix-caching" for name in dict.fromkeys(dreamers)]
-    return [learning_command(names[0]), *found] if config.policy.vllm == "server" else found
+    dreamers = dict.fromkeys(name.removeprefix("vllm:") for name in names[1:] if name.startswith("vllm:"))
+    servers = [server_settings(name) for name in dreamers]
+    if config.policy.vllm == "server":
+        devices = os.environ.get(DEVICES, "")
+        servers.insert(0, learning_settings(names[0], config.policy.vllm_memory_share, devices))
+    return [typed_command(settings) for settings in servers]
 
 
 def _trained_bytes(config: TrainConfig, policy: Shape) -> float:

@@ -16,6 +16,7 @@ from dreamgym.experience_model.versions import Versions
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes
 from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan, shape_of
+from dreamgym.runs.vllm_problems import vllm_problems
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
@@ -66,7 +67,7 @@ class Plan:
     evaluation_transitions: int
     """Real ones that only measure, at most."""
     notes: tuple[str, ...]
-    """Sentences about what the figures leave out."""
+    """Sentences about what the figures leave out, and why it would fail here."""
     gpu: GpuPlan | None = None
     """For models that are not the bundled ones, where their shapes are known."""
 
@@ -90,7 +91,7 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
         offline_transitions=offline_transitions(models(config)),
         real_transitions=_online_transitions(config),
         evaluation_transitions=_evaluation_transitions(config),
-        notes=(*_notes(config, bundled), *(gpu.sentences() if gpu else ())),
+        notes=(*_notes(config, bundled), *(gpu.sentences() if gpu else ()), *vllm_problems(config, names)),
         gpu=gpu,
     )
 

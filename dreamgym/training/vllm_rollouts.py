@@ -11,18 +11,17 @@ replies: so none is given, and rollouts are repeatable only where vLLM's own ord
 
 import os
 from collections.abc import Container, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamgym.engines.openai_http import api_key
 from dreamgym.engines.registry import DEVICES
 from dreamgym.engines.reply_writer import ReplyWriter
 from dreamgym.engines.turns import drop_last
-from dreamgym.engines.vllm_server import LEARNING_ARGUMENTS, LEARNING_VARIABLES, VllmServer, VllmSettings
+from dreamgym.engines.vllm_server import VllmServer, learning_settings
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.interfaces import Message, OnText, Reply
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.vllm_problems import rollouts_problem
 
 if TYPE_CHECKING:
     from dreamgym.engines.transformers_engine import TransformersEngine
@@ -67,14 +66,9 @@ class Server:
         """
         policy = config.policy
         self._url, self._server = "", None
-        if not policy.vllm:
-            return
-        if find_spec("vllm") is None:
-            raise ConfigError(
-                f"policy.vllm={policy.vllm} needs vLLM beside torch in this environment: "
-                "pip install 'dreamgym-lab[gpu]'; or leave it empty, and transformers writes the rollouts"
-            )
-        if policy.vllm == "colocate":
+        if problem := rollouts_problem(policy.vllm):
+            raise ConfigError(problem)
+        if policy.vllm in ("", "colocate"):
             return
         import torch
 
@@ -82,25 +76,10 @@ class Server:
             raise ConfigError(
                 f"policy.vllm={policy.vllm} copies weights from GPU to GPU, and there is none here; leave it empty"
             )
-        if policy.vllm != "server" and api_key():
-            raise ConfigError(
-                f"TRL sends no key to {policy.vllm}: unset DREAMGYM_API_KEY, and start the server without"
-            )
         if policy.vllm != "server":
             self._url = policy.vllm.rstrip("/").removesuffix("/v1")
             return
-        if not os.environ.get(DEVICES):
-            raise ConfigError(
-                f"policy.vllm=server needs GPUs of its own, as NCCL copies between two: name them in {DEVICES}"
-            )
-        settings = VllmSettings(
-            model,
-            devices=os.environ[DEVICES],
-            memory_share=policy.vllm_memory_share,
-            arguments=LEARNING_ARGUMENTS,
-            variables=LEARNING_VARIABLES,
-            restarts=0,
-        )
+        settings = learning_settings(model, policy.vllm_memory_share, os.environ[DEVICES])
         self._server = VllmServer(settings, folder / "vllm.log")
 
     def __enter__(self) -> str:

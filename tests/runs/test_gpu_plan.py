@@ -1,13 +1,19 @@
 """What large models ask of GPUs: shapes, memory by its parts, the presets of the paper."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from dreamgym.config import ROOT
 from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.vllm_server import PYTHON
 from dreamgym.errors import ConfigError
 from dreamgym.presets import PRESETS, load_preset
+from dreamgym.runs import vllm_problems
 from dreamgym.runs.config import override
 from dreamgym.runs.gpu_plan import SHAPES, Shape, shape_of
 from dreamgym.runs.plan import NANO_PARAMETERS, plan
@@ -50,7 +56,8 @@ def test_memory_by_its_parts() -> None:
     )
     assert served.server_gb == pytest.approx(base.training_gb - served.training_gb, abs=0.2)
     assert served.server_gb > 16 and served.commands == (
-        "vllm serve meta-llama/Llama-3.1-8B-Instruct --enable-prefix-caching",
+        "vllm serve meta-llama/Llama-3.1-8B-Instruct --served-model-name meta-llama/Llama-3.1-8B-Instruct "
+        "--enable-prefix-caching --tensor-parallel-size 1",
     )
     assert any("Starts by itself: vllm serve" in each for each in served.sentences())
     assert ppo.training_gb - base.training_gb == pytest.approx(8 * 3.21, rel=0.05), "a value model of the same size"
@@ -103,3 +110,46 @@ def test_shapes_are_read_from_folders_and_known_for_the_papers_models(tmp_path: 
     known: Shape = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
     assert read is not None and read.parameters == pytest.approx(known.parameters, rel=0.01)
     assert read.cache_bytes == known.cache_bytes == 131_072
+
+
+def test_a_dry_run_says_what_of_vllm_is_missing_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def problems(*changes: str) -> list[str]:
+        notes = plan(override(load_preset(START), changes)).notes
+        return [note.removeprefix("Here it would fail: ") for note in notes if note.startswith("Here it would fail")]
+
+    monkeypatch.setenv(PYTHON, sys.executable)
+    monkeypatch.setattr(vllm_problems, "find_spec", lambda name: None)
+    assert problems() == []
+    (missing,) = problems("policy.vllm=colocate")
+    assert missing.startswith("policy.vllm=colocate needs vLLM beside torch") and "dreamgym-lab[gpu]" in missing
+    (missing,) = problems("experience_model.model=vllm:meta-llama/Llama-3.1-8B-Instruct")
+    assert missing.startswith(f"{sys.executable} has no vLLM: ")
+    monkeypatch.setattr(vllm_problems, "find_spec", lambda name: object())
+    monkeypatch.delenv("DREAMGYM_VLLM_DEVICES", raising=False)
+    (missing,) = problems("policy.vllm=server")
+    assert "GPUs of its own" in missing
+
+
+@pytest.mark.parametrize(("version", "accepted"), [("0.31.0", True), ("0.31.0+cu129", True), ("0.40.0", False)])
+def test_a_dry_run_says_which_vllm_trl_does_not_accept(version: str, accepted: bool, tmp_path: Path) -> None:
+    """In a process of its own: TRL reads once what is installed."""
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    (tmp_path / f"vllm-{version}.dist-info").mkdir()
+    (tmp_path / f"vllm-{version}.dist-info" / "METADATA").write_text(f"Name: vllm\nVersion: {version}\n")
+    (tmp_path / f"vllm-{version}.dist-info" / "top_level.txt").write_text("vllm\n")
+    command = ["train", "--preset", START, "--set", "policy.vllm=colocate", "--dry-run"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from dreamgym.cli import main; main({command}); print('torch' in sys.modules)",
+        ],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("False\n"), "torch is not loaded for a plan"
+    assert ("Here it would fail: TRL currently supports vLLM versions" in done.stdout) == (not accepted), done.stdout
+    assert not done.stderr

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sysconfig
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from dreamgym.config import ROOT
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.engines.vllm_server import VllmServer, vllm_problem, vllm_python
 from dreamgym.errors import ConfigError, EngineError
+from dreamgym.runs import vllm_problems
 from dreamgym.runs.config import TrainConfig, override
+from dreamgym.runs.plan import plan
 from dreamgym.runs.sections import OptimiserConfig, RunConfig
 from dreamgym.training import grpo, ppo, vllm_rollouts
 from dreamgym.training.vllm_rollouts import Server, VllmActor
@@ -202,18 +205,18 @@ def test_only_what_rolls_out_can_do_so_by_vllm() -> None:
 def test_a_run_says_what_vllm_needs_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(CONFIG, tmp_path, "model") as url:
         assert url == ""
-    monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: None)
+    monkeypatch.setattr(vllm_problems, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install 'dreamgym-lab"):
         Server(COLOCATE, tmp_path, "model")
-    monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: object())
+    monkeypatch.setattr(vllm_problems, "find_spec", lambda name: object())
     with Server(COLOCATE, tmp_path, "model") as url:
         assert url == ""
     asks = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="server"))
-    with pytest.raises(ConfigError, match="from GPU to GPU"):
-        Server(asks, tmp_path, "model")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.delenv("DREAMGYM_VLLM_DEVICES", raising=False)
     with pytest.raises(ConfigError, match="GPUs of its own"):
+        Server(asks, tmp_path, "model")
+    monkeypatch.setenv("DREAMGYM_VLLM_DEVICES", "1")
+    with pytest.raises(ConfigError, match="from GPU to GPU"):
         Server(asks, tmp_path, "model")
     monkeypatch.setenv("DREAMGYM_API_KEY", "secret")
     there = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="http://there:8000"))
@@ -222,7 +225,7 @@ def test_a_run_says_what_vllm_needs_before_it_begins(tmp_path: Path, monkeypatch
 
 
 def test_a_server_is_started_with_what_takes_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: object())
+    monkeypatch.setattr(vllm_problems, "find_spec", lambda name: object())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setenv("DREAMGYM_VLLM_DEVICES", "1")
     started: list[VllmServer] = []
@@ -238,6 +241,11 @@ def test_a_server_is_started_with_what_takes_new_weights(tmp_path: Path, monkeyp
         assert words[words.index("serve") + 1] == "some/model" and words[-1] == "processed_logprobs"
         assert json.loads(words[words.index("--weight-transfer-config") + 1]) == {"backend": "nccl"}
         assert words[words.index("--gpu-memory-utilization") + 1] == "0.3"
+        gpu = plan(override(asks, ["policy.model=meta-llama/Llama-3.2-3B-Instruct"])).gpu
+        (shown,) = gpu.commands if gpu else ()
+        variables = ["CUDA_VISIBLE_DEVICES=1", "VLLM_SERVER_DEV_MODE=1", "VLLM_API_KEY="]
+        same = [*variables, "vllm", *words[3:5], *words[9:]]  # but for the interpreter and the address
+        assert shlex.split(shown.replace("meta-llama/Llama-3.2-3B-Instruct", "some/model")) == same
         told = server._environment()
         assert (told["VLLM_SERVER_DEV_MODE"], told["VLLM_API_KEY"], told["CUDA_VISIBLE_DEVICES"]) == ("1", "", "1")
         assert server.settings.restarts == 0, "one that has lost its weights must not write"
