@@ -125,6 +125,9 @@ def _add_teach(commands: "Commands") -> None:
     teach.add_argument(
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
     )
+    teach.add_argument(
+        "--tokens-per-second", type=float, help="that it writes with 16 prompts at once, for the estimate of the time"
+    )
     teach.add_argument("--dry-run", action="store_true", help="only say what it would ask for")
     teach.set_defaults(run=_teach)
 
@@ -224,7 +227,7 @@ def _teach(options: argparse.Namespace) -> None:
         teacher = teachers.Teacher(engine, replies, settings, name)
         asked = teacher.estimate(episodes)
         print(f"{asked.num_prompts} prompts for {len(episodes)} episodes, {asked.num_cached} of them answered before")
-        print("\n".join(asked.describe(options.price)))
+        print("\n".join(asked.describe(options.price, options.tokens_per_second)))
         if options.dry_run:
             return
         start = time.perf_counter()

@@ -98,9 +98,10 @@ def test_a_teacher_writes_reasoning_into_a_new_file(tmp_path: Path, capsys: pyte
     steps = [{"step": n, "reasoning": f"Because {n}."} for n, _ in enumerate(episode.transitions, 1)]
     with serve(Endpoint(lambda _: json.dumps({"steps": steps}) + "</json>", is_vllm=False)) as endpoint:
         words = ["teach", "--model", endpoint.url, "--buffer", str(source), "--output", str(output)]
-        assert main([*words, "--dry-run", "--price", "1", "2"]) == 0
+        assert main([*words, "--dry-run", "--price", "1", "2", "--tokens-per-second", "0.5"]) == 0
         said = capsys.readouterr().out
         assert "1 prompts for 1 episodes, 0 of them answered before" in said and "cost about 0.00" in said
+        assert f"time about {len(steps) * 2} minutes" in said, "60 tokens a step"
         assert not output.exists() and not endpoint.asked
         assert main(words) == 0
         assert "says what was left out" in capsys.readouterr().out

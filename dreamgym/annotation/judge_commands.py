@@ -41,6 +41,9 @@ def add(commands: "Commands") -> None:
     told.add_argument(
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
     )
+    told.add_argument(
+        "--tokens-per-second", type=float, help="that it writes with 16 prompts at once, for the estimate of the time"
+    )
     told.add_argument("--dry-run", action="store_true", help="only say what it would ask for")
     told.add_argument("--output", type=Path, default=Path("verdicts"), help="a folder; default: verdicts")
     told.set_defaults(run=_judge)
@@ -67,7 +70,7 @@ def _judge(options: argparse.Namespace) -> None:
     with _model_judge(options) as model:
         estimate = model.estimate(asked)
         print(f"{estimate.num_prompts} prompts, {estimate.num_cached} of them answered before")
-        print("\n".join(estimate.describe(options.price)))
+        print("\n".join(estimate.describe(options.price, options.tokens_per_second)))
         if not options.dry_run:
             done = model.judge(asked, lambda num: print(f"{num} of {len(asked)} steps are judged"))
             _write(options, cases, model.name, PROMPT_VERSION, done)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from sqlite_utils import Database
 
 from dreamgym.characters import whole
-from dreamgym.errors import RequestRefusedError
+from dreamgym.errors import ConfigError, RequestRefusedError
 from dreamgym.interfaces import Engine, Reply
 
 UNFIT = (400, 413, 422)
@@ -48,12 +48,25 @@ class Estimate:
     reply_tokens: int
     """Both of what is not cached; about four characters a token."""
 
-    def describe(self, price: tuple[float, float] | None) -> list[str]:
-        """Sentences for a terminal; `price` is that of a million tokens read, and written."""
+    def describe(self, price: tuple[float, float] | None, tokens_per_second: float | None = None) -> list[str]:
+        """Sentences for a terminal.
+
+        Args:
+            price: Of a million tokens read, and written.
+            tokens_per_second: That the model writes, with a batch of prompts at once.
+
+        Raises:
+            ConfigError: Nothing can be written at that speed.
+        """
+        if tokens_per_second is not None and tokens_per_second <= 0:
+            raise ConfigError(f"--tokens-per-second is above 0; got {tokens_per_second:g}")
         tokens = (self.prompt_tokens, self.reply_tokens)
         lines = [f"to be read about {tokens[0]:,} tokens, to be written about {tokens[1]:,}"]
         if price:
             lines.append(f"cost about {sum(each * num / 1e6 for each, num in zip(price, tokens, strict=True)):.2f}")
+        if tokens_per_second:
+            minutes = self.reply_tokens / tokens_per_second / 60
+            lines.append(f"time about {minutes:,.0f} minutes" if minutes >= 1 else "time less than a minute")
         return lines
 
 

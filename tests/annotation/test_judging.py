@@ -140,9 +140,10 @@ def test_the_command_asks_an_endpoint_and_says_the_cost_first(
     with serve(Endpoint(lambda _: scores(hallucination=1), is_vllm=False)) as endpoint:
         words = ["judge", "--annotated", "--workspace", str(workspace.path), "--output", str(output)]
         words += ["--model", endpoint.url]
-        assert main([*words, "--dry-run", "--price", "1000", "0"]) == 0
+        assert main([*words, "--dry-run", "--price", "1000", "0", "--tokens-per-second", "0.01"]) == 0
         said = capsys.readouterr().out
         assert "1 prompts, 0 of them answered before" in said and "cost about 0." in said
+        assert "time about " in said
         assert not endpoint.asked and not output.exists()
         assert main(words) == 0 and main(words) == 0
         assert len(endpoint.asked) == 1, "a reply is paid for once"

@@ -10,7 +10,7 @@ import pytest
 
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.errors import ConfigError, EngineError, RequestRefusedError
-from dreamgym.experience_model.asking import ReplyCache
+from dreamgym.experience_model.asking import Estimate, ReplyCache
 from dreamgym.experience_model.teacher import Teacher, TeacherSettings, foresight, parse, summary
 from tests.experience_model.kitchen import solved
 
@@ -77,6 +77,15 @@ def test_what_was_answered_is_not_asked_again(cache: ReplyCache) -> None:
     told = summary(again, [annotated], time.perf_counter())
     assert (told["num_steps"], told["num_written"], told["hindsight"], told["teacher"]) == (4, 3, False, "scripted")
     assert Teacher(ScriptedEngine([], chats=True, name="other"), cache, settings).estimate([episode]).num_cached == 0
+
+
+def test_the_estimate_says_tokens_cost_and_time() -> None:
+    told = Estimate(num_prompts=3, num_cached=1, prompt_tokens=2_000_000, reply_tokens=60_000)
+    assert told.describe(None) == ["to be read about 2,000,000 tokens, to be written about 60,000"]
+    assert told.describe((1.0, 10.0), 100.0)[1:] == ["cost about 2.60", "time about 10 minutes"]
+    assert told.describe(None, 2000.0)[1:] == ["time less than a minute"]
+    with pytest.raises(ConfigError, match="above 0"):
+        told.describe(None, 0.0)
 
 
 def test_equal_prompts_of_a_batch_are_asked_and_paid_once(cache: ReplyCache) -> None:
