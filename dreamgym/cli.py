@@ -81,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     nano.add_argument("--environment", default="alfworld", choices=sorted(ENVIRONMENTS))
     nano.add_argument("--seed", type=int, default=0)
     nano.add_argument("--no-hard-negatives", action="store_true", help="no lies among the training data")
-    nano.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
+    only = nano.add_mutually_exclusive_group()
+    only.add_argument("--only-novice", action="store_true", help="from the policy in --models, in some minutes")
+    only.add_argument(
+        "--buffer", type=Path, help="learn from its real train episodes, e.g. those that dreamgym teach has written"
+    )
     nano.set_defaults(run=_nano)
     bench = commands.add_parser("bench", help="measure the parts: " + ", ".join(benchmarks()))
     bench.add_argument("name", choices=benchmarks())
@@ -301,11 +305,13 @@ def _nano(options: argparse.Namespace) -> None:
         if options.environment not in NO_HARD_NEGATIVES:
             raise ConfigError(f"--no-hard-negatives is there for {', '.join(NO_HARD_NEGATIVES)} alone")
         recipe = replace(recipe, mix=NO_HARD_NEGATIVES[options.environment])
-    whole = recipe == NanoRecipe() and not options.only_novice
+    whole = recipe == NanoRecipe() and not options.only_novice and not options.buffer
     command = "make nano" if whole else typed_command()
-    make = nano.run_novice if options.only_novice else nano.run
-    work = options.work or Path("build") / recipe.named("nano")
-    make(recipe, work, options.models, options.results, command)
+    places = options.work or Path("build") / recipe.named("nano"), options.models, options.results
+    if options.only_novice:
+        nano.run_novice(recipe, *places, command)
+    else:
+        nano.run(recipe, *places, command, options.buffer)
 
 
 def benchmarks() -> list[str]:

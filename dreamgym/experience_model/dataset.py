@@ -100,9 +100,14 @@ def step_row(
     return [(head + asked, False), (reply, True)]
 
 
+def is_taught(trajectory: Trajectory) -> bool:
+    """A teacher has written its reasoning, of this goal; what that has left out has none."""
+    return any(step.reasoning for step in trajectory.transitions)
+
+
 def _relabelled(trajectory: Trajectory, settings: RowSettings) -> Trajectory:
     rng = random.Random(f"{settings.seed}/goal/{trajectory.trajectory_id}")
-    if rng.random() >= settings.relabel_share or _is_taught(trajectory):
+    if rng.random() >= settings.relabel_share or is_taught(trajectory):
         return trajectory
     return environment_module(trajectory.task.environment).relabel(trajectory, rng) or trajectory
 
@@ -121,14 +126,14 @@ def _episode(
     share = drawn if len(steps) <= settings.long_episode else min(settings.reasoning_shares)
     reasoned = set(_draw(rarity[: len(steps)], round(share * len(steps)), rng))
     shown = _demonstrations(retriever, trajectory, range(len(steps)), settings, rng)
-    is_taught = _is_taught(trajectory)
+    taught = is_taught(trajectory)
     segments: list[Segment] = [(prompts.start_text(trajectory.task, steps[0].state), False)]
     for index, step in enumerate(steps):
         recalled = module.recall(trajectory.task, steps[:index], step.state, step.action)
         reasoning = None
         if index in reasoned:
             reasoning = step.reasoning
-            if not is_taught:
+            if not taught:
                 reasoning = module.write_reasoning(trajectory.task, steps[:index], step, rng, recalled)
         near = shown.get(index, [])
         follows = determined[index] or _is_shown(trajectory.task, step, near)
@@ -173,11 +178,6 @@ def _is_shown(task: Task, step: Transition, demonstrations: Sequence[Demonstrati
     """Does a neighbour show the whole outcome, so that it can be known?"""
     module = environment_module(task.environment)
     return any(module.evidence(step.state, step.action, one.transition) == step.next_state for one in demonstrations)
-
-
-def _is_taught(trajectory: Trajectory) -> bool:
-    """A teacher has written its reasoning, of this goal; what that has left out has none."""
-    return any(step.reasoning for step in trajectory.transitions)
 
 
 def _draw(weights: Sequence[float], num: int, rng: random.Random) -> list[int]:

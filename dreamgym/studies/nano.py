@@ -30,6 +30,7 @@ from dreamgym.experience_model import nano
 from dreamgym.experience_model.dataset import RowSettings, Segment, episode_rows
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set, wilson
 from dreamgym.experience_model.model import ExperienceModel, Switches
+from dreamgym.experience_model.refresh import real_train_episodes
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit
 from dreamgym.policy import warm_start_rows
 from dreamgym.replay_buffer.buffer import ReplayBuffer
@@ -66,16 +67,16 @@ class Lesson:
     """Tasks with their variations."""
 
 
-def prepare(recipe: NanoRecipe, work: Path) -> Lesson:
-    """Collect episodes and prove variations, unless the folder has them already."""
+def prepare(recipe: NanoRecipe, work: Path, buffer: Path | None = None) -> Lesson:
+    """Collect episodes, or take a buffer's, and prove variations, unless the folder has them already."""
     work.mkdir(parents=True, exist_ok=True)
-    trajectories = list(collect_stage(recipe, work / "experience.sqlite"))
+    trajectories = list(collect_stage(recipe, work / "experience.sqlite", buffer))
     retriever = Retriever([work / "experience.sqlite"], HashedNgrams())
     families = variations_stage(recipe, trajectories, work / "variations.json")
     return Lesson(recipe.environment, trajectories, retriever, families)
 
 
-def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str) -> None:
+def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: str, buffer: Path | None = None) -> None:
     """Make the models and their figures.
 
     Args:
@@ -84,6 +85,8 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
         models: Gets one folder per model.
         results: Gets the JSON files.
         command: Written into them.
+        buffer: Its real train episodes are learned from, with a teacher's reasoning where they have one; None: those
+            that are collected.
 
     Raises:
         EngineError: `models` lacks the model that the recipe begins as.
@@ -97,7 +100,7 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
             raise EngineError(f"{name} begins as {start.name}, which {models} does not hold: make nano makes it")
         begun = {"begins_as": model_name(start), "before": model_data(str(start)) or []}
         folder = work / f"{name}-of-{begun['begins_as']}"
-    lesson = prepare(recipe, work)
+    lesson = prepare(recipe, work, buffer)
     proofs = {
         "num_variations": sum(len(family) - 1 for family in lesson.families),
         "num_transitions_of_proofs": _read_json(work / "variations.json")["num_transitions"],
@@ -155,15 +158,25 @@ def _data(trajectories: Sequence[Trajectory], environment: str) -> dict[str, Any
     }
 
 
-def collect_stage(recipe: NanoRecipe, path: Path) -> "itertools.chain[Trajectory]":
-    """Play the train tasks with every policy of the mix, as far as the file has not got them already.
+def collect_stage(recipe: NanoRecipe, path: Path, buffer: Path | None = None) -> "itertools.chain[Trajectory]":
+    """Play the train tasks with every policy of the mix, or take a buffer's, as far as the file has not got them yet.
 
     Raises:
-        ConfigError: The file was made for another mix.
+        ConfigError: The file was made for another mix, or of another buffer; the buffer has no such episodes.
     """
-    done, players = path.with_suffix(".done"), json.dumps(recipe.players)
+    done, players = path.with_suffix(".done"), str(buffer.resolve()) if buffer else json.dumps(recipe.players)
+    if buffer and not done.exists():
+        if not (episodes := real_train_episodes([buffer], recipe.environment)):
+            raise ConfigError(
+                f"{buffer} has no real train episodes of {recipe.environment}; dreamgym teach writes such"
+            )
+        with ReplayBuffer(path, HashedNgrams()) as kept:
+            for trajectory in episodes:
+                kept.add(trajectory)
+        done.write_text(players, encoding="utf-8")
     if done.exists() and done.read_text(encoding="utf-8") not in ("", players):
-        raise ConfigError(f"{path} was played by others than {players}: delete {path.parent}, or name another --work")
+        whose = f"does not come from {buffer}" if buffer else f"was played by others than {players}"
+        raise ConfigError(f"{path} {whose}: delete {path.parent}, or name another --work")
     if not done.exists():
         stored = ExperienceReader([path] if path.exists() else []).iterate_trajectories()
         made = {(trajectory.provenance.policy, trajectory.provenance.seed) for trajectory in stored}

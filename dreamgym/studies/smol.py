@@ -16,7 +16,7 @@ from dreamgym.engines.registry import find_model, open_engine
 from dreamgym.environments import environment_module
 from dreamgym.experience_model import prompts
 from dreamgym.experience_model.chat_prompts import ChatForm, Render
-from dreamgym.experience_model.dataset import Segment, step_row
+from dreamgym.experience_model.dataset import Segment, is_taught, step_row
 from dreamgym.experience_model.evaluate import evaluate, evaluation_set
 from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit_lora
@@ -126,8 +126,12 @@ def dream_rows(
         if rng.random() < settings.demonstrations_share:
             own = retrieval.Query(step.state, step.action, trajectory.trajectory_id, task.task_id)
             (near,) = retriever.top_k_batch([own], 1)
-        recalled = prompts.recall(task, steps, step.state, step.action)
-        reasoning = module.write_reasoning(task, steps, step, rng, recalled) if reasons else None
+        reasoning = None
+        if reasons and is_taught(trajectory):
+            reasoning = step.reasoning
+        elif reasons:
+            recalled = prompts.recall(task, steps, step.state, step.action)
+            reasoning = module.write_reasoning(task, steps, step, rng, recalled)
         yield step_row(form, task, steps, step, near, reasoning)
 
 

@@ -13,9 +13,12 @@ from dreamgym.errors import ConfigError, EngineError
 from dreamgym.experience_model.model import ExperienceModel
 from dreamgym.experience_model.nano import NanoShape, build_model, build_tokenizer
 from dreamgym.experience_model.train import FitSettings
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.studies import nano
 from dreamgym.studies.recipes import EXPERIENCE_MODEL, NOVICE, POLICY, RECIPES, NanoRecipe
 from dreamgym.training.rollout import Sampling
+from tests.experience_model.kitchen import solved
 
 SHORT = FitSettings(steps=2, batch_size=2, max_length=256, threads=1)
 RECIPE = NanoRecipe(
@@ -114,6 +117,27 @@ def test_a_folder_that_others_have_played_in_is_left_as_it_is(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="careful has played nothing in"):
         nano.policy_stage(NanoRecipe("webshop"), [], tmp_path, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
+
+
+def test_a_buffer_that_a_teacher_has_written_in_takes_the_place_of_playing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nano, "collect", lambda *_: pytest.fail("nothing is played"))
+    known = solved()
+    steps = (replace(known.transitions[0], reasoning="A teacher's words."), *known.transitions[1:])
+    taught = replace(known, task=replace(known.task, split="train"), transitions=steps)
+    source, path = tmp_path / "taught.sqlite", tmp_path / "work" / "experience.sqlite"
+    with ReplayBuffer(source, HashedNgrams()) as buffer:
+        buffer.add(taught)
+    path.parent.mkdir()
+    for _ in range(2):
+        assert list(nano.collect_stage(RECIPE, path, source)) == [taught]
+    with pytest.raises(ConfigError, match=r"does not come from .*other\.sqlite"):
+        nano.collect_stage(RECIPE, path, tmp_path / "other.sqlite")
+    with pytest.raises(ConfigError, match="was played by others than"):
+        nano.collect_stage(RECIPE, path)
+    with pytest.raises(ConfigError, match="no real train episodes of webshop"):
+        nano.collect_stage(NanoRecipe("webshop"), tmp_path / "new.sqlite", source)
 
 
 def test_a_world_that_begins_with_anothers_blocks_needs_them(tmp_path: Path) -> None:

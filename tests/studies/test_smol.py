@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_a_row_is_a_prompt_of_a_dream_and_its_true_reply(retriever: Retriever) -
         assert ("</think>" in row[1][0]) == has_thought and row[1][0].endswith("</done>")
     shown = sum("Similar step 1" in row[0][0] for row in rows)
     assert 5 < shown < 40, "some are shown a neighbour"
+
+
+def test_what_a_teacher_wrote_is_what_is_learned(retriever: Retriever) -> None:
+    episodes = list(ExperienceReader([DEMO_EXPERIENCE]).iterate_trajectories(Filter(split="train")))[:8]
+    taught = [
+        replace(one, transitions=(replace(one.transitions[0], reasoning="A teacher's words."), *one.transitions[1:]))
+        for one in episodes
+    ]
+    settings = smol.SmolSettings(num_rows=40, reasoning_share=1.0)
+    thoughts = [row[1][0].partition("</think>")[0] for row in smol.dream_rows(taught, retriever, render, settings)]
+    firsts = [thought for thought in thoughts if thought == "A teacher's words."]
+    assert firsts and all("<state>" in thought for thought in thoughts if thought not in firsts), "nothing is made up"
 
 
 @pytest.mark.usefixtures("alfworld_games")
