@@ -10,6 +10,7 @@ import psutil
 from dreamgym.engines.registry import find_model
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
 from dreamgym.errors import ConfigError, DreamGymError
+from lab.server_load import Load, ServerLoad
 
 MAX_SERVERS = 8
 
@@ -22,12 +23,21 @@ class ModelServers:
         self._folder = folder
         self._lock = threading.Lock()
         self._servers: dict[str, VllmServer] = {}
+        self._loads: dict[VllmServer, ServerLoad] = {}
         self._num_made = 0
 
     def all(self) -> dict[str, VllmServer]:
         """Newest first; those that failed or were stopped stay listed until they are removed."""
         with self._lock:
             return dict(reversed(self._servers.items()))
+
+    def load(self, server: VllmServer) -> Load | None:
+        """How busy one that is ready is, without waiting for it; None: not known yet."""
+        if server.status != "ready":
+            return None
+        with self._lock:
+            url = server.url.removesuffix("/v1") + "/metrics"
+            return self._loads.setdefault(server, ServerLoad(url)).value()
 
     def start(self, settings: VllmSettings) -> str:
         """Start one, without waiting for it.
@@ -67,6 +77,7 @@ class ModelServers:
                 raise DreamGymError(f"There is no server {number}.")
             if server.pid is None:
                 del self._servers[number]
+                self._loads.pop(server, None)
         server.stop()
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ const served = (s, readOnly) => el('section', { class: 'dg-model' },
   el('div', { class: 'dg-head' }, el('h3', {}, s.model), chip(s),
     !readOnly && el('button', { type: 'button', class: 'dg-btn s', 'data-key': `halt-${s.number}`, onclick: () => halt(s) }, s.ends ? 'Stop' : 'Remove')),
   el('p', { class: 'dg-meta' }, [s.detail, s.pid && `process ${s.pid}`, s.memory !== '–' && s.memory, s.reason].filter(Boolean).join(' · ')),
+  s.word === 'ready' && el('div', { class: 'dg-figs' },
+    figure('tokens a second', s.speed), figure('being answered', s.running), figure('waiting', s.waiting)),
   s.word === 'ready' && dg.command(s.use),
   s.log.length > 0 && el('details', { open: s.word === 'failed', 'data-log': s.number }, el('summary', {}, `Log: ${s.log_path}`),
     el('div', { class: 'dg-term' }, el('pre', { tabindex: '0', 'aria-label': `Log of ${s.model}` }, s.log.join('\n')))));

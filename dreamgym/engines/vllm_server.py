@@ -151,10 +151,11 @@ class VllmServer:
             self._process = None
 
     def log_tail(self, num_lines: int = _LOG_LINES) -> list[str]:
-        """The last lines that the server wrote."""
+        """The last lines that the server wrote, but for those that say that it was asked how busy it is."""
         with suppress(OSError), self.log_path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
-            return file.read().decode("utf-8", "replace").splitlines()[-num_lines:]
+            lines = file.read().decode("utf-8", "replace").splitlines()
+            return [line for line in lines if '"GET /metrics ' not in line][-num_lines:]
         return []
 
     def _launch(self) -> None:

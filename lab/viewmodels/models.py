@@ -8,6 +8,7 @@ from dreamgym.engines.vllm_server import VllmServer
 from dreamgym.engines.worker import WorkerEngine
 from lab.model_servers import memory_of
 from lab.resources import GIGABYTE, Resources
+from lab.server_load import Load
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.text import counted
 
@@ -27,14 +28,15 @@ def models_value(services: Services, resources: Resources) -> dict[str, Any]:
         services: Engines and servers.
         resources: Of this machine.
     """
-    servers = services.servers.all() if services.servers else {}
+    known = services.servers
+    servers = [_server(number, one, known.load(one)) for number, one in known.all().items()] if known else []
     return {
         "at": time.strftime("%H:%M:%S"),
         "models": [
             *(_model(name, each) for name, each in services.environments.items()),
             *(_process(f"{name}, policy", each.policy) for name, each in services.environments.items() if each.policy),
         ],
-        "servers": [_server(number, server) for number, server in servers.items()],
+        "servers": servers,
         "empty": "" if servers else EMPTY,
         "by_hand": BY_HAND,
         "read_only": READ_ONLY if services.read_only else "",
@@ -72,7 +74,7 @@ def _process(what: str, engine: WorkerEngine) -> dict[str, Any]:
     }
 
 
-def _server(number: str, server: VllmServer) -> dict[str, Any]:
+def _server(number: str, server: VllmServer, load: Load | None) -> dict[str, Any]:
     settings = server.settings
     model = settings.name or settings.model
     name = f"{server.url}#{model}"
@@ -85,6 +87,9 @@ def _server(number: str, server: VllmServer) -> dict[str, Any]:
         "url": server.url,
         "pid": server.pid,
         "memory": _gigabytes(memory_of(server.pid)),
+        "speed": f"{load.tokens_per_second:,.0f}" if load and load.tokens_per_second is not None else "–",
+        "running": load.running if load else "–",
+        "waiting": load.waiting if load else "–",
         "use": shlex.join(["dreamgym", "train", "--set", f"experience_model.model={name}"]),
         "log": server.log_tail(),
         "log_path": str(server.log_path),

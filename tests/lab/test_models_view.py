@@ -73,9 +73,14 @@ def test_servers_come_ready_are_listed_stopped_and_removed(tmp_path: Path, serve
     assert shown["detail"] == "GPUs 0, adapters a=/x" and shown["memory"].endswith(" GB")
     assert shown["use"] == f"dreamgym train --set 'experience_model.model={shown['url']}#tiny'"
     assert shown["log"][0].startswith("vLLM -m")
+    until(lambda: models_value(services, resources)["servers"][0]["speed"] != "–")
+    (shown,) = models_value(services, resources)["servers"]
+    assert (shown["running"], shown["waiting"]) == (4, 2) and float(shown["speed"].replace(",", "")) > 0
+    assert len(shown["log"]) == 1, "that it was asked how busy it is crowds nothing out"
     servers.stop(number)
     (shown,) = models_value(services, resources)["servers"]
     assert (shown["word"], shown["ends"]) == ("stopped", False)
+    assert (shown["speed"], shown["running"], shown["waiting"]) == ("–", "–", "–")
     servers.stop(number)
     assert models_value(services, resources)["servers"] == []
     with pytest.raises(DreamGymError, match="no server 1"):
