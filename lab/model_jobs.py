@@ -42,7 +42,9 @@ class ModelJobs:
         in_use = {name: self._versions.promoted(name) for name in ENVIRONMENTS}
         jobs = self._jobs.list()[:MAX_JOBS]
         logs = {info.job_id: self._log_tail(info) for info in jobs}
-        return {"versions": versions_value(rows, in_use), "jobs": jobs_value(jobs, logs)}
+        made = {row.version.folder.resolve() for row in rows}
+        records = {info.job_id: _record(info.folder) for info in jobs if info.folder.resolve() not in made}
+        return {"versions": versions_value(rows, in_use), "jobs": jobs_value(jobs, logs, records)}
 
     def learned(self) -> dict[str, frozenset[str]]:
         """Version -> ids of the annotated items that it learned from, newest first; empty where it says nothing."""

@@ -30,18 +30,21 @@ const promote = (name) => trigger('promote', { name });
 const rollback = (name) => trigger('rollback', { name });
 const score = (s) => el('tr', {}, el('td', {}, s.name), el('td', { class: 'dg-num' }, s.before), el('td', { class: 'dg-num' }, s.after),
   el('td', { class: 'dg-num' }, el('b', {}, s.change), s.interval && el('span', { class: 'dg-meta' }, ` ${s.interval}`)), el('td', { class: 'dg-num' }, String(s.num)));
+const scores = (rows) => rows.length > 0 && el('table', { class: 'dg-plain dg-scores' },
+  el('thead', {}, el('tr', {}, ['Right steps of', 'before', 'after', 'points', 'n'].map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {}, rows.map(score)));
 const version = (v, readOnly) => el('section', { class: 'dg-model' },
   el('div', { class: 'dg-head' }, el('h3', {}, v.id), v.in_use && el('span', { class: 'dg-chip ok' }, '✓ in use'), v.problem && el('span', { class: 'dg-chip bad' }, '✕ damaged'),
     !readOnly && !v.in_use && !v.problem && act('Promote', `promote-${v.id}`, ['Use this version?', 'The lab and new runs of this workspace dream with it; a roll back brings back what was before.', 'Promote'], () => promote(v.id)),
     !readOnly && !v.in_use && act('Discard', `discard-${v.id}`, ['Discard this version?', `It is no longer listed. Its folder stays; this brings it back: ${v.add_command}`, 'Discard'], () => trigger('discard', { name: v.id }))),
   el('p', { class: 'dg-meta' }, v.about), v.problem && el('p', { class: 'dg-bad' }, v.problem),
-  v.scores.length > 0 && el('table', { class: 'dg-plain dg-scores' }, el('thead', {}, el('tr', {}, ['Right steps of', 'before', 'after', 'points', 'n'].map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {}, v.scores.map(score))),
+  scores(v.scores),
   v.command && dg.command(v.command));
 const job = (j, readOnly) => el('section', { class: 'dg-model' },
   el('div', { class: 'dg-head' }, el('h3', {}, `${j.kind}, ${j.id}`), chip(j),
     !readOnly && j.stops && act('Stop', `stop-${j.id}`, ['Stop this job?', 'It ends with a checkpoint, and can go on from there.', 'Stop'], () => trigger('stop_job', { name: j.id })),
     !readOnly && j.resumes && act('Resume', `resume-${j.id}`, null, () => trigger('resume_job', { name: j.id }))),
   el('p', { class: 'dg-meta' }, j.message), el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${j.percent} %`, style: `--v:${j.percent}` }),
+  scores(j.scores),
   j.log.length > 0 && el('details', { open: j.tint === 'bad', 'data-log': j.id }, el('summary', {}, 'Log'), el('div', { class: 'dg-term' }, el('pre', { tabindex: '0', 'aria-label': `Log of ${j.id}` }, j.log.join('\n')))),
   j.command && dg.command(j.command));
 

@@ -69,6 +69,12 @@ def _add_repair(commands: "Commands") -> None:
     parser.add_argument("--steps", type=int, default=REPAIR.steps, help="optimizer steps")
     parser.add_argument("--learning-rate", type=float, default=0.0, help="default: by the method")
     parser.add_argument("--replay", type=float, default=REPAIR.replay, help="share of rows that are old episodes")
+    parser.add_argument(
+        "--lora-rank",
+        type=int,
+        default=REPAIR.lora_rank,
+        help="of an instruction model's adapters; nano trains all weights",
+    )
     parser.add_argument("--buffer", type=Path, help="experience.sqlite of old episodes; default: the workspace's")
     parser.add_argument("--hold-out", type=float, default=MEASURE.hold_out, help="share of tasks to measure by")
     parser.add_argument(

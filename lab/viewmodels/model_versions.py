@@ -65,8 +65,12 @@ def _version(row: VersionRow, is_in_use: bool) -> dict[str, Any]:
         "problem": row.problem,
         "add_command": row.add_command,
         "command": str(version.made.get("command", "")),
-        "scores": [found for name in MEASURED if (found := _score(name, row.record)) is not None],
+        "scores": _scores(row.record),
     }
+
+
+def _scores(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [found for name in MEASURED if (found := _score(name, record)) is not None]
 
 
 def _score(name: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -93,17 +97,20 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def jobs_value(jobs: Sequence[JobInfo], logs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def jobs_value(
+    jobs: Sequence[JobInfo], logs: Mapping[str, Sequence[str]], records: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Jobs, newest first.
 
     Args:
         jobs: As they are listed.
         logs: Last lines by job; none for one that is done.
+        records: repair.json by job; none for one that has made a version, which shows its own.
     """
-    return [_job(info, logs.get(info.job_id, ())) for info in jobs]
+    return [_job(info, logs.get(info.job_id, ()), records.get(info.job_id, {})) for info in jobs]
 
 
-def _job(info: JobInfo, log: Sequence[str]) -> dict[str, Any]:
+def _job(info: JobInfo, log: Sequence[str], record: Mapping[str, Any]) -> dict[str, Any]:
     word, tint = CHIPS.get(info.state, (f"● {info.state}", "run"))
     total = info.job.num_reports if info.job else 0
     return {
@@ -114,6 +121,7 @@ def _job(info: JobInfo, log: Sequence[str]) -> dict[str, Any]:
         "message": info.message,
         "percent": percent(info.done / total) if total else 0,
         "command": info.job.command if info.job else "",
+        "scores": _scores(record),
         "log": list(log),
         "stops": info.is_live and info.state != "stopping",
         "resumes": not info.is_live and info.state in ("stopped", "failed", "died") and info.job is not None,

@@ -91,6 +91,11 @@ def test_the_command_makes_a_version_and_says_all_of_it(
     assert (MODEL / "model.safetensors").read_bytes() == weights
 
 
+def test_the_rank_of_adapters_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["repair", "--lora-rank", "0"]) == 1
+    assert "lora_rank" in capsys.readouterr().err
+
+
 def test_a_promoted_version_is_what_the_next_repair_begins_with(workspace: Workspace, tmp_path: Path) -> None:
     first = workspace.models_path / "one"
     first.mkdir(parents=True)

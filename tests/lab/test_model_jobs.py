@@ -1,6 +1,7 @@
 """Versions and background jobs of experience models in the lab: what is started, shown, promoted and rolled back."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dreamgym.errors import DreamGymError, WorkspaceError
 from dreamgym.experience_model.versions import Versions
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.runs import jobs as running
-from dreamgym.runs.jobs import Job, JobInfo
+from dreamgym.runs.jobs import Job, JobInfo, Jobs
 from dreamgym.workspace import Workspace
 from lab.model_jobs import ModelJobs
 from lab.services import EnvironmentServices, Services
@@ -88,6 +89,19 @@ def test_a_repair_is_started_listed_and_its_failure_is_told(
         models.stop("repair-99")
 
 
+def test_what_a_repair_without_training_brought_stands_at_its_job(workspace: Workspace, tiny_model: Path) -> None:
+    """It makes no version; where there is one, that shows its figures."""
+    models = ModelJobs(services(workspace))
+    shown, trained = (Jobs(workspace.models_path).create(Job("repair", {}, 1, "dreamgym repair"))[0] for _ in range(2))
+    for folder in (shown, trained):
+        (folder / "repair.json").write_text(json.dumps(FIGURES))
+    shutil.copytree(tiny_model, trained, dirs_exist_ok=True)
+    Versions(workspace).register(trained, "alfworld", "nano@00000000", {"by": "repair"})
+    scores = {row["id"]: [score["change"] for score in row["scores"]] for row in models.value()["jobs"]}
+    assert scores == {shown.name: ["+75.0", "−0.5"], trained.name: []}
+    assert len(models.value()["versions"]["rows"][0]["scores"]) == 2
+
+
 def test_a_read_only_lab_starts_and_changes_nothing(workspace: Workspace, tiny_model: Path) -> None:
     version = Versions(workspace).register(tiny_model, "alfworld", None, {"by": "import"})
     before = sorted(path for path in workspace.path.rglob("*") if "sqlite-" not in path.name)
@@ -110,7 +124,7 @@ def test_what_can_be_done_with_a_job_depends_on_its_state(workspace: Workspace) 
     told = ModelJobs(services(workspace))
     job = Job("repair", {}, 10, told.repair_command("alfworld"))
     info = JobInfo("repair-01", workspace.path, job, "running", 4, "4 of 9 optimizer steps", 1.0)
-    rows = jobs_value([info, *(replace(info, state=state) for state in ("stopping", "stopped", "done"))], {})
+    rows = jobs_value([info, *(replace(info, state=state) for state in ("stopping", "stopped", "done"))], {}, {})
     assert [(row["percent"], row["stops"], row["resumes"]) for row in rows] == [
         (40, True, False),
         (40, False, False),
