@@ -325,6 +325,11 @@ def _refuse_idle(run: RunInfo, kind: str, tasks: Sequence[Task]) -> None:
     seeds = [task for task in tasks if task.source != "variation"]
     if kind in ("add", "drop") and seeds:
         raise DreamGymError(f"“{seeds[0].text}” is a seed task, which is always in the pool: pin it, or leave it out.")
+    if kind in ("pin", "add") and len(seeds) < len(tasks) and run.config is not None and run.config.run.world == "real":
+        raise DreamGymError(
+            f"{run.run_id} plays in the real environment alone, and variations are practised in dreams: "
+            "pin seed tasks, or launch a new run on these tasks."
+        )
     if kind == "add" and run.config is not None and not run.config.curriculum.synthetic_share:
         raise DreamGymError(
             f"{run.run_id} draws no variations (curriculum.synthetic_share=0): pin them, or launch a new run on them."

@@ -11,8 +11,8 @@ from dreamgym.curriculum import edits
 from dreamgym.curriculum.edits import Edit
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.runs.config import TrainConfig, override
-from dreamgym.runs.status import STORE
+from dreamgym.runs.config import TrainConfig, load, override
+from dreamgym.runs.status import CONFIG, STORE
 from dreamgym.workspace import Workspace
 from lab.curriculum_page import CurriculumPage, _divisor
 from lab.navigation import Selection, parse
@@ -128,6 +128,21 @@ def test_a_run_on_chosen_tasks_shows_its_command_and_starts_no_other(page: Curri
     assert [path.name for path in services.workspace.runs_path.iterdir()] == [RUN]
 
 
+def test_the_command_that_was_shown_is_what_is_launched(
+    page: CurriculumPage, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+    start = "dreamgym.runs.folders.Folders.start"
+    monkeypatch.setattr(start, lambda _, folder, *__: started.append(folder))
+    wanted = [{"task_id": SEEDS[0].task_id}, {"task_id": CHILD.task_id}]
+    plan = page.plan(RUN, wanted)
+    answer = page.launch(RUN, wanted, plan["command"])
+    assert answer == {"run": "chosen-01", "href": "?tab=train&run=chosen-01"}
+    assert started == [services.workspace.runs_path / "chosen-01"]
+    config = load(started[0] / CONFIG)
+    assert edits.load_tasks(Path(config.curriculum.tasks)) == [SEEDS[0], CHILD]
+
+
 def test_read_only_changes_nothing(tmp_path: Path) -> None:
     services = services_of(tmp_path, read_only=True)
     write_run(services.workspace.runs_path, state="stopped")
@@ -148,6 +163,14 @@ def test_a_change_that_would_change_nothing_is_said(page: CurriculumPage, servic
     draft = {"seed_id": SEEDS[0].task_id, "text": "put a mug in sinkbasin"}
     assert "synthetic_share=0" in page.change("plain-01", "add", [draft])["error"]
     assert "said" in page.change("plain-01", "pin", [draft])
+    config = override(TrainConfig(), ["run.world=real", "curriculum.synthetic_share=0.5"])
+    real = WrittenRun(services.workspace.runs_path, "real-01", config)
+    real.store.commit(1, {}, rollouts(SEEDS[0], 1), practised=[practised(SEEDS[0], 1, 1)])
+    real.say("stopped")
+    for kind in ("pin", "add"):
+        assert "real environment alone" in page.change("real-01", kind, [draft])["error"]
+    assert edits.lines_after(real.folder, 0) == []
+    assert "said" in page.change("real-01", "pin", [{"task_id": SEEDS[0].task_id}])
 
 
 def test_a_damaged_run_does_not_take_the_others_with_it(page: CurriculumPage, services: Services) -> None:

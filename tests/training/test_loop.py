@@ -246,6 +246,22 @@ def test_undecided_tasks_are_varied_and_a_variation_is_practised_next(runs: Path
     assert second["variations_kept"] == len(born)
 
 
+@pytest.mark.usefixtures("alfworld_games")
+def test_variations_that_are_proved_in_the_engine_cost_real_transitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alfworld, "progress", accepted)
+    folder = tmp_path / "runs/proved"
+    folder.mkdir(parents=True)
+    edits.append(folder, [Edit("pin", alfworld.load_tasks("train", 4, 0, "small")[3])])
+    train(replace(SMALL, curriculum=replace(SMALL.curriculum, check_in_engine=True)), folder, Control(stop_after=1))
+    reader = RunReader(folder / "run.sqlite")
+    born = [row.born.task for row in reader.variations() if row.born is not None]
+    (_, first) = reader.iterations()
+    solutions = sum(len(alfworld.solution(task) or ()) for task in born)
+    assert (first.metrics["online_transitions"] or 0) >= solutions > 0
+
+
 def test_penalties_do_not_count_in_the_value_of_a_task(runs: Path) -> None:
     reader, path = RunReader(runs / "whole/run.sqlite"), runs / "whole/run.sqlite"
     known = {row.task_id: row.value for row in reader.practised() if row.is_drawn and row.iteration == 1 and row.value}
