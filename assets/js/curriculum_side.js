@@ -93,12 +93,21 @@ const draft = (d) => {
   const reason = el('span', { class: 'dg-meta' }, d.reason);
   const box = el('input', { type: 'checkbox', 'aria-label': 'Keep', checked: d.kept && !d.reason, disabled: Boolean(d.reason) });
   box.addEventListener('change', () => { d.kept = box.checked; plan = null; redraw(); });
+  text.addEventListener('input', () => { d.text = text.value; });
   text.addEventListener('change', async () => {
-    d.text = text.value;
-    const answer = await ask('check', 'check', { seed_id: d.seed_id, text: d.text });
-    if (answer) { d.reason = answer.reason; d.kept = !answer.reason; }
+    const asked = text.value;
+    d.text = asked;
     plan = null;
-    redraw();
+    setTimeout(resteer);
+    const answer = await dg.curriculum.ask('check', { run, seed_id: d.seed_id, text: asked }).catch(() => null);
+    if (!answer || d.text !== asked) return;
+    d.reason = answer.reason;
+    d.kept = !answer.reason;
+    if (!box.isConnected) { redraw(); return; }
+    reason.textContent = d.reason;
+    box.checked = d.kept;
+    box.disabled = !d.kept;
+    resteer();
   });
   return el('div', { class: 'dg-draft' }, box, text, reason);
 };
@@ -135,8 +144,23 @@ const actions = (v) => {
         el('button', { type: 'button', class: 'dg-btn', onclick: () => { plan = null; redraw(); } }, 'Not now'))]));
 };
 
+// What is drawn anew between the press of a button and its release would swallow the click: it waits for the release. So
+// a draft that is left by a click on "Pin" is pinned as it was written, while the lab still says whether it can be.
+let pressed = false;
+let waits = null;
+const release = () => { pressed = false; const then = waits; waits = null; then?.(); };
+root.addEventListener('pointerdown', () => { pressed = true; });
+for (const name of ['pointerup', 'pointercancel']) window.addEventListener(name, () => setTimeout(release));
+
+const resteer = () => {
+  const before = root.querySelector('.dg-steer');
+  if (pressed) { waits ??= resteer; return; }
+  if (before) dg.keepFocus(root, () => before.replaceWith(actions(shown)));
+};
+
 const redraw = () => {
   if (!shown) return;
+  if (pressed) { waits = redraw; return; }
   dg.keepFocus(root, () => {
     if (shown.empty) return root.replaceChildren();
     return root.replaceChildren(...[cell(shown.cell), lineage(shown.lineage), vary(shown), actions(shown)].filter(Boolean));

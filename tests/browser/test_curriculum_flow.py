@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from dreamgym.curriculum import edits
+from dreamgym.engines.scripted import ScriptedEngine
+from dreamgym.experience_model.model import ExperienceModel
 from lab.services import Services
 from tests.browser.conftest import open_services
 from tests.lab.curricula import CHILD, FAMILIES, SEEDS, write_run
@@ -57,7 +59,40 @@ def test_the_heatmap_is_walked_with_the_arrows(lab: tuple[str, Services], page: 
     expect(page.locator(".dg-heat thead th").nth(1)).to_have_text("1")
 
 
-def test_generated_variations_are_edited_and_pinned(lab: tuple[str, Services], page: Any) -> None:
+def test_generated_variations_are_edited_and_pinned(
+    serve: Callable[[Services], str], tmp_path: Path, page: Any
+) -> None:
+    replies = ["put a mug in sinkbasin</variation>", "put a mug in fridge</variation>"]
+    services = open_services(tmp_path / "demo", model=ExperienceModel(ScriptedEngine(replies)))
+    write_run(services.workspace.runs_path, state="stopped")
+    page.goto(f"{serve(services)}?tab=curriculum&cell={HEAT}.9&task={CHILD.task_id}")
+    side = page.locator("#dg-curriculum-side")
+    expect(side.locator(".dg-vary")).to_contain_text(CHILD.text)
+    side.get_by_label("How many").fill("2")
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    drafts = side.locator(".dg-draft")
+    expect(drafts).to_have_count(2)
+    expect(drafts.nth(0).get_by_label("Keep")).to_be_checked()
+    expect(drafts.nth(1)).to_contain_text("there is no fridge in this room")
+    expect(drafts.nth(1).get_by_label("Keep")).to_be_disabled()
+
+    drafts.nth(0).get_by_label("Variation").press("Control+a")
+    page.keyboard.type("put a hot mug in sinkbasin")
+    side.get_by_role("button", name="Pin into run").click()  # the field is left by this click, which must not be lost
+    expect(side.get_by_role("status")).to_contain_text("taken in when it is resumed")
+    (line,) = edits.lines_after(services.workspace.runs_path / "dream-grpo-01", 0)
+    edit = edits.read(line)
+    assert edit is not None and (edit.kind, edit.seed_id, edit.task.source) == ("pin", CHILD.task_id, "variation")
+    assert edit.task.text == "put a hot mug in sinkbasin"
+
+    drafts.nth(1).get_by_label("Variation").fill("put a mug in microwave")
+    page.keyboard.press("Tab")
+    expect(drafts.nth(1).get_by_label("Keep")).to_be_checked()
+    expect(side.locator(".dg-steer")).to_contain_text("2 ticked")
+
+
+def test_ticked_tasks_are_pinned_and_a_run_on_them_is_planned(lab: tuple[str, Services], page: Any) -> None:
     url, services = lab
     page.goto(f"{url}?tab=curriculum&cell={HEAT}.9&task={CHILD.task_id}")
     side = page.locator("#dg-curriculum-side")
