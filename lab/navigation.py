@@ -118,6 +118,9 @@ class Selection:
     """Family or cluster of the chosen cell; its column is `iteration`."""
     window_end: int = 0
     """Last iteration of the heatmap's window; 0: the newest."""
+    version: str = ""
+    """Version of an experience model that is looked at in Models, or instead of it the job that makes one."""
+    job: str = ""
     view: str = "state"
     """How the next state is shown: as changes against the state before, or plain."""
     pick: str = ""
@@ -142,6 +145,7 @@ _PART = re.compile(r"(?:task|action|depth|changes)\.[\w +-]{1,60}")
 _SWITCHES = re.compile(r"[a-z0-9.,-]{1,80}")
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_VERSION = re.compile(r"[\w .-]{1,80}@[0-9a-f]{8}")
 
 Read = Callable[[str], dict[str, Any] | None]
 
@@ -174,6 +178,10 @@ def _page(value: str) -> dict[str, Any] | None:
 def _runs(value: str) -> dict[str, Any] | None:
     names = value.split(",")
     return {"beside": tuple(dict.fromkeys(names))[:MAX_BESIDE]} if all(map(_RUN.fullmatch, names)) else None
+
+
+def _of_models(field: str, pattern: re.Pattern[str]) -> Read:
+    return lambda value: {"version": "", "job": "", field: value} if pattern.fullmatch(value) else None
 
 
 def _cell(value: str) -> dict[str, Any] | None:
@@ -243,6 +251,8 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "by": (("by",), _choice("by", GROUPINGS)),
     "cell": (("group", "iteration"), _cell),
     "w": (("window_end",), _window),
+    "ver": (("version",), _of_models("version", _VERSION)),
+    "job": (("job",), _of_models("job", _RUN)),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
     "pick": (("pick",), _choice("pick", ("first", "last"))),
 }
@@ -301,6 +311,7 @@ _SHOWN_BY = {
         "x": "axis",
         "it": "iteration",
     },
+    "models": {"ver": "version", "job": "job"},
 }
 """Tab to what its addresses hold beside the chosen transition: name to field."""
 _OF_A_SET = {

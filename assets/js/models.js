@@ -32,15 +32,19 @@ const score = (s) => el('tr', {}, el('td', {}, s.name), el('td', { class: 'dg-nu
   el('td', { class: 'dg-num' }, el('b', {}, s.change), s.interval && el('span', { class: 'dg-meta' }, ` ${s.interval}`)), el('td', { class: 'dg-num' }, String(s.num)));
 const scores = (rows) => rows.length > 0 && el('table', { class: 'dg-plain dg-scores' },
   el('thead', {}, el('tr', {}, ['Right steps of', 'before', 'after', 'points', 'n'].map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {}, rows.map(score)));
-const version = (v, readOnly) => el('section', { class: 'dg-model' },
-  el('div', { class: 'dg-head' }, el('h3', {}, v.id), v.in_use && el('span', { class: 'dg-chip ok' }, '✓ in use'), v.problem && el('span', { class: 'dg-chip bad' }, '✕ damaged'),
+// A version or a job that an address can name: its heading is the link to it.
+let chosen = '';
+const section = (one, ...parts) => el('section', { class: 'dg-model', 'aria-current': one.href === chosen && 'true' }, ...parts);
+const name = (one, text) => el('h3', {}, el('a', { href: one.href }, text));
+const version = (v, readOnly) => section(v,
+  el('div', { class: 'dg-head' }, name(v, v.id), v.in_use && el('span', { class: 'dg-chip ok' }, '✓ in use'), v.problem && el('span', { class: 'dg-chip bad' }, '✕ damaged'),
     !readOnly && !v.in_use && !v.problem && act('Promote', `promote-${v.id}`, ['Use this version?', 'The lab and new runs of this workspace dream with it; a roll back brings back what was before.', 'Promote'], () => promote(v.id)),
     !readOnly && !v.in_use && act('Discard', `discard-${v.id}`, ['Discard this version?', `It is no longer listed. Its folder stays; this brings it back: ${v.add_command}`, 'Discard'], () => trigger('discard', { name: v.id }))),
   el('p', { class: 'dg-meta' }, v.about), v.problem && el('p', { class: 'dg-bad' }, v.problem),
   scores(v.scores),
   v.command && dg.command(v.command));
-const job = (j, readOnly) => el('section', { class: 'dg-model' },
-  el('div', { class: 'dg-head' }, el('h3', {}, `${j.kind}, ${j.id}`), chip(j),
+const job = (j, readOnly) => section(j,
+  el('div', { class: 'dg-head' }, name(j, `${j.kind}, ${j.id}`), chip(j),
     !readOnly && j.stops && act('Stop', `stop-${j.id}`, ['Stop this job?', 'It ends with a checkpoint, and can go on from there.', 'Stop'], () => trigger('stop_job', { name: j.id })),
     !readOnly && j.resumes && act('Resume', `resume-${j.id}`, null, () => trigger('resume_job', { name: j.id }))),
   el('p', { class: 'dg-meta' }, j.message), el('div', { class: 'dg-bar', role: 'img', 'aria-label': `${j.percent} %`, style: `--v:${j.percent}` }),
@@ -75,7 +79,15 @@ const draw = (v) => {
   for (const details of body.querySelectorAll('[data-log]')) if (before.has(details.dataset.log)) details.open = before.get(details.dataset.log);
 };
 
-if (props.value) draw(props.value);
-watch('value', () => { if (props.value) draw(props.value); });
+// Only the answer to an address says what is chosen; a look at what is new leaves it, and the page where it stands.
+const open = () => {
+  if (!props.value) return;
+  const isAddress = props.value.chosen !== undefined;
+  if (isAddress) chosen = props.value.chosen;
+  draw(props.value);
+  if (isAddress) requestAnimationFrame(() => body.querySelector('section[aria-current]')?.scrollIntoView({ block: 'nearest' }));
+};
+open();
+watch('value', open);
 dg.live.on('models-lost', 'models', (v) => { lost.textContent = v.text; });
 dg.live.poll('models', 'models-lost', props, watch, () => server.tick({}), (asked, answer) => draw(answer));

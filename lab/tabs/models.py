@@ -11,7 +11,7 @@ from lab.components.models import model_list
 from lab.context import Context, TabHandles
 from lab.model_jobs import ModelJobs
 from lab.model_servers import ModelServers
-from lab.navigation import Selection
+from lab.navigation import Selection, link
 from lab.resources import Resources
 from lab.viewmodels.models import READ_ONLY, models_value
 
@@ -72,7 +72,8 @@ def build(context: Context) -> TabHandles:
         listen(change(do), None, shown, **quiet)
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
-        return selection, [look()]
+        chosen = link("models", ver=selection.version) if selection.version else link("models", job=selection.job)
+        return selection, [look() | {"chosen": chosen}]
 
     return TabHandles(render, [shown])
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dreamgym.experience_model.versions import Version
 from dreamgym.runs.jobs import JobInfo
+from lab.navigation import link
 from lab.viewmodels.text import counted, percent
 
 MEASURED = {
@@ -60,6 +61,7 @@ def _version(row: VersionRow, is_in_use: bool) -> dict[str, Any]:
     about += [f"from {counted(int(num), 'annotation')}"] if isinstance(num, int) else []
     return {
         "id": version.version_id,
+        "href": link("models", ver=version.version_id),
         "about": ", ".join([*about, version.registered_at[:16].replace("T", " ")]),
         "in_use": is_in_use,
         "problem": row.problem,
@@ -115,6 +117,7 @@ def _job(info: JobInfo, log: Sequence[str], record: Mapping[str, Any]) -> dict[s
     total = info.job.num_reports if info.job else 0
     return {
         "id": info.job_id,
+        "href": link("models", job=info.job_id),
         "kind": KINDS.get(info.job.kind, "Job") if info.job else "Job",
         "word": word,
         "tint": tint,

@@ -1,5 +1,6 @@
 """Models: start a server, see it come and fail, stop it, by mouse and by keyboard; a read-only lab has no form."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from dreamgym.engines import vllm_server
 from dreamgym.engines.vllm_server import PYTHON
 from dreamgym.experience_model.versions import Versions
+from dreamgym.runs.jobs import Job, Jobs
 from lab.model_servers import ModelServers
 from lab.services import Services
 from lab.viewmodels.models import READ_ONLY
 from tests.browser.conftest import open_services
 from tests.engines.vllm_stand_in import make_python
+from tests.lab.test_model_jobs import FIGURES
 from tests.lab.visitor import Visitor
 
 
@@ -100,6 +103,32 @@ def test_a_version_is_promoted_rolled_back_and_discarded(
     confirm("Discard", "Discard")
     expect(page.locator("#dg-models").get_by_text("The bundled models are in use")).to_be_visible()
     assert versions.list() == [] and folder.exists()
+
+
+def test_a_version_and_a_job_have_addresses(
+    tmp_path: Path, serve: Callable[[Services], str], page: Any, tiny_model: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    services = open_services(tmp_path / "demo")
+    ids = []
+    for number in range(1, 9):
+        folder, _ = Jobs(services.workspace.models_path).create(Job("repair", {}, 1, "dreamgym repair"))
+        (folder / "repair.json").write_text(json.dumps(FIGURES))
+        if number < 8:
+            shutil.copytree(tiny_model, folder, dirs_exist_ok=True)
+            ids.append(Versions(services.workspace).register(folder, "alfworld", "nano@00000000", {"by": "repair"}))
+    oldest = ids[0].version_id
+    page.goto(f"{serve(services)}?tab=models&ver={oldest}")
+    shown = page.locator("#dg-models .dg-model[aria-current=true]")
+    expect(shown.locator("h3")).to_have_text(oldest)
+    expect(shown).to_be_in_viewport()
+    page.wait_for_timeout(2500)
+    expect(shown.locator("h3")).to_have_text(oldest)  # a look of the page leaves it
+    page.locator("#dg-models").get_by_role("link", name="Repair, repair-08").click()
+    expect(page.locator("#dg-address code")).to_have_text("?tab=models&job=repair-08")
+    expect(shown.locator("h3")).to_have_text("Repair, repair-08")
+    expect(shown.locator(".dg-scores")).to_contain_text("+75.0")
 
 
 def test_a_read_only_lab_shows_models_and_starts_nothing(

@@ -99,6 +99,7 @@ def test_what_a_repair_without_training_brought_stands_at_its_job(workspace: Wor
     Versions(workspace).register(trained, "alfworld", "nano@00000000", {"by": "repair"})
     scores = {row["id"]: [score["change"] for score in row["scores"]] for row in models.value()["jobs"]}
     assert scores == {shown.name: ["+75.0", "−0.5"], trained.name: []}
+    assert {row["href"] for row in models.value()["jobs"]} == {f"?tab=models&job={name}" for name in scores}
     assert len(models.value()["versions"]["rows"][0]["scores"]) == 2
 
 

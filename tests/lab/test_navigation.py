@@ -33,6 +33,15 @@ def test_an_address_leaves_out_what_only_another_tab_shows() -> None:
     assert parse(dream).task == task
 
 
+def test_models_has_an_address_for_a_version_or_for_a_job() -> None:
+    version = parse("?tab=models&ver=repair-01%4001234567")
+    assert (version.version, version.job) == ("repair-01@01234567", "") and parse(to_query(version)) == version
+    job = follow(version, {"job": "repair-02"})
+    assert to_query(job) == "?tab=models&job=repair-02", "one of both is looked at"
+    assert to_query(replace(job, tab="home")) == "?tab=home" and follow(job, {"job": ""}).job == ""
+    assert parse("?ver=<script>&job=../x") == Selection()
+
+
 def test_an_empty_address_is_home() -> None:
     assert parse("") == parse("?") == Selection()
     assert to_query(Selection()) == "?tab=home"
