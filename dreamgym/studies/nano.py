@@ -181,14 +181,14 @@ def collect_stage(recipe: NanoRecipe, path: Path, buffer: Path | None = None) ->
         stored = ExperienceReader([path] if path.exists() else []).iterate_trajectories()
         made = {(trajectory.provenance.policy, trajectory.provenance.seed) for trajectory in stored}
         tasks = environment_module(recipe.environment).load_tasks("train", recipe.num_tasks, recipe.seed)
-        with ReplayBuffer(path, HashedNgrams()) as buffer:
+        with ReplayBuffer(path, HashedNgrams()) as kept:
             for number, (policy, noise, max_steps) in enumerate(recipe.players):
                 log.info("playing %d train tasks with %s(noise=%g)", len(tasks), policy, noise)
                 seed = recipe.seed + 100_000 * number
                 for trajectory in collect(
                     recipe.environment, tasks, policy, noise=noise, seed=seed, max_steps=max_steps, made=made
                 ):
-                    buffer.add(trajectory)
+                    kept.add(trajectory)
         done.write_text(players, encoding="utf-8")
     stored = ExperienceReader([path]).iterate_trajectories()
     return itertools.chain(sorted(stored, key=lambda trajectory: trajectory.trajectory_id))
