@@ -44,7 +44,8 @@ class ModelJobs:
         logs = {info.job_id: self._log_tail(info) for info in jobs}
         made = {row.version.folder.resolve() for row in rows}
         records = {info.job_id: _record(info.folder) for info in jobs if info.folder.resolve() not in made}
-        return {"versions": versions_value(rows, in_use), "jobs": jobs_value(jobs, logs, records)}
+        behind = [name for name, version in in_use.items() if self._services.is_behind(name, version)]
+        return {"versions": versions_value(rows, in_use, behind), "jobs": jobs_value(jobs, logs, records)}
 
     def learned(self) -> dict[str, frozenset[str]]:
         """Version -> ids of the annotated items that it learned from, newest first; empty where it says nothing."""

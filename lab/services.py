@@ -8,13 +8,13 @@ from pathlib import Path
 from dreamgym.annotation.export import Keep
 from dreamgym.annotation.lessons import corrections
 from dreamgym.annotation.store import AnnotationStore
-from dreamgym.engines.model_folder import policy_of
+from dreamgym.engines.model_folder import experience_model_of, policy_of
 from dreamgym.engines.worker import WorkerEngine
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.environments.pool import WorkerPool
 from dreamgym.errors import EngineError
 from dreamgym.experience_model.model import ExperienceModel
-from dreamgym.experience_model.versions import Versions
+from dreamgym.experience_model.versions import Version, Versions
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
@@ -118,6 +118,17 @@ class Services:
             self.environments[environment] = changed
             if here.engine is not None:
                 here.engine.close()
+
+    def is_behind(self, environment: str, version: Version | None) -> bool:
+        """Another lab, or a command, has changed what is in use: this lab dreams with what was before."""
+        engine = self.of(environment).engine
+        if engine is None:
+            return False
+        try:
+            in_use = version.folder if version else Path(experience_model_of(environment))
+        except EngineError:
+            return True
+        return Path(engine.model).resolve() != in_use.resolve()
 
     def close(self) -> None:
         """End the processes that were started; safe to call twice."""

@@ -69,6 +69,7 @@ const draw = (v) => {
       el('div', { class: 'dg-resources' }, v.parts.flatMap(part))),
     el('section', {}, el('div', { class: 'dg-head' }, el('h2', {}, 'Versions'),
       v.versions.in_use.map((one) => !v.read_only && act(`Roll back ${one.environment}`, `back-${one.environment}`, [`Roll back ${one.environment}?`, `${one.id} goes out of use, and what dreamed before it comes back.`, 'Roll back'], () => rollback(one.environment)))),
+      v.versions.behind.map((text) => el('p', { class: 'dg-warned', role: 'status' }, text)),
       v.versions.rows.length ? v.versions.rows.map((one) => version(one, v.read_only))
         : el('p', { class: 'dg-meta' }, 'The bundled models are in use. A repair from annotations (Annotate) or a hardening round (Compare, Exploits) makes a version, which is measured here before anybody uses it.')),
     v.jobs.length > 0 && el('section', {}, el('h2', {}, 'Repairs and hardening rounds'), v.jobs.map((one) => job(one, v.read_only))),

@@ -65,6 +65,11 @@ class WorkerEngine:
         atexit.register(self.close)
 
     @property
+    def model(self) -> str:
+        """Folder or hub id of what it loads."""
+        return str(self._settings["model"])
+
+    @property
     def usage(self) -> Usage:
         """What it has done so far; never waits."""
         with self._counting:

@@ -39,17 +39,24 @@ class VersionRow:
     """What registers it again once it was discarded."""
 
 
-def versions_value(rows: Sequence[VersionRow], in_use: Mapping[str, Version | None]) -> dict[str, Any]:
+def versions_value(
+    rows: Sequence[VersionRow], in_use: Mapping[str, Version | None], behind: Sequence[str] = ()
+) -> dict[str, Any]:
     """Versions, newest first, and what each environment uses.
 
     Args:
         rows: Oldest first.
         in_use: By environment; None: the bundled model.
+        behind: Environments of which this lab dreams with another one.
     """
     promoted = {one.version_id for one in in_use.values() if one is not None}
     return {
         "rows": [_version(row, row.version.version_id in promoted) for row in reversed(rows)],
         "in_use": [{"environment": name, "id": one.version_id} for name, one in in_use.items() if one is not None],
+        "behind": [
+            f"What dreams {name} was changed outside this lab, which goes on with what it had: start the lab again."
+            for name in behind
+        ],
     }
 
 

@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_a_version_is_shown_with_its_figures_used_and_given_up_again(workspace: Workspace, tiny_model: Path) -> None:
     with_model = services(workspace)
     models = ModelJobs(with_model)
-    assert models.value() == {"versions": {"rows": [], "in_use": []}, "jobs": []}
+    assert models.value() == {"versions": {"rows": [], "in_use": [], "behind": []}, "jobs": []}
     made = {"by": "repair", "num_annotations": 4, "command": "dreamgym repair"}
     version = Versions(workspace).register(tiny_model, "alfworld", "nano@00000000", made)
     (tiny_model / "repair.json").write_text(json.dumps(FIGURES))
@@ -56,7 +56,12 @@ def test_a_version_is_shown_with_its_figures_used_and_given_up_again(workspace: 
         models.promote(version.version_id)
         engine = with_model.of("alfworld").engine
         assert engine is not None and engine.name == version.version_id, "this lab dreams with it at once"
-        assert models.value()["versions"]["in_use"] == [{"environment": "alfworld", "id": version.version_id}]
+        seen = models.value()["versions"]
+        assert (seen["in_use"], seen["behind"]) == ([{"environment": "alfworld", "id": version.version_id}], [])
+        Versions(workspace).rollback("alfworld")
+        assert "changed outside this lab" in models.value()["versions"]["behind"][0]
+        Versions(workspace).promote(version.version_id)
+        assert models.value()["versions"]["behind"] == []
         models.rollback("alfworld")
         assert with_model.of("alfworld").engine.name != version.version_id  # type: ignore[union-attr]
         with pytest.raises(WorkspaceError, match="bundled model is in use"):
