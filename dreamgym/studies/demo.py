@@ -19,7 +19,7 @@ from dreamgym.engines.model_folder import experience_model_of, policy_of
 from dreamgym.environments import environment_module
 from dreamgym.environments.dream import DreamEnvironment
 from dreamgym.errors import EngineError, WorkspaceError
-from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.experience_model.model import ExperienceModel, Switches
 from dreamgym.interfaces import Engine, Policy
 from dreamgym.policy import LanguageModelPolicy
 from dreamgym.presets import load_preset
@@ -55,6 +55,8 @@ DREAM_NOISE = 0.1
 NUM_DREAMS = 6
 """Test tasks dreamed by each."""
 DREAM_STEPS: Mapping[str, int] = {"alfworld": 30, "webshop": 15}
+DREAM_TEMPERATURE: Mapping[str, float] = {"alfworld": 0.0, "webshop": 1.0}
+"""Greedily, a shop's list names one product ten times: the likeliest next line is the one before."""
 PRESET = "nano-dream-grpo"
 RUN = (
     "run.iterations=8",
@@ -136,7 +138,7 @@ def _dream(workspace: Workspace, environment: str, model_engine: Engine, policy_
     module = environment_module(environment)
     model = ExperienceModel(model_engine)
     retriever = Retriever([workspace.experience_path], HashedNgrams(), splits=("train",), environment=environment)
-    dreamed = DreamEnvironment(model, retriever)
+    dreamed = DreamEnvironment(model, retriever, Switches(temperature=DREAM_TEMPERATURE[environment]))
     scripts = [module.make_policy(name, seed, DREAM_NOISE) for seed, name in enumerate(DREAMERS[environment], start=1)]
     policies: list[Policy] = [*scripts, LanguageModelPolicy(policy_engine)]
     with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
@@ -190,7 +192,8 @@ def _readme(command: str, dreamed: Iterable[str]) -> str:
     )
     dreams = "\n".join(
         f"- {name}: {NUM_DREAMS} test tasks for each of {', '.join(f'`{each}`' for each in DREAMERS[name])} (noise "
-        f"{DREAM_NOISE:g}) and the nano policy, at most {DREAM_STEPS[name]} steps each"
+        f"{DREAM_NOISE:g}) and the nano policy, at most {DREAM_STEPS[name]} steps each, temperature "
+        f"{DREAM_TEMPERATURE[name]:g}"
         for name in dreamed
     )
     return f"""# Demo workspace
@@ -203,7 +206,7 @@ Real episodes, in `experience.sqlite`:
 
 {real}
 
-Dreams, in `lab.sqlite`: what the experience models play, greedily, with demonstrations from the train rooms:
+Dreams, in `lab.sqlite`: what the experience models play, with demonstrations from the train rooms:
 
 {dreams}
 

@@ -307,12 +307,14 @@ def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path
 
 
 def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> dict[str, Any]:
-    """Fidelity on the recorded episodes of the test rooms."""
-    trajectories = evaluation_set(recipe.environment, "test", recipe.num_recorded_tasks)
+    """Fidelity on the recorded episodes of the test rooms, unless the folder has it already."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
-    model = ExperienceModel(TransformersEngine(folder))
-    return evaluate(model, trajectories, retriever, Switches(), "test")
+    if not (folder / "fidelity.json").exists():
+        trajectories = evaluation_set(recipe.environment, "test", recipe.num_recorded_tasks)
+        model = ExperienceModel(TransformersEngine(folder))
+        _write_json(folder / "fidelity.json", evaluate(model, trajectories, retriever, Switches(), "test"))
+    return _read_json(folder / "fidelity.json")
 
 
 def success_stage(recipe: NanoRecipe, folder: Path, temperature: float = 0.0, max_steps: int = 40) -> dict[str, Any]:
@@ -359,7 +361,9 @@ def _fit(
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    part = path.with_name(f".{path.name}.part")  # a file that is there is whole
+    part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
