@@ -142,7 +142,7 @@ class Services:
 
 
 def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = False) -> Services:
-    """Open a workspace, and start the model's and the environments' processes without waiting for them.
+    """Open a workspace, and start the first model's and the environments' processes without waiting for them.
 
     Args:
         path: The workspace; a missing or empty folder becomes a copy of the demo.
@@ -161,9 +161,9 @@ def open_services(path: Path, *, models: Sequence[str] = (), read_only: bool = F
     reader = WorkspaceReader(files, workspace.runs_path)
     played = {task.environment for task in reader.tasks()}
     environments = {name: _environment(name, workspace, files, read_only) for name in ENVIRONMENTS}
-    for name, each in environments.items():
-        if each.engine is not None and name in played:  # another one starts when it is first asked
-            each.engine.start()
+    first = (each.engine for name, each in environments.items() if each.engine is not None and name in played)
+    if (engine := next(first, None)) is not None:  # another one starts when it is first asked: each loads torch
+        engine.start()
     servers = None if read_only else ModelServers(workspace.path / "servers")
     second_models = SecondModels(workspace.path / "models", models, servers, read_only=read_only)
     return Services(workspace, reader, environments, servers, second_models=second_models, read_only=read_only)
