@@ -29,6 +29,7 @@ WORLDS: Mapping[str, tuple[str, ...]] = {
     "webshop": (
         *("run.environment=webshop", "policy.model=nano-novice-webshop", "experience_model.model=nano-webshop"),
         "policy.max_steps=15",
+        "experience_model.temperature=0.4",  # at 1 nano writes names that no product has
     ),
 }
 """Environment -> what differs from the files of nano, which are ALFWorld's."""

@@ -55,8 +55,9 @@ DREAM_NOISE = 0.1
 NUM_DREAMS = 6
 """Test tasks dreamed by each."""
 DREAM_STEPS: Mapping[str, int] = {"alfworld": 30, "webshop": 15}
-DREAM_TEMPERATURE: Mapping[str, float] = {"alfworld": 0.0, "webshop": 1.0}
-"""Greedily, a shop's list names one product ten times: the likeliest next line is the one before."""
+DREAM_TEMPERATURE: Mapping[str, float] = {"alfworld": 0.0, "webshop": 0.4}
+"""Greedily, a shop's list names one product ten times: the likeliest next line is the one before. At 1 some names are
+none that a product could have."""
 PRESET = "nano-dream-grpo"
 RUN = (
     "run.iterations=8",

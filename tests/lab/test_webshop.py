@@ -18,7 +18,7 @@ from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
 from lab.dream_page import DreamPage
 from lab.navigation import Selection, parse
-from lab.services import EnvironmentServices, Services
+from lab.services import EnvironmentServices, Services, open_services
 from lab.viewmodels.home import home_value
 from lab.viewmodels.inspect import view
 from tests.lab.dreamed_world import SlowEngine
@@ -105,3 +105,12 @@ def test_what_is_offered_first_can_be_dreamed(services: Services) -> None:
     (_, play, put) = home_value(services)["next"]
     assert "alfworld" in parse(play["href"]).task and parse(put["href"]).trajectory == real_success().trajectory_id
     assert ComparePage(services).choose(Selection("compare")).selection.trajectory == real_success().trajectory_id
+
+
+def test_a_lab_starts_the_process_of_one_model_at_once(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo")
+    try:
+        assert services.of("alfworld").status in ("starting", "ready")
+        assert services.of("webshop").status == "not started", "another one starts when it is first asked"
+    finally:
+        services.close()

@@ -7,7 +7,7 @@ lying     the expert, who often clicks what the page does not take
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from dreamgym.environments.webshop.engine import goal_of
 from dreamgym.environments.webshop.goals import Goal
@@ -178,21 +178,37 @@ def careful(task: Task, history: Sequence[Transition], view: View) -> tuple[str,
 
 
 def _choose_result(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
-    """The first product of the kind that may be bought and was not looked at; one that names what is wanted first."""
+    """The first product of the kind that may be bought and was not looked at; one that names what is wanted first.
+
+    The thought goes down the list and says of each product what is against it, or what it names: a small model does not
+    choose one of ten before it has written a word.
+    """
     opened = {each.asin for step in history if (each := parse(step.next_state)) and each.kind == "item"}
-    fitting = [
-        line
-        for line in view.lines
-        if _is_kind(task, line, goal) and line.partition(" ")[0] not in opened and not _is_dear(line, goal)
-    ]
-    named = [line for line in fitting if any(attribute in line.lower() for attribute in goal.attributes)]
+    said, fitting = list[str](), list[str]()
+    for line in view.lines:
+        asin = line.partition(" ")[0]
+        named = next((attribute for attribute in goal.attributes if attribute in line.lower()), None)
+        verdict = _against(task, line, goal, opened)
+        said.append(f"{asin} {verdict or named or 'fits'}")
+        if verdict is None:
+            fitting.append(asin)
+            if named:
+                return f"{', '.join(said)}: look at {asin}.", f"click[{asin}]"
     if fitting:
-        asin, _, line = (named or fitting)[0].partition(" ")
-        why = next((attribute for attribute in goal.attributes if attribute in line.lower()), goal.query)
-        return f"{asin} is {why}, {line.rpartition(' ')[-1]}: look at it.", f"click[{asin}]"
+        return f"{', '.join(said)}: look at {fitting[0]}.", f"click[{fitting[0]}]"
+    seen = f"{', '.join(said)}. " if said else ""
     if view.number < min(view.num_pages, MOST_PAGES):
-        return "None of these, look further.", f"click[{NEXT}]"
-    return "Not found, search with other words.", f"click[{BACK}]"
+        return f"{seen}None of these, look further.", f"click[{NEXT}]"
+    return f"{seen}Not found, search with other words.", f"click[{BACK}]"
+
+
+def _against(task: Task, line: str, goal: Goal, opened: Set[str | None]) -> str | None:
+    """Why a listed product is not looked at; None: it may be what is wanted."""
+    if not _is_kind(task, line, goal):
+        return "other"
+    if line.partition(" ")[0] in opened:
+        return "seen"
+    return "dear" if _is_dear(line, goal) else None
 
 
 def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
