@@ -9,7 +9,7 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +89,9 @@ def run(output: Path, command: str) -> None:
     if not is_free and output.resolve() != (ROOT / "assets/demo").resolve():
         raise WorkspaceError(f"{output} is not empty and was left as it is: choose a new or an empty folder")
     engines = {
-        name: (_engine(experience_model_of(name)), _engine(policy_of(name))) for name in REAL if _is_bundled(name)
+        name: (dreamer, _bundled(policy_of, name))
+        for name in REAL
+        if (dreamer := _bundled(experience_model_of, name)) is not None
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
@@ -106,16 +108,15 @@ def run(output: Path, command: str) -> None:
         workspace.path.rename(output)
 
 
-def _is_bundled(environment: str) -> bool:
-    """Are there models that dream and act in it? Those of ALFWorld must be."""
+def _bundled(find: Callable[[str], str], environment: str) -> Engine | None:
+    """A bundled model of an environment; None: there is none yet. Those of ALFWorld must be there."""
     try:
-        experience_model_of(environment)
-        policy_of(environment)
+        folder = find(environment)
     except EngineError:
         if environment == "alfworld":
             raise
-        return False
-    return True
+        return None
+    return _engine(folder)
 
 
 def _engine(folder: str) -> Engine:
@@ -135,13 +136,13 @@ def _play(workspace: Workspace) -> None:
                     buffer.add(trajectory)
 
 
-def _dream(workspace: Workspace, environment: str, model_engine: Engine, policy_engine: Engine) -> None:
+def _dream(workspace: Workspace, environment: str, model_engine: Engine, policy_engine: Engine | None) -> None:
     module = environment_module(environment)
     model = ExperienceModel(model_engine)
     retriever = Retriever([workspace.experience_path], HashedNgrams(), splits=("train",), environment=environment)
     dreamed = DreamEnvironment(model, retriever, Switches(temperature=DREAM_TEMPERATURE[environment]))
     scripts = [module.make_policy(name, seed, DREAM_NOISE) for seed, name in enumerate(DREAMERS[environment], start=1)]
-    policies: list[Policy] = [*scripts, LanguageModelPolicy(policy_engine)]
+    policies: list[Policy] = [*scripts, *([LanguageModelPolicy(policy_engine)] if policy_engine else [])]
     with ReplayBuffer(workspace.lab_path, HashedNgrams()) as buffer:
         for policy in policies:
             log.info("dreaming %d test tasks of %s with %s", NUM_DREAMS, environment, policy.name)
@@ -184,7 +185,7 @@ def _freeze(path: Path) -> None:
         path.with_name(name).unlink(missing_ok=True)
 
 
-def _readme(command: str, dreamed: Iterable[str]) -> str:
+def _readme(command: str, dreamed: Mapping[str, tuple[Engine, Engine | None]]) -> str:
     versions = "\n".join(f"- {name}: {environment_module(name).version_text()}" for name in REAL)
     real = "\n".join(
         f"- {episodes} {split} tasks of {name} played by `{policy}` (noise {noise:g}, at most {max_steps} steps)"
@@ -193,9 +194,9 @@ def _readme(command: str, dreamed: Iterable[str]) -> str:
     )
     dreams = "\n".join(
         f"- {name}: {NUM_DREAMS} test tasks for each of {', '.join(f'`{each}`' for each in DREAMERS[name])} (noise "
-        f"{DREAM_NOISE:g}) and the nano policy, at most {DREAM_STEPS[name]} steps each, temperature "
-        f"{DREAM_TEMPERATURE[name]:g}"
-        for name in dreamed
+        f"{DREAM_NOISE:g}){' and the nano policy' if policy else ''}, at most {DREAM_STEPS[name]} steps each, "
+        f"temperature {DREAM_TEMPERATURE[name]:g}"
+        for name, (_, policy) in dreamed.items()
     )
     return f"""# Demo workspace
 

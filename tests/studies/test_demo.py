@@ -64,8 +64,8 @@ def test_a_demo_is_made_whole_and_can_be_read_from_a_read_only_folder(
     monkeypatch.setattr(demo, "REAL", played)
     monkeypatch.setattr(demo, "NUM_DREAMS", 1)
     monkeypatch.setattr(demo, "DREAM_STEPS", {"alfworld": 2, "webshop": 2})
-    found = demo._is_bundled
-    monkeypatch.setattr(demo, "_is_bundled", lambda name: name == "alfworld" and found(name))
+    found = demo._bundled
+    monkeypatch.setattr(demo, "_bundled", lambda find, name: found(find, name) if name == "alfworld" else None)
     monkeypatch.setattr(demo, "RUN", SHORT_RUN)
     demo.run(output, "make a small demo")
     files = contents(output)
