@@ -2,7 +2,8 @@
 
 What the original does, its quirks included: a search is taken on every page, `Next >` goes past the last page, a new
 search forgets the chosen options, `click[buy now]` ends the episode and is all that is paid, anything that the page
-does not take changes nothing. Unlike there, capitals in the verb and spaces around an action do not matter.
+does not take changes nothing. Unlike there, capitals in the verb and spaces around an action and in its brackets do not
+matter.
 
 Source: WebShop, arXiv:2207.01206; the order of pages and buttons is that of its text environment.
 """

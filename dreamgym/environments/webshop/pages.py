@@ -46,9 +46,9 @@ class Page:
 
 
 def parse_action(action: str) -> tuple[str, str]:
-    """Verb and argument in lower case; the argument is empty where the action has none."""
+    """Verb and argument in lower case, without spaces around it; the argument is empty where the action has none."""
     found = _ACTION.match(action)
-    return (found[1].lower(), found[2].lower()) if found else (action.lower(), "")
+    return (found[1].lower(), found[2].strip().lower()) if found else (action.lower(), "")
 
 
 def clickables(page: Page) -> tuple[str, ...]:

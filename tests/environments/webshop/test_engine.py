@@ -9,6 +9,7 @@ import pytest
 from dreamgym.environments.webshop import policies
 from dreamgym.environments.webshop.engine import FIRST_STATE, WebShopEnvironment, goal_of
 from dreamgym.environments.webshop.goals import Goal
+from dreamgym.environments.webshop.pages import parse_action
 from dreamgym.environments.webshop.policies import ScriptedCustomer, careful, make_policy
 from dreamgym.environments.webshop.shop import open_shop
 from dreamgym.environments.webshop.view import View, facts, parse, render
@@ -274,3 +275,9 @@ def test_a_task_that_names_no_goal_is_refused(shop_tasks: list[Task]) -> None:
     for name, noise in (("genius", 0.0), ("expert", 2.0)):
         with pytest.raises(ConfigError):
             make_policy(name, 0, noise)
+
+
+def test_spaces_and_capitals_of_an_action_do_not_matter() -> None:
+    for action in ("click[P5]", " Click[ P5 ]", "click[ p5]"):
+        assert parse_action(action.strip()) == ("click", "p5")
+    assert parse_action("search[ ]") == ("search", "")
