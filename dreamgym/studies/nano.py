@@ -108,7 +108,8 @@ def run(recipe: NanoRecipe, work: Path, models: Path, results: Path, command: st
     origin = {**results_origin(command), "data": _data(lesson.trajectories, recipe.environment) | proofs, **begun}
     trained = experience_model_stage(recipe, [lesson], folder, start)
     warmed = policy_stage(recipe, lesson.trajectories, folder, work / policy)
-    fidelity = {**fidelity_stage(recipe, folder, lesson.retriever), **origin}
+    measured = fidelity_stage(recipe, folder, lesson.retriever)
+    fidelity = {**measured, "model": model_name(folder, name), **origin}
     success = {**success_stage(recipe, work / policy), **origin}
     results.mkdir(parents=True, exist_ok=True)
     _write_json(results / f"experience-model-{recipe.environment}.json", fidelity)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dreamgym.engines.model_folder import offline_transitions
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError
 from dreamgym.training import dpo
@@ -166,5 +167,5 @@ def test_the_policy_comes_to_prefer_what_solved_the_task(tmp_path: Path) -> None
     assert losses[2] < losses[0] < math.log(2) + 0.01
     last = loop.metrics[3]
     assert last["pair_accuracy"] == 1.0 and (last["margin"] or 0.0) > 0.5
-    assert last["real_transitions"] == 8 * 7
+    assert last["real_transitions"] == offline_transitions([settings().policy.model])
     assert loop.was_training == [False] * 3

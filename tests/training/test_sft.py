@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dreamgym.engines.model_folder import offline_transitions
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.engines.transformers_engine import TransformersEngine
 from dreamgym.errors import ConfigError
@@ -103,7 +104,9 @@ def test_every_iteration_is_told_and_the_loss_falls(tmp_path: Path) -> None:
     losses = [each["loss"] or 0.0 for each in loop.metrics.values()]
     assert losses[3] < losses[1] < losses[0] and losses[3] < losses[0] / 2
     last = loop.metrics[4]
-    assert (last["num_updates"], last["online_transitions"], last["real_transitions"]) == (10, 0, 7 * 7)
+    known = offline_transitions([settings().policy.model])
+    assert known is not None and known > 7 * 7, "what the warm start was made of counts as well"
+    assert (last["num_updates"], last["online_transitions"], last["real_transitions"]) == (10, 0, known)
     assert all((last[name] or 0) > 0 for name in ("entropy", "token_accuracy", "grad_norm", "seconds_update"))
     assert loop.was_training == [False] * 4, "the policy is evaluated as it acts"
     assert loop.logprobs[0] != loop.logprobs[3], "and with the weights that it has then"
