@@ -308,14 +308,15 @@ def policy_stage(recipe: NanoRecipe, trajectories: list[Trajectory], start: Path
 
 
 def fidelity_stage(recipe: NanoRecipe, folder: Path, retriever: Retriever) -> dict[str, Any]:
-    """Fidelity on the recorded episodes of the test rooms, unless the folder has it already."""
+    """Fidelity on the recorded episodes of the test rooms, unless the folder has that of its weights already."""
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch
 
-    if not (folder / "fidelity.json").exists():
+    path = folder / "fidelity.json"
+    if not path.exists() or _read_json(path)["model"] != model_name(folder):
         trajectories = evaluation_set(recipe.environment, "test", recipe.num_recorded_tasks)
         model = ExperienceModel(TransformersEngine(folder))
-        _write_json(folder / "fidelity.json", evaluate(model, trajectories, retriever, Switches(), "test"))
-    return _read_json(folder / "fidelity.json")
+        _write_json(path, evaluate(model, trajectories, retriever, Switches(), "test"))
+    return _read_json(path)
 
 
 def success_stage(recipe: NanoRecipe, folder: Path, temperature: float = 0.0, max_steps: int = 40) -> dict[str, Any]:

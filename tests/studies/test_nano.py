@@ -15,6 +15,7 @@ from dreamgym.experience_model.nano import NanoShape, build_model, build_tokeniz
 from dreamgym.experience_model.train import FitSettings
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.studies import nano
 from dreamgym.studies.recipes import EXPERIENCE_MODEL, NOVICE, POLICY, RECIPES, NanoRecipe
 from dreamgym.training.rollout import Sampling
@@ -140,6 +141,25 @@ def test_a_buffer_that_a_teacher_has_written_in_takes_the_place_of_playing(
         nano.collect_stage(NanoRecipe("webshop"), tmp_path / "new.sqlite", source)
 
 
+def test_fidelity_is_measured_once_for_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def measure(model: ExperienceModel, *_: object) -> dict[str, str]:
+        measured.append(model.name)
+        return {"model": model.name}
+
+    monkeypatch.setattr(nano, "evaluation_set", lambda *_: [])
+    monkeypatch.setattr(nano, "evaluate", measure)
+    with ReplayBuffer(tmp_path / "experience.sqlite", HashedNgrams()):
+        retriever = Retriever([tmp_path / "experience.sqlite"], HashedNgrams())
+    tokenizer = build_tokenizer(["You look."] * 60)
+    for seed in (0, 0, 1):
+        for part in (build_model(tokenizer, RECIPE.shape, seed), tokenizer):
+            part.save_pretrained(tmp_path / "model")
+        assert nano.fidelity_stage(RECIPE, tmp_path / "model", retriever) == {"model": measured[-1]}
+    assert len(measured) == 2 and measured[0] != measured[1]
+
+
 def test_a_world_that_begins_with_anothers_blocks_needs_them(tmp_path: Path) -> None:
     recipe = RECIPES["webshop"]
     assert recipe.environment == "webshop" and recipe.begins_as == EXPERIENCE_MODEL
@@ -159,6 +179,8 @@ def test_a_model_that_begins_with_anothers_blocks_says_so(tmp_path: Path) -> Non
     nano.run(recipe, tmp_path / "work", models, tmp_path, "make nano")
 
     begun = model_name(elder)
+    measured = json.loads((tmp_path / "experience-model-webshop.json").read_text())
+    assert measured["model"] == model_name(models / "nano-experience-model-webshop"), "and not the stage's folder"
     for name in ("nano-experience-model-webshop", "nano-policy-webshop", "nano-novice-webshop"):
         known = json.loads((models / name / "recipe.json").read_text())
         assert (known["begins_as"], known["before"]) == (begun, [data])
