@@ -57,8 +57,8 @@ def dream_settings(
             )
         )
         gr.HTML(
-            '<div class="dg-root"><p class="dg-meta">0: the likeliest answer, so what is new looks empty, or all alike. '
-            "1: drawn by chance, as often as the model expects it.</p></div>",
+            '<div class="dg-root"><p class="dg-meta">0: the likeliest answer, so what is new looks empty, '
+            "or all alike. 1: drawn by chance, as often as the model expects it.</p></div>",
             apply_default_css=False,
         )
     return column, parts
