@@ -46,31 +46,31 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_axe_finds_nothing_serious(full: str, new_page: Any, mode: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(full: str, new_page: Any, name: str, mode: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make install")
-    page = new_page(color_scheme=mode)
-    for name, (query, ready) in PAGES.items():
-        page.goto(full + query)
-        expect(page.locator(ready).first).to_be_visible()
-        if name.endswith("tinted"):
-            page.keyboard.press("w")
-            expect(page.locator(".dg-least")).to_be_visible()
-        found = axe.Axe().run(page).response["violations"]
-        serious = [
-            (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-        assert not serious, (name, serious)
+    page, (query, ready) = new_page(color_scheme=mode), PAGES[name]
+    page.goto(full + query)
+    expect(page.locator(ready).first).to_be_visible()
+    if name.endswith("tinted"):
+        page.keyboard.press("w")
+        expect(page.locator(".dg-least")).to_be_visible()
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
 
 
-def test_at_twice_the_size_nothing_is_cut_off(full: str, new_page: Any) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_at_twice_the_size_nothing_is_cut_off(full: str, new_page: Any, name: str) -> None:
     """A window of 1440 pixels at 200 % is 720 pixels wide."""
-    page = new_page(viewport={"width": 720, "height": 450}, device_scale_factor=2)
-    for name, (query, ready) in PAGES.items():
-        page.goto(full + query)
-        expect(page.locator(ready).first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 720, name
+    page, (query, ready) = new_page(viewport={"width": 720, "height": 450}, device_scale_factor=2), PAGES[name]
+    page.goto(full + query)
+    expect(page.locator(ready).first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
 @pytest.mark.parametrize("name", ["home", "set", "exploits", "fidelity", "curriculum", "models"])
