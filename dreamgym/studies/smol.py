@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 class SmolSettings:
     """How much is learned, and from what."""
 
-    num_rows: int = 1600
+    num_rows: int = 600
     """Single steps for the experience model."""
-    num_episodes: int = 400
+    num_episodes: int = 240
     """Experts' episodes for the policy."""
     reasoning_share: float = 0.7
     """Of the steps whose reply begins with reasoning; others answer at once."""
@@ -51,10 +51,10 @@ class SmolSettings:
     rank: int = 16
     """Of the adapters."""
     dreamer: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=200, batch_size=8, learning_rate=5e-4, max_length=2048)
+        default_factory=lambda: FitSettings(steps=150, batch_size=4, learning_rate=5e-4, max_length=2048)
     )
     policy: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=100, batch_size=4, learning_rate=5e-4, max_length=2048)
+        default_factory=lambda: FitSettings(steps=60, batch_size=4, learning_rate=5e-4, max_length=2048)
     )
     num_test_tasks: int = 4
     """Whose recorded episodes the experience model dreams."""
