@@ -23,7 +23,7 @@ from dreamgym.interfaces import Engine, Message, Session
 from dreamgym.types import Task, Trajectory, Transition
 
 OPENING, STOP = "<think>", "</action>"
-MAX_REPLY_TOKENS = 96
+MAX_REPLY_TOKENS = 128
 
 RULES = (
     "You act in the world of a text game to complete a task. At each step you are shown the state. Think in one "

@@ -7,7 +7,7 @@ lying     the expert, who often clicks what the page does not take
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dreamgym.environments.webshop.engine import goal_of
 from dreamgym.environments.webshop.goals import Goal
@@ -160,83 +160,133 @@ def careful(task: Task, history: Sequence[Transition], view: View) -> tuple[str,
     """Thought and action of one who sees what the pages say, as a policy does, and buys what is as wanted by them.
 
     In a dream the shop is another, and the expert would look for a product that is not there; and no policy can learn
-    from the expert which of ten products to open.
+    from the expert which of ten products to open. The thought quotes what a verdict rests on before the verdict: a
+    small model does not compare what it has not written.
     """
     goal = goal_of(task)
     match view.kind:
         case "search":
             tries = sum(step.action.startswith("search[") for step in history)
             words = [goal.query, *goal.attributes][: max(1, 1 + len(goal.attributes) - tries)]
-            return f"Look for {goal.query}.", f"search[{' '.join(words)}]"
+            wanted = [*goal.attributes, *map(wording, goal.options), f"{goal.price_upper:.2f}"]
+            return f"Look for {goal.query}: {', '.join(wanted)}.", f"search[{' '.join(words)}]"
         case "results":
             return _choose_result(task, history, view, goal)
         case "item":
             return _look_at(task, history, view, goal)
         case "done":
             return "It is bought.", f"click[{BACK}]"
-    return "That is read.", f"click[{PREVIOUS}]"
+    return f"{_checked((each, _is_named(each, view.lines)) for each in goal.attributes)}.", f"click[{PREVIOUS}]"
 
 
 def _choose_result(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
     """The first product of the kind that may be bought and was not looked at; one that names what is wanted first.
 
-    The thought goes down the list and says of each product what is against it, or what it names: a small model does not
-    choose one of ten before it has written a word.
+    The thought goes down the list: what other kind it is, that it was seen, what it costs if that is too much, else
+    what its title says.
     """
     opened = {each.asin for step in history if (each := parse(step.next_state)) and each.kind == "item"}
     said, fitting = list[str](), list[str]()
     for line in view.lines:
         asin = line.partition(" ")[0]
-        named = next((attribute for attribute in goal.attributes if attribute in line.lower()), None)
-        verdict = _against(task, line, goal, opened)
-        said.append(f"{asin} {verdict or named or 'fits'}")
-        if verdict is None:
+        if not _is_kind(task, line, goal):
+            said.append(f"{asin} {kind_in(title_of(line)) or 'other'}")
+        elif asin in opened:
+            said.append(f"{asin} seen")
+        elif _is_dear(line, goal):
+            said.append(f"{asin} {_price(line)} no")
+        else:
             fitting.append(asin)
+            named = next((attribute for attribute in goal.attributes if attribute in line.lower()), None)
+            said.append(f"{asin} {_price(line)} {named or _quality(task, line, goal) or 'fits'}")
             if named:
                 return f"{', '.join(said)}: look at {asin}.", f"click[{asin}]"
-    if fitting:
-        return f"{', '.join(said)}: look at {fitting[0]}.", f"click[{fitting[0]}]"
     seen = f"{', '.join(said)}. " if said else ""
+    if fitting:
+        return f"{seen}Look at {fitting[0]}.", f"click[{fitting[0]}]"
     if view.number < min(view.num_pages, MOST_PAGES):
         return f"{seen}None of these, look further.", f"click[{NEXT}]"
     return f"{seen}Not found, search with other words.", f"click[{BACK}]"
 
 
-def _against(task: Task, line: str, goal: Goal, opened: Set[str | None]) -> str | None:
-    """Why a listed product is not looked at; None: it may be what is wanted."""
-    if not _is_kind(task, line, goal):
-        return "other"
-    if line.partition(" ")[0] in opened:
-        return "seen"
-    return "dear" if _is_dear(line, goal) else None
-
-
 def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
     """Options first, as they are in sight; then what the other pages say; then choose, and buy.
 
-    The original's pages need not name all that is wanted: there it is bought when both have been read.
+    The thought lists what is wanted and whether it is so; before that, when the product is opened, its price and the
+    values that are offered. The original's pages need not name all that is wanted: there it is bought when both have
+    been read.
     """
     line = view.lines[0] if view.lines else ""
     if not _is_kind(task, line, goal):
         return f"{view.asin} is no {goal.query}.", f"click[{PREVIOUS}]"
     if _is_dear(line, goal):
-        return f"{line.rpartition(' ')[-1]} is too much.", f"click[{PREVIOUS}]"
-    choices = [(wording(option), _offered(view, wording(option))) for option in goal.options]
-    for wanted, value in choices:
-        if value is None:
-            return f"There is no {wanted}.", f"click[{PREVIOUS}]"
+        return f"{_price(line)} no: leave it.", f"click[{PREVIOUS}]"
+    wishes = [wording(option) for option in goal.options]
+    offered = {wish: _offered(view, wish) for wish in wishes}
+    lists = [f"{wish}: {', '.join(_up_to(view, value))}" for wish, value in offered.items()]
+    for number, wish in enumerate(wishes):
+        if offered[wish] is None:
+            return f"{_price(line)}. {'. '.join(lists[: number + 1])}: leave it.", f"click[{PREVIOUS}]"
     said = [*view.lines, *_read(history, view.asin)]
-    missing = [attribute for attribute in goal.attributes if attribute not in " ".join(said).lower()]
-    unread = [kind for kind in ("features", "description") if not _has_read(history, view.asin or "", kind)]
-    if missing and unread:
-        return f"Is it {missing[0]}?", f"click[{unread[0]}]"
-    if missing and task.source != "official":
-        return f"It is not {missing[0]}.", f"click[{PREVIOUS}]"
     picked = [colour_of(value) for value in view.chosen.values()]
-    for wanted, value in choices:
-        if not any(close(each, wanted) for each in picked):
-            return f"Choose {value}.", f"click[{value}]"
-    return "All is as wanted, buy it.", f"click[{BUY}]"
+    named = {each: _is_named(each, said) for each in goal.attributes}
+    chosen = {wish: any(close(each, wish) for each in picked) for wish in wishes}
+    is_first = not any(
+        (page := parse(step.state)) and (page.asin, page.kind) == (view.asin, "item") for step in history
+    )
+    opening = f"{'. '.join([_price(line), *lists])}. " if is_first else ""
+    decision, action = _decide(task, history, view, named, {offered[wish]: chosen[wish] for wish in wishes})
+    return f"{opening}{_checked([*named.items(), *chosen.items()])}: {decision}.", action
+
+
+def _decide(
+    task: Task,
+    history: Sequence[Transition],
+    view: View,
+    named: Mapping[str, bool],
+    chosen: Mapping[str | None, bool],
+) -> tuple[str, str]:
+    """What follows from what is named (attribute -> is it) and chosen (offered value -> is it)."""
+    unread = [kind for kind in ("features", "description") if not _has_read(history, view.asin or "", kind)]
+    if not all(named.values()):
+        if unread:
+            return f"read the {unread[0]}", f"click[{unread[0]}]"
+        if task.source != "official":
+            return "leave it", f"click[{PREVIOUS}]"
+    for value, is_chosen in chosen.items():
+        if not is_chosen:
+            return f"choose {value}", f"click[{value}]"
+    return "buy it", f"click[{BUY}]"
+
+
+def _checked(parts: Iterable[tuple[str, bool]]) -> str:
+    return ", ".join(f"{wanted} {'yes' if is_so else 'no'}" for wanted, is_so in parts)
+
+
+def _has_decided(history: Sequence[Transition], item: View) -> bool:
+    return any((page := parse(step.state)) and (page.asin, page.kind) == (item.asin, item.kind) for step in history)
+
+
+def _is_named(attribute: str, lines: Iterable[str]) -> bool:
+    return attribute in " ".join(lines).lower()
+
+
+def _up_to(view: View, value: str | None) -> list[str]:
+    """The values on offer up to one, all of them and "no" where it is not there."""
+    values = [each for offered in view.options.values() for each in offered]
+    return [*values, "no"] if value is None else values[: values.index(value) + 1]
+
+
+def _price(line: str) -> str:
+    """As it is shown."""
+    return line.rpartition(" ")[-1]
+
+
+def _quality(task: Task, line: str, goal: Goal) -> str:
+    """What a made-up title says of a product between its maker and its kind; the original's are not made like that."""
+    return (
+        "" if task.source == "official" else title_of(line).lower().partition(goal.query)[0].partition(" ")[2].strip()
+    )
 
 
 def _is_kind(task: Task, line: str, goal: Goal) -> bool:
