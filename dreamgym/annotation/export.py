@@ -216,7 +216,7 @@ def _parquet(chosen: Chosen, left_out: Counter[str]) -> Callable[[Path], int]:
         {**_item_row(chosen.items[one.item_id]), **_answer_row(one), **_labels_row(one.labels)}
         for one in chosen.versions
     )
-    return lambda path: files.write_parquet(rows, _schema({**_ITEM, **_ANSWER, **_LABELS}), path)
+    return lambda path: files.write_parquet(rows, {**_ITEM, **_ANSWER, **_LABELS}, path)
 
 
 def _settled(format: Format) -> Callable[[Chosen, Counter[str]], Callable[[Path], int]]:
@@ -237,7 +237,7 @@ def _hf(chosen: Chosen, left_out: Counter[str]) -> Callable[[Path], int]:
             yield _item_row(chosen.items[item_id]) | _labels_row(one.labels) | final
 
     final = {"status": "string", "disputed": ["string"], "answers": [{**_ANSWER, **_LABELS}]}
-    return lambda path: files.write_parquet(rows(), _schema({**_ITEM, **_LABELS, **final}), path)
+    return lambda path: files.write_parquet(rows(), {**_ITEM, **_LABELS, **final}, path)
 
 
 _FILL: Mapping[Format, Callable[[Chosen, Counter[str]], Callable[[Path], int]]] = {
@@ -301,16 +301,3 @@ def _labels_row(labels: Labels | None) -> dict[str, Any]:
     fixed = {f"corrected_{each.name}": getattr(correction, each.name) for each in fields(Correction)}
     rated = {str(axis): labels.axes.get(axis) for axis in AXES}
     return {"verdict": labels.verdict, "errors": errors, **rated, **fixed, "note": labels.note}
-
-
-def _schema(columns: Mapping[str, Any]) -> Any:
-    import pyarrow as pa  # noqa: PLC0415  slow to load
-
-    def kind(of: Any) -> Any:
-        if isinstance(of, list):
-            return pa.list_(kind(of[0]))
-        if isinstance(of, Mapping):
-            return pa.struct([pa.field(name, kind(one)) for name, one in of.items()])
-        return getattr(pa, of)()
-
-    return pa.schema([pa.field(name, kind(of)) for name, of in columns.items()])

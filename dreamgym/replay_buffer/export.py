@@ -42,7 +42,7 @@ OPTIONS = {
 }
 """Field of `Filter` -> option of `dreamgym export`."""
 
-STEP_FIELDS: Mapping[str, str] = {
+STEP_FIELDS: Mapping[str, Any] = {
     "transition_id": "string",
     "step": "int64",
     "action_type": "string",
@@ -60,11 +60,11 @@ STEP_FIELDS: Mapping[str, str] = {
     "contradiction": "string",
     "raw_reply": "string",
     "policy_reply": "string",
-    "neighbours": "neighbours",
-    "token_starts": "int64 list",
-    "token_probabilities": "float64 list",
+    "neighbours": [{"transition_id": "string", "similarity": "float64"}],
+    "token_starts": ["int64"],
+    "token_probabilities": ["float64"],
 }
-"""Of a step, with pyarrow's name of its type; next state and reward are null where the attempt failed.
+"""Of a step, with types as `write_rows` takes them; next state and reward are null where the attempt failed.
 
 The tokens of `raw_reply`: where each begins, and how likely it was (`tokens.Token`)."""
 EPISODE_FIELDS: Mapping[str, str] = {
@@ -131,9 +131,28 @@ def export(
         "filter": {name: value for name, value in asdict(keep).items() if value is not None},
         "sources": [path.name for path in reader.paths if path.exists()],
     }
-    if format == "jsonl":
-        return write(data, lambda path: write_jsonl(found, path), told, again)
-    return write(data, lambda path: _parquet(found, rows, path), told, again)
+    own = {"transitions": [STEP_FIELDS]} if rows == "trajectories" else STEP_FIELDS
+    return write_rows(data, found, {**EPISODE_FIELDS, **own}, told, again)
+
+
+def write_rows(
+    data: Path, found: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], told: Mapping[str, Any], command: str
+) -> Exported:
+    """Write rows and their manifest, in the format that the file's name ends with.
+
+    Args:
+        data: See `write`.
+        found: The rows.
+        columns: Name to pyarrow's name of its type; [type] is a list, {name: type} a record.
+        told: See `write`.
+        command: See `write`.
+
+    Raises:
+        WorkspaceError: See `write`.
+    """
+    if data.suffix == ".parquet":
+        return write(data, lambda path: write_parquet(found, columns, path), told, command)
+    return write(data, lambda path: write_jsonl(found, path), told, command)
 
 
 def write(data: Path, fill: Callable[[Path], int], told: Mapping[str, Any], command: str) -> Exported:
@@ -225,11 +244,19 @@ def write_jsonl(found: Iterable[Mapping[str, Any]], path: Path) -> int:
     return num_rows
 
 
-def write_parquet(found: Iterable[Mapping[str, Any]], schema: Any, path: Path) -> int:
-    """Write rows with a schema of pyarrow as Parquet, some thousands at a time, and return how many they were."""
+def write_parquet(found: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], path: Path) -> int:
+    """Write rows as Parquet, some thousands at a time, and return how many they were; `columns` as in `write_rows`."""
     import pyarrow as pa  # noqa: PLC0415  slow to load
     from pyarrow import parquet  # noqa: PLC0415
 
+    def kind(of: Any) -> Any:
+        if isinstance(of, list):
+            return pa.list_(kind(of[0]))
+        if isinstance(of, Mapping):
+            return pa.struct([pa.field(name, kind(one)) for name, one in of.items()])
+        return getattr(pa, of)()
+
+    schema = pa.schema([pa.field(name, kind(of)) for name, of in columns.items()])
     num_rows = 0
     with parquet.ParquetWriter(path, schema) as file:
         left = iter(found)
@@ -237,22 +264,6 @@ def write_parquet(found: Iterable[Mapping[str, Any]], schema: Any, path: Path) -
             file.write_table(pa.Table.from_pylist(piece, schema=schema))
             num_rows += len(piece)
     return num_rows
-
-
-def _parquet(found: Iterable[Mapping[str, Any]], rows: Rows, path: Path) -> int:
-    import pyarrow as pa  # noqa: PLC0415  slow to load
-
-    def field(name: str, kind: str) -> Any:
-        if kind == "neighbours":
-            one = pa.struct([pa.field("transition_id", pa.string()), pa.field("similarity", pa.float64())])
-            return pa.field(name, pa.list_(one))
-        one, *is_list = kind.split()
-        return pa.field(name, pa.list_(getattr(pa, one)()) if is_list else getattr(pa, one)())
-
-    steps = [field(*each) for each in STEP_FIELDS.items()]
-    episode = [field(*each) for each in EPISODE_FIELDS.items()]
-    own = [pa.field("transitions", pa.list_(pa.struct(steps)))] if rows == "trajectories" else steps
-    return write_parquet(found, pa.schema([*episode, *own]), path)
 
 
 def _checksum(path: Path) -> str:
