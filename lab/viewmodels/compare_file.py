@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from lab.viewmodels.diff import Chip
+from lab.viewmodels.html_file import html_figures, html_file
 
 SIGNS = {"kept": "=", "lost": "−", "invented": "+"}
 _TAGS = {"delete": "del", "insert": "ins"}
@@ -29,36 +30,15 @@ def comparison_file(
     rows = "".join(_row(row, num_columns) for row in view["rows"])
     sides = view["sides"]
     second = f'<th>⬚ Second dream <span class="meta">{escape(sides["second"])}</span></th>' if sides["second"] else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(view["title"])}: real and dreamed</title>
-<style>
-{style}</style>
-</head>
-<body>
-<h1>{escape(view["title"])}</h1>
-<p class="meta">{escape(" · ".join(view["meta"]))} · {escape(sides["how"])}</p>
-{_figures(figures)}
-{_figures(seconds)}
-<table>
+    table = f"""<table>
 <colgroup><col class="n"><col><col>{"<col>" if second else ""}</colgroup>
 <thead><tr><th></th><th>■ Real <span class="meta">{escape(sides["real"])}</span></th>
 <th>⬚ Dream <span class="meta">{escape(sides["dream"])}</span></th>{second}</tr></thead>
 <tbody>{rows}</tbody>
-</table>
-<p class="meta">{"<br>".join(f"{escape(name)}: {escape(text)}" for name, text in source)}</p>
-</body>
-</html>
-"""
-
-
-def _figures(figures: Iterable[tuple[str, str]]) -> str:
-    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)
-    return f"<dl>{listed}</dl>" if listed else ""
+</table>"""
+    body = [html_figures(figures), html_figures(seconds), table]
+    meta = f"{' · '.join(view['meta'])} · {sides['how']}"
+    return html_file(f"{view['title']}: real and dreamed", view["title"], meta, body, source, style)
 
 
 def _row(row: Mapping[str, Any], num_columns: int) -> str:

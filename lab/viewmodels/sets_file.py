@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from lab.viewmodels.html_file import html_file
+
 
 def sets_file(view: Mapping[str, Any], source: Iterable[tuple[str, str]], style: str) -> str:
     """Write the page.
@@ -16,25 +18,9 @@ def sets_file(view: Mapping[str, Any], source: Iterable[tuple[str, str]], style:
     measure = next(one["label"] for one in view["measures"] if one["current"])
     charts = [{"title": "All steps", "rows": [{"name": one["label"], **one} for one in view["measures"]]}]
     charts += [{**chart, "title": f"{chart['title']}: {measure}"} for chart in view["charts"]]
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(view["title"])}: real and dreamed</title>
-<style>
-{style}</style>
-</head>
-<body>
-<h1>{escape(view["title"])}: real and dreamed</h1>
-<p class="meta">{escape(view["meta"])}</p>
-{"".join(_table(chart, two=view["difference"]) for chart in charts)}
-{_list(view["list"])}
-<p class="meta">{"<br>".join(f"{escape(name)}: {escape(text)}" for name, text in source)}</p>
-</body>
-</html>
-"""
+    title = f"{view['title']}: real and dreamed"
+    body = [*(_table(chart, two=view["difference"]) for chart in charts), _list(view["list"])]
+    return html_file(title, title, view["meta"], body, source, style)
 
 
 def _table(chart: Mapping[str, Any], *, two: bool) -> str:
