@@ -3,8 +3,9 @@
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dreamgym.annotation import export as annotations
 from dreamgym.annotation.labels import check_annotator
@@ -17,6 +18,8 @@ from lab.viewmodels.inspect_list import filter_of
 
 MAX_ROWS, MAX_TRAJECTORIES = 200_000, 4_000
 """That a page writes, about as many steps either way; a shell has no such bound."""
+LAB = "python launch.py"
+"""What opens the page where rows can be written again that no command makes."""
 
 
 def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> Path:
@@ -25,9 +28,7 @@ def export_zip(reader: ExperienceReader, selection: Selection, format: str) -> P
     Raises:
         DreamGymError: The format is unknown, there are too many rows, or a file cannot be read or written.
     """
-    chosen = next((one for one in exports.FORMATS if one == format), None)
-    if chosen is None:
-        raise WorkspaceError(f"the formats are {', '.join(exports.FORMATS)}; got {format!r}")
+    chosen = _format(format)
     rows: exports.Rows = "trajectories" if selection.rows == "trajectories" else "transitions"
     most = MAX_TRAJECTORIES if rows == "trajectories" else MAX_ROWS
     keep = filter_of(selection)
@@ -56,6 +57,35 @@ def annotations_zip(
     keep = annotations.Keep(annotator=None if everybody else name, run=run, answered_by=name if everybody else None)
     steps = filter_of(kept) if kept else EVERYTHING
     return _zipped("annotations", chosen, lambda folder: annotations.export(store, keep, chosen, folder, steps=steps))
+
+
+def rows_zip(
+    name: str, found: Iterable[Mapping[str, Any]], columns: Mapping[str, Any], told: Mapping[str, Any], format: str
+) -> Path:
+    """Write rows that a page has made; the file's folder is to be given to `forget`.
+
+    Args:
+        name: Of the rows, e.g. "exploits".
+        found: The rows.
+        columns: As in `exports.write_rows`.
+        told: What the manifest says of them; `address` is the page's.
+        format: One of `exports.FORMATS`.
+
+    Raises:
+        DreamGymError: The format is unknown, or a file cannot be read or written.
+    """
+    chosen = _format(format)
+    told = {"rows": name, "order": "as shown", **told}
+    return _zipped(
+        name, chosen, lambda folder: exports.write_rows(folder / f"{name}.{chosen}", found, columns, told, LAB)
+    )
+
+
+def _format(format: str) -> exports.Format:
+    chosen = next((one for one in exports.FORMATS if one == format), None)
+    if chosen is None:
+        raise WorkspaceError(f"the formats are {', '.join(exports.FORMATS)}; got {format!r}")
+    return chosen
 
 
 def _zipped(what: str, format: str, write: Callable[[Path], exports.Exported]) -> Path:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 from dreamgym.comparison import StepComparison
@@ -15,18 +16,21 @@ from dreamgym.replay_buffer.rows import Filter
 from dreamgym.types import Trajectory
 from lab.comparisons import ComparisonKey, Comparisons, EpisodeComparisons, Jobs
 from lab.configurations import Configuration, Configurations
+from lab.exporting import rows_zip
 from lab.navigation import Selection
 from lab.services import ASSETS, Services
 from lab.viewmodels.compare import Progress
+from lab.viewmodels.compare_rows import SET_COLUMNS, set_rows
 from lab.viewmodels.inspect_list import Choices, filter_of, offered
-from lab.viewmodels.sets import SetFacts, SetStep, empty_view, sets_view
+from lab.viewmodels.sets import SetFacts, SetStep, empty_view, sets_view, steps_to_export
 from lab.viewmodels.sets_file import sets_file
+from lab.viewmodels.switches import describe
 
 NUM_EPISODES = 24
 """About 500 steps: nano dreams them in a minute on two cores."""
 MAX_EPISODES = 100
 CAPACITY = 20
-"""Finished sets kept; one holds a kilobyte a step."""
+"""Finished sets kept; one holds some kilobytes a step."""
 PATIENCE_SECONDS = 20.0
 """A set that nobody looks at any more leaves the model to others; what was dreamed of it is kept by episode."""
 PAUSE_SECONDS = 0.3
@@ -157,9 +161,7 @@ class SetsPage:
         Raises:
             WorkspaceError: There is nothing to compare, or it is not finished.
         """
-        progress = self.begin(chosen)
-        if not progress or not all(one.done for one in progress):
-            raise WorkspaceError("The set is not dreamed to its end; wait until every step is there.")
+        progress = self._finished(chosen)
         source = [
             ("DreamGym Lab", f"{address} on {date.today().isoformat()}, commit {commit_id()}"),
             *((f"model {number}", one.text) for number, one in enumerate(chosen.configurations, 1)),
@@ -167,6 +169,27 @@ class SetsPage:
         style = (ASSETS / "css" / "comparison_file.css").read_text(encoding="utf-8")
         name = f"comparison-of-{len(chosen.trajectories)}-episodes-{chosen.mode}.html"
         return name, sets_file(self.view(chosen, progress), source, style)
+
+    def export(self, chosen: ChosenSet, address: str, format: str) -> Path:
+        """Write the steps that the page shows as a zip, to be given to `forget`.
+
+        Raises:
+            DreamGymError: There is nothing to export, it is not finished, or the file cannot be written.
+        """
+        progress = self._finished(chosen)
+        steps = steps_to_export(_facts(chosen), progress)
+        if not steps:
+            raise WorkspaceError("No step of the set is in what is chosen; choose another part.")
+        models = [(one.model, describe(one.switches)) for one in chosen.configurations]
+        told = {
+            "address": address,
+            "num_episodes": len(chosen.trajectories),
+            "num_matching_episodes": chosen.num_matching,
+            "num_steps": len(steps),
+            "models": [{"model": one.model, "switches": asdict(one.switches)} for one in chosen.configurations],
+        }
+        stored = {trajectory.trajectory_id: trajectory for trajectory in chosen.trajectories}
+        return rows_zip("set-steps", set_rows(steps, stored, models, chosen.mode), SET_COLUMNS, told, format)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +203,12 @@ class SetsPage:
             "outcome": [("Any outcome", ""), ("Solved", "success"), ("Not solved", "failure"), ("Failed", "failed")],
             "policy": [("Any policy", ""), *((value, value) for value in facets["policy"])],
         }
+
+    def _finished(self, chosen: ChosenSet) -> tuple[SetProgress, ...]:
+        progress = self.begin(chosen)
+        if not progress or not all(one.done for one in progress):
+            raise WorkspaceError("The set is not dreamed to its end; wait until every step is there.")
+        return progress
 
     def _begin(self, chosen: ChosenSet, one: Configuration) -> SetProgress:
         refused = self._refused(chosen, one)
@@ -225,7 +254,7 @@ def _key(chosen: ChosenSet, one: Configuration) -> SetKey:
 
 
 def _set_step(key: ComparisonKey, trajectory: Trajectory, step: StepComparison) -> SetStep:
-    return SetStep(key.trajectory_id, trajectory.task.text, step.action, score_beside(trajectory, step))
+    return SetStep(key.trajectory_id, trajectory.task.text, step, score_beside(trajectory, step))
 
 
 def _facts(chosen: ChosenSet) -> SetFacts:

@@ -46,6 +46,7 @@ const models = (v) => el('div', { class: 'dg-set-models' }, v.models.map((m, n) 
 
 const head = (v) => [
   el('div', { class: 'dg-row dg-wrap' }, el('h2', {}, v.title), el('span', { class: 'dg-meta' }, v.meta), el('span', { class: 'dg-fill' }),
+    dg.exporting(v.export.title, (asked) => trigger('export', asked), v.export.off),
     el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'h', disabled: !v.can_save, title: v.can_save ? null : 'when every step is dreamed', onclick: () => trigger('save') }, 'Save as HTML ', kbd('h'))),
   models(v),
   v.errors.map((text) => el('div', { class: 'dg-alert', role: 'alert' }, el('b', {}, '⚠ Stopped'), el('span', {}, text)))];

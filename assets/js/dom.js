@@ -163,6 +163,15 @@ window.dg = (() => {
     return el('div', { class: 'dg-term' }, el('pre', {}, words), button);
   };
 
+  // The button that asks for rows as a file, { format }; off, it says why.
+  const exporting = (title, ask, off = false) => {
+    if (off) return el('button', { type: 'button', class: 'dg-btn s', disabled: true, title }, 'Export');
+    const format = (name, label) => el('button', { type: 'button', class: 'dg-btn s', onclick: () => { details.open = false; ask({ format: name }); } }, label);
+    const details = el('details', { class: 'dg-menu' }, el('summary', { class: 'dg-btn s', title }, 'Export'),
+      el('div', {}, format('jsonl', 'JSON lines'), format('parquet', 'Parquet')));
+    return details;
+  };
+
   // Ask before something that cannot be taken back; resolves to the answer.
   const confirm = (title, text, yes) => new Promise((resolve) => {
     const dialog = el('dialog', { class: 'dg-root dg-confirm', 'aria-label': title },
@@ -174,5 +183,5 @@ window.dg = (() => {
     dialog.showModal();
   });
 
-  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, GATE, long, fold, state, strip, neighbour, notice, guard, lie, command };
+  return { el, svg, mount, keepFocus, confirm, kbd, turn, civ, value, worldGlyph, segments, facts, copy, GATE, long, fold, state, strip, neighbour, notice, guard, lie, command, exporting };
 })();

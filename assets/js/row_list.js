@@ -41,14 +41,7 @@ const empty = (value) => el('div', { class: 'dg-empty' },
   value.links.map((l, i) => el('a', { class: 'dg-btn', href: l.href, 'data-key': i === value.links.length - 1 ? 'x' : null },
     l.label, i === value.links.length - 1 && kbd('x'))));
 
-const menu = (value) => {
-  const ask = (format) => { trigger('export', { format }); details.open = false; };
-  const details = el('details', { class: 'dg-menu' },
-    el('summary', { class: 'dg-btn s', title: `All ${value.num_rows.toLocaleString('en')} ${value.kind} that the filters keep, with a manifest` }, 'Export'),
-    el('div', {}, el('button', { type: 'button', class: 'dg-btn s', onclick: () => ask('jsonl') }, 'JSON lines'),
-      el('button', { type: 'button', class: 'dg-btn s', onclick: () => ask('parquet') }, 'Parquet')));
-  return details;
-};
+const menu = (value) => dg.exporting(`All ${value.num_rows.toLocaleString('en')} ${value.kind} that the filters keep, with a manifest`, (asked) => trigger('export', asked));
 
 const pager = (value) => el('div', { class: 'dg-foot' },
   el('span', { class: 'dg-nw' }, value.footer),

@@ -16,7 +16,7 @@ def compare_side() -> gr.HTML:
 
 
 def sets() -> gr.HTML:
-    """Agreement of a set of episodes by kind of step, and the steps behind it; event: save."""
+    """Agreement of a set of episodes by kind of step, and the steps behind it; events: save, export (with `format`)."""
     return drawn("compare_sets.js", elem_id="dg-sets")
 
 
@@ -26,5 +26,5 @@ def measures() -> gr.HTML:
 
 
 def exploits() -> gr.HTML:
-    """Dreamed successes that runs had replayed in the real engine, and the lies among them; event: harden."""
+    """Dreamed successes in the real engine, the lies among them; events: save, harden, export (with `format`)."""
     return drawn("exploits.js", elem_id="dg-exploits")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from lab.compare_page import Chosen, ComparePage
 from lab.comparisons import EpisodeComparisons, Jobs
 from lab.components.base import download
 from lab.components.compare import compare_side, comparison, exploits, measures, sets
+from lab.components.exports import export_file, hand_out
 from lab.components.set_form import FIELDS, set_form, set_form_values
 from lab.components.settings import dream_settings, read_settings, settings_values
 from lab.context import ONE_BY_ONE, Context, TabHandles
@@ -84,15 +86,17 @@ def build(context: Context) -> TabHandles:
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
             second_head, second, second_column, second_settings = _second_form()
-            file = download()
+            file, rows = download(), export_file("dg-compare-export")
     job = gr.State(("", ""))
     shown = (main, side, many, job, about, lies, measured, bar, set_bar, right, column, second_head, second_column)
     parts = Parts(*shown, trajectory, mode, second, settings, second_settings, controls)
     tab = CompareTab(context)
     place = [context.selection, context.address]
     about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET, **ONE_BY_ONE)
-    for drawn in (side, many):
+    for drawn in (side, many, lies):
         drawn.save(tab.save, context.selection, file, **QUIET)
+    hand_out(many.export, rows, [context.selection], tab.export)
+    hand_out(lies.export, rows, [context.selection], tab.export)
     lies.harden(tab.harden, context.selection, None, **QUIET)
     job.change(tab.follow, [context.selection, job], [main, side, many], trigger_mode="multiple", **QUIET)
     *boxes, text, loop = controls
@@ -198,7 +202,9 @@ class CompareTab:
     def save(self, selection: Selection) -> dict[str, Any] | None:
         """The comparison as a file."""
         try:
-            if selection.subject == "sets":
+            if selection.subject == "exploits":
+                name, text = self._found.file(selection)
+            elif selection.subject == "sets":
                 name, text = self._sets.file(self._sets.choose(selection), to_query(selection))
             else:
                 name, text = self._page.file(self._page.choose(selection), to_query(selection))
@@ -206,6 +212,12 @@ class CompareTab:
             gr.Warning(str(error))
             return None
         return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
+
+    def export(self, event: gr.EventData, selection: Selection) -> Path:
+        """Write the steps of the set, or the exploits."""
+        if selection.subject == "exploits":
+            return self._found.export(selection, str(event.format))
+        return self._sets.export(self._sets.choose(selection), to_query(selection), str(event.format))
 
     def _measured(self) -> dict[str, Any]:
         return measures_view([RESULTS, self._workspace / "results"], str(self._workspace))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dreamgym.comparison import StepComparison
 from dreamgym.counterparts import Mode
 from dreamgym.experience_model.agreement import (
     MEASURES,
@@ -35,7 +36,7 @@ class SetStep:
 
     trajectory_id: str
     task_text: str
-    action: str
+    compared: StepComparison
     scored: ScoredStep
 
 
@@ -60,13 +61,18 @@ class SetFacts:
 class _Dreamed:
     """The steps of the set so far; of two models those that both have dreamed, in the same order."""
 
-    steps: tuple[SetStep, ...]
-    sides: tuple[tuple[ScoredStep, ...], ...]
-    """Of each model."""
+    by_model: tuple[tuple[SetStep, ...], ...]
+
+    @property
+    def steps(self) -> tuple[SetStep, ...]:
+        return self.by_model[0]
+
+    @property
+    def sides(self) -> tuple[tuple[ScoredStep, ...], ...]:
+        return tuple(tuple(step.scored for step in steps) for steps in self.by_model)
 
     def at(self, places: Sequence[int]) -> "_Dreamed":
-        sides = tuple(tuple(side[place] for place in places) for side in self.sides)
-        return _Dreamed(tuple(self.steps[place] for place in places), sides)
+        return _Dreamed(tuple(tuple(steps[place] for place in places) for steps in self.by_model))
 
 
 def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[str, Any]:
@@ -79,6 +85,7 @@ def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[st
     dreamed = _aligned(facts, _dreamers(progress))
     selection, measure = facts.selection, MEASURES[facts.selection.measure]
     listed = _chosen_part(dreamed, selection.part)
+    is_done = bool(progress) and all(one.done for one in progress)
     return {
         "hidden": False,
         "notice": facts.notice or None,
@@ -86,7 +93,8 @@ def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[st
         "title": _title(facts),
         "meta": _meta(facts),
         "models": [_model(*each, facts.mode) for each in zip(facts.models, progress, strict=False)],
-        "can_save": bool(progress) and all(one.done for one in progress),
+        "can_save": is_done,
+        "export": _export(facts, listed, is_done=is_done),
         "measures": [
             {"label": each.name, "href": link("compare", m=name), "current": each is measure} | _bars(dreamed, each)
             for name, each in MEASURES.items()
@@ -96,6 +104,17 @@ def sets_view(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> dict[st
         "charts": [_chart(dreamed, measure, side, selection.part) for side in SIDES],
         **_list(facts, listed, measure),
     }
+
+
+def steps_to_export(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> list[tuple[tuple[SetStep, ...], bool]]:
+    """The steps that the figures of the chosen part are of; where `only` is chosen, those of them that are listed.
+
+    Returns:
+        Of each step what every model made of it, and whether it is listed.
+    """
+    dreamed = _chosen_part(_aligned(facts, _dreamers(progress)), facts.selection.part)
+    listed = set(_listed(facts, dreamed))
+    return [(tuple(side[place] for side in dreamed.by_model), place in listed) for place in _exported(facts, dreamed)]
 
 
 def empty_view(num_real: int, notice: str) -> dict[str, Any]:
@@ -124,12 +143,11 @@ def _aligned(facts: SetFacts, progress: Sequence[Progress[SetStep]]) -> _Dreamed
         {(step.trajectory_id, step.scored.depth): step for step in one.steps} for one in progress
     ]
     if not found:
-        return _Dreamed((), tuple(() for _ in facts.models))
+        return _Dreamed(tuple(() for _ in facts.models))
     order = {identity: place for place, identity in enumerate(facts.trajectory_ids)}
     shared = set(found[0]).intersection(*found[1:])
     keys = sorted(shared, key=lambda key: (order[key[0]], key[1]))
-    sides = tuple(tuple(steps[key].scored for key in keys) for steps in found)
-    return _Dreamed(tuple(found[0][key] for key in keys), sides)
+    return _Dreamed(tuple(tuple(steps[key] for key in keys) for steps in found))
 
 
 def _chosen_part(dreamed: _Dreamed, part: str) -> _Dreamed:
@@ -210,24 +228,45 @@ def _points(share: float) -> str:
     return f"{100 * share:+.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0")
 
 
+def _listed(facts: SetFacts, dreamed: _Dreamed) -> list[int]:
+    """Places of the steps that are not right, or that one of two models alone has right."""
+    measure, sides = MEASURES[facts.selection.measure], dreamed.sides
+    wanted = {"first": (True, False), "second": (False, True)}.get(facts.selection.only)
+    places = []
+    for place in range(len(dreamed.steps)):
+        steps = [side[place] for side in sides]
+        right = tuple(measure.is_right(step) for step in steps)
+        is_listed = (right[0] != right[1] and wanted in (None, right)) if len(right) == 2 else not right[0]
+        if is_listed and all(measure.counts(step) for step in steps):
+            places.append(place)
+    return places
+
+
+def _exported(facts: SetFacts, dreamed: _Dreamed) -> Sequence[int]:
+    is_narrowed = facts.selection.only and len(dreamed.by_model) == 2
+    return _listed(facts, dreamed) if is_narrowed else range(len(dreamed.steps))
+
+
+def _export(facts: SetFacts, dreamed: _Dreamed, *, is_done: bool) -> dict[str, Any]:
+    """What the button says; `off` where there is nothing to write yet."""
+    places = _exported(facts, dreamed)
+    if not (is_done and places):
+        return {"off": True, "title": "no step to export" if is_done else "when every step is dreamed"}
+    kept = "that one model alone has right" if len(places) < len(dreamed.steps) else "behind the figures"
+    if facts.selection.part:
+        kept += f", {_part_words(facts.selection.part)}"
+    return {"off": False, "title": f"The {counted_steps(places)} {kept}, with a manifest"}
+
+
 def _list(facts: SetFacts, dreamed: _Dreamed, measure: Measure) -> dict[str, Any]:
     """The steps behind a bar: those that are not right, or that one of two models alone has right."""
-    right = [[measure.is_right(step) for step in side] for side in dreamed.sides]
-    counted_places = [
-        place for place in range(len(dreamed.steps)) if all(measure.counts(side[place]) for side in dreamed.sides)
-    ]
-    two = len(dreamed.sides) == 2
-    if two:
-        wanted = {"first": (True, False), "second": (False, True)}.get(facts.selection.only)
-        both = {place: (right[0][place], right[1][place]) for place in counted_places}
-        places = [place for place, one in both.items() if one[0] != one[1] and wanted in (None, one)]
-    else:
-        places = [place for place in counted_places if not right[0][place]]
+    two, sides = len(dreamed.by_model) == 2, dreamed.sides
+    places = _listed(facts, dreamed)
     rows = []
     for place in places[:MAX_LISTED]:
-        wrong = next(n for n, side in enumerate(right) if not side[place])
+        wrong = next(n for n, side in enumerate(sides) if not measure.is_right(side[place]))
         which = f"{2 - wrong}" if two else ""
-        rows.append(_row(facts, dreamed.steps[place], dreamed.sides[wrong][place], measure, which))
+        rows.append(_row(facts, dreamed.steps[place], sides[wrong][place], measure, which))
     return {
         "list": {
             "title": "Steps that one model alone has right" if two else "Steps that differ",
@@ -269,7 +308,7 @@ def _row(facts: SetFacts, step: SetStep, wrong: ScoredStep, measure: Measure, wh
         "id": f"{short_id(step.trajectory_id)}.{step.scored.depth}",
         "title": identity,
         "href": link("compare", t=identity, mode=facts.mode),
-        "action": step.action,
+        "action": step.compared.action,
         "why": _why(wrong, measure),
         "task": step.task_text,
         "right": which,
@@ -277,10 +316,13 @@ def _row(facts: SetFacts, step: SetStep, wrong: ScoredStep, measure: Measure, wh
 
 
 def _why(wrong: ScoredStep, measure: Measure) -> str:
-    if wrong.over:
-        return "the dream was over"
-    if wrong.malformed:
-        return "malformed reply"
-    if measure is MEASURES["reward"]:
+    if measure is MEASURES["reward"] and not (wrong.over or wrong.malformed):
         return f"reward {reward_figure(wrong.dreamed_reward)} for {reward_figure(wrong.reward)}"
-    return cause_of(wrong).replace("_", " ")
+    return what_is_wrong(wrong)
+
+
+def what_is_wrong(step: ScoredStep) -> str:
+    """Why a step is not exact, in words."""
+    if step.over:
+        return "the dream was over"
+    return "malformed reply" if step.malformed else cause_of(step).replace("_", " ")

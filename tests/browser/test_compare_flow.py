@@ -234,6 +234,14 @@ def test_exploits_lead_to_the_step_that_lied(serve: Any, page: Any, tmp_path: Pa
     expect(page).to_have_url(re.compile("of=exploits&kind=move"))
     page.reload()
     expect(lies).to_have_count(1)
+    export = page.locator("#dg-exploits .dg-menu")
+    export.locator("summary").click()
+    with page.expect_download() as download:
+        export.get_by_role("button", name="Parquet").click()
+    assert download.value.suggested_filename == "dreamgym-exploits-1-parquet.zip"
+    with page.expect_download() as download:
+        page.keyboard.press("h")
+    assert download.value.suggested_filename == "exploits-1.html"
     page.get_by_role("link", name="All kinds").click()
     expect(lies).to_have_count(3)
     lies.first.get_by_role("link", name="Compare").click()
@@ -296,6 +304,10 @@ def test_a_set_of_episodes_leads_from_a_bar_to_a_step(serve: Any, page: Any, tmp
     with page.expect_download() as download:
         main.get_by_role("button", name="Save as HTML").click()
     assert download.value.suggested_filename == "comparison-of-15-episodes-open.html"
+    main.locator(".dg-menu summary").click()
+    with page.expect_download() as download:
+        main.locator(".dg-menu").get_by_role("button", name="JSON lines").click()
+    assert re.fullmatch(r"dreamgym-set-steps-\d+-jsonl\.zip", download.value.suggested_filename)
     main.locator(".dg-set-steps a").first.click()
     expect(page.locator("#dg-comparison [aria-current=step]").first).to_be_visible()
     expect(page).to_have_url(re.compile(r"tab=compare&t=tr-[0-9a-f]{12}\.\d+&mode=open$"))

@@ -211,5 +211,7 @@ def test_an_event_with_a_path_for_a_value_gives_no_file_away(url: str) -> None:
     told = {"path": __file__, "url": f"file://{__file__}", "meta": {"_type": "gradio.FileData"}}
     for handler, _ in visitor.handlers():
         if handler["backend_fn"]:
-            values = dict.fromkeys(("dg-links", "dg-search", "dg-action", "dg-export-file", "dg-dream-task"), told)
+            values = dict.fromkeys(
+                ("dg-links", "dg-search", "dg-action", "dg-export-file", "dg-compare-export", "dg-dream-task"), told
+            )
             assert secret not in str(visitor.call(handler, {"format": __file__, "run": f"../../{__file__}"}, values))

@@ -1,12 +1,17 @@
 """A set of episodes in Compare, on a scripted experience model: addresses, figures, lists, two models, what is kept."""
 
+import hashlib
+import io
+import json
 import time
-from dataclasses import replace
+import zipfile
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+from pyarrow import parquet
 
 from dreamgym.errors import WorkspaceError
 from dreamgym.experience_model.fidelity import score_steps, summarize
@@ -17,10 +22,12 @@ from dreamgym.types import Failure, Trajectory
 from dreamgym.workspace import Workspace
 from lab.compare_page import ComparePage
 from lab.comparisons import Comparisons, EpisodeComparisons, Jobs
+from lab.exporting import forget
 from lab.navigation import Selection, follow, parse, to_query
 from lab.second_models import READ_ONLY, SecondModels
 from lab.services import Services
-from lab.sets_page import NUM_EPISODES, SetsPage
+from lab.sets_page import NUM_EPISODES, ChosenSet, SetsPage
+from lab.viewmodels.compare_rows import SET_COLUMNS
 from lab.viewmodels.text import share_figure
 from tests.browser.conftest import open_services
 from tests.engines.endpoint import Endpoint, serve
@@ -236,6 +243,9 @@ def test_without_episodes_or_a_model_the_page_says_what_to_do(services: Services
     page = sets_page(without)
     chosen, view = dream(page, replace(SET, split="test"))
     assert view["errors"] == ["make nano trains one"] and not view["can_save"]
+    assert view["export"] == {"off": True, "title": "when every step is dreamed"}
+    with pytest.raises(WorkspaceError, match="not dreamed to its end"):
+        page.export(chosen, "", "jsonl")
     with pytest.raises(WorkspaceError, match="not dreamed to its end"):
         page.file(chosen, "")
 
@@ -250,6 +260,82 @@ def test_a_broken_off_episode_counts_its_steps_alone(services: Services) -> None
         buffer.add(nothing)
     chosen, view = dream(sets_page(services), replace(SET, split="validation"))
     assert len(chosen.trajectories) == 1 and view["measures"][3]["bars"][0]["n"] == "2"
+
+
+def exported(page: SetsPage, chosen: ChosenSet, format: str = "jsonl"):
+    """The manifest and the rows of an export."""
+    path = page.export(chosen, to_query(chosen.selection), format)
+    with zipfile.ZipFile(path) as file:
+        data, manifest = file.namelist()
+        told, content = json.loads(file.read(manifest)), file.read(data)
+    forget(str(path))
+    assert told["sha256"] == hashlib.sha256(content).hexdigest() and told["file"] == data == f"set-steps.{format}"
+    if format == "parquet":
+        return told, parquet.read_table(io.BytesIO(content)).to_pylist()
+    return told, [json.loads(line) for line in content.splitlines()]
+
+
+def test_the_steps_of_a_set_are_exported_with_every_verdict(services: Services) -> None:
+    page = sets_page(services)
+    chosen, view = dream(page, replace(SET, split="test"))
+    told, rows = exported(page, chosen)
+    assert view["export"] == {"off": False, "title": "The 6 steps behind the figures, with a manifest"}
+    assert (told["rows"], told["num_rows"], told["num_steps"], told["num_episodes"]) == ("set-steps", 6, 6, 1)
+    assert told["address"] == "?tab=compare&of=sets&mode=open&env=alfworld&split=test"
+    assert told["commit"] and told["date"] and told["versions"]
+    assert told["models"] == [{"model": "scripted@00000000", "switches": asdict(Switches())}]
+    assert [row["transition_id"] for row in rows] == [f"{REAL.trajectory_id}.{step}" for step in range(1, 7)]
+    take, real = rows[1], REAL.transitions[1]
+    assert (take["state"], take["action"], take["real_state"]) == (real.state, real.action, real.next_state)
+    assert take["dreamed_from"] == real.state and take["dreamed_state"] != real.next_state
+    assert take["facts_lost"] and all(isinstance(fact, str) for fact in take["facts_lost"])
+    verdicts = [take[f"is_{name}"] for name in ("exact", "changes", "reward", "malformed")]
+    assert verdicts == [False, False, True, False] and take["wrong"] == "refused what is possible"
+    assert (take["listed"], rows[0]["listed"], rows[0]["is_exact"]) == (True, False, None), "nobody can know the first"
+    assert (rows[5]["real_reward"], rows[5]["dreamed_reward"], rows[5]["is_reward"]) == (1.0, 0.0, False)
+    assert (take["number"], take["model"], take["switches"]) == (1, "scripted@00000000", "greedy, 2 neighbours")
+    assert sum(row["listed"] for row in rows) == len(view["list"]["rows"])
+    assert set(take) == set(SET_COLUMNS)
+    assert exported(page, chosen, "parquet")[1] == [{name: row[name] for name in SET_COLUMNS} for row in rows]
+
+
+def test_an_export_is_of_the_part_the_second_model_and_what_one_alone_has_right(services: Services) -> None:
+    def takes(conversation: str) -> str:
+        is_asked = conversation.rpartition("<action>")[2].startswith("take potato 2")
+        return reply("It is there.", REAL_STATES[1][1]) if is_asked else dream_reply(conversation)
+
+    with serve(Endpoint(takes)) as other:
+        page = sets_page(replace(services, second_models=SecondModels(given=[f"{other.url}#small"])))
+        chosen, _ = dream(page, replace(SET, split="test", second="small"))
+        told, rows = exported(page, chosen)
+        assert (told["num_rows"], told["num_steps"]) == (12, 6) and len(told["models"]) == 2
+        assert [(row["step"], row["number"]) for row in rows[:3]] == [(1, 1), (1, 2), (2, 1)]
+        assert [row["is_exact"] for row in rows[2:4]] == [False, True] and rows[3]["model"].startswith("small@")
+        part = replace(chosen, selection=replace(chosen.selection, part="action.heat"))
+        assert {row["action_type"] for row in exported(page, part)[1]} == {"heat"}
+        second = replace(chosen, selection=replace(chosen.selection, only="second"))
+        assert page.view(second, page.begin(second))["export"]["title"] == (
+            "The 1 step that one model alone has right, with a manifest"
+        )
+        assert [row["step"] for row in exported(page, second)[1]] == [2, 2]
+        first = replace(chosen, selection=replace(chosen.selection, only="first"))
+        assert page.view(first, page.begin(first))["export"] == {"off": True, "title": "no step to export"}
+        with pytest.raises(WorkspaceError, match="choose another part"):
+            page.export(first, "", "jsonl")
+
+
+def test_a_dream_that_is_over_has_no_state_to_export(services: Services) -> None:
+    steps = tuple(replace(step, action="break" if n == 1 else step.action) for n, step in enumerate(REAL.transitions))
+    with ReplayBuffer(services.workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(replace(REAL, task=task(5, split="validation"), transitions=steps))
+    page = sets_page(services)
+    chosen, _ = dream(page, replace(SET, split="validation", mode="closed"))
+    for format in ("jsonl", "parquet"):
+        _, rows = exported(page, chosen, format)
+        assert [row["dreamed_state"] is None for row in rows] == [False] + [True] * 5
+        assert (rows[1]["is_malformed"], rows[1]["is_reward"], bool(rows[1]["raw_reply"])) == (True, None, True)
+        assert (rows[3]["is_malformed"], rows[3]["failure"]) == (None, "the dream was over")
+        assert rows[3]["facts_lost"] is None and rows[3]["loop"] == "closed"
 
 
 def test_a_set_is_saved_as_a_page_that_stands_alone(services: Services) -> None:
