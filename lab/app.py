@@ -14,7 +14,7 @@ import gradio as gr
 
 from dreamgym.errors import DreamGymError
 from lab.components.address import address, links
-from lab.components.base import ASSETS, PLOTLY, script, styles
+from lab.components.base import ASSETS, PLOTLY, script, styles, warn
 from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.economy import economise
@@ -142,7 +142,7 @@ class Frame:
         try:
             change(Views(self.services.workspace, read_only=self.services.read_only))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
         return header_value(self.services)
 
     def look(self, chosen: Selection, *values: Any) -> list[Any]:
@@ -174,7 +174,7 @@ def _render(handles: dict[str, TabHandles], chosen: Selection, values: Sequence[
             chosen, fresh = tab.render(chosen, *mine)
         except DreamGymError as error:
             log.warning("%s", error)
-            gr.Warning(str(error))
+            warn(error)
             fresh = [gr.skip() for _ in tab.outputs]
         shown += fresh
     return chosen, shown

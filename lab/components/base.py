@@ -7,6 +7,7 @@ Functions and not subclasses of gr.HTML, because Gradio writes a .pyi file besid
 """
 
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,16 @@ def drawn(script_name: str, value: Any = None, **kwargs: Any) -> gr.HTML:
         apply_default_css=False,
         **kwargs,
     )
+
+
+def warn(what: object) -> None:
+    """Say what could not be done, for some seconds; as text, where Gradio would draw the HTML of a message."""
+    gr.Warning(escape(str(what), quote=False))
+
+
+def inform(what: str) -> None:
+    """Say what was done, likewise."""
+    gr.Info(escape(what, quote=False))
 
 
 def download() -> gr.HTML:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from dreamgym.errors import DreamGymError
+from lab.components.base import warn
 from lab.exporting import forget
 
 TAKE_FILE = """(file) => {
@@ -40,7 +41,7 @@ def hand_out(
         try:
             path = str(write(asked, *values))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return [None, ""]
         return [path, path]
 

@@ -13,6 +13,7 @@ from dreamgym.annotation.labels import LONGEST_TEXT
 from dreamgym.errors import DreamGymError
 from lab.annotate_page import MAX_REMEMBERED, AnnotatePage, Here
 from lab.components.annotate import annotation_item, annotation_queue
+from lab.components.base import inform, warn
 from lab.components.exports import export_file, hand_out
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import QUEUES, Selection, to_query
@@ -68,7 +69,7 @@ class AnnotateTab:
         """Take the name of who annotates: as typed, or as this browser remembered it when the page was opened."""
         here = replace(_here(*state), name=str(event.name), visit=Visit())
         if not self._page.person(here).name:
-            gr.Warning("A name is one line of 1 to 80 readable characters.")
+            warn("A name is one line of 1 to 80 readable characters.")
         return [here.name, *self._moved(here if event.remembered else _next(here))]
 
     def turn(self, event: gr.EventData, *state: Any) -> list[Any]:
@@ -103,7 +104,7 @@ class AnnotateTab:
         try:
             self._page.undo(here, last)
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return self._moved(here)
         trajectory, _, step = last[0].item_id.rpartition(".")
         there = replace(here.selection, trajectory=trajectory, step=int(step))
@@ -114,7 +115,7 @@ class AnnotateTab:
         try:
             return self._page.engine(_here(*state))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return "", None
 
     def show_engine(self, *state: Any) -> list[Any]:
@@ -129,9 +130,9 @@ class AnnotateTab:
         here = _here(*state)
         try:
             job = self._page.repair(here, str(event.error), str(event.method), mine=event.answers == "mine")
-            gr.Info(f"{job} has started; Models shows how far it is.")
+            inform(f"{job} has started; Models shows how far it is.")
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
         return self._moved(here)
 
     def export(self, event: gr.EventData, *state: Any) -> Path:
@@ -151,7 +152,7 @@ class AnnotateTab:
         try:
             done = keep()
         except (DreamGymError, TypeError, ValueError) as error:  # an answer may come from anywhere
-            gr.Warning(str(error))
+            warn(error)
             return self._moved(here)
         answered = {kept.item_id for kept in done}
         skipped = tuple(each for each in here.visit.skipped if each not in answered)

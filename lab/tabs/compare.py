@@ -14,7 +14,7 @@ from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.experience_model.model import Switches
 from lab.compare_page import Chosen, ComparePage
 from lab.comparisons import EpisodeComparisons, Jobs
-from lab.components.base import download
+from lab.components.base import download, inform, warn
 from lab.components.compare import compare_side, comparison, exploits, measures, sets
 from lab.components.exports import export_file, hand_out
 from lab.components.set_form import FIELDS, set_form, set_form_values
@@ -123,9 +123,9 @@ class CompareTab:
     def harden(self, selection: Selection) -> None:
         """Start a hardening round on the exploits that are shown."""
         try:
-            gr.Info(f"{self._found.harden(selection)} has started; Models shows how far it is.")
+            inform(f"{self._found.harden(selection)} has started; Models shows how far it is.")
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
 
     def render(self, selection: Selection) -> tuple[Selection, Sequence[Any]]:
         """Show one episode in both worlds, a set of them, the exploits, or what was measured.
@@ -177,7 +177,7 @@ class CompareTab:
             switches = write_switches(read_settings(values[:NUM_SETTINGS], seeds[0]))
             second_switches = write_switches(read_settings(values[NUM_SETTINGS : 2 * NUM_SETTINGS], seeds[1]))
         except ConfigError as error:
-            gr.Warning(str(error))
+            warn(error)
             return [gr.skip()] * (2 + len(_values({})))
         wanted = replace(
             selection,
@@ -209,7 +209,7 @@ class CompareTab:
             else:
                 name, text = self._page.file(self._page.choose(selection), to_query(selection))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return None
         return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
 

@@ -10,6 +10,7 @@ import gradio as gr
 from dreamgym.errors import DreamGymError
 from dreamgym.experience_model.model import Switches
 from dreamgym.types import Task
+from lab.components.base import warn
 from lab.components.dream import action_chips, dream_side, dream_stage, dream_steps, model_status
 from lab.components.settings import dream_settings, read_settings
 from lab.context import ONE_BY_ONE, Context, TabHandles
@@ -211,7 +212,7 @@ def _steps(
                 yield [*_values(frame), text]
             first = False
     except DreamGymError as error:
-        gr.Warning(str(error))
+        warn(error)
         lost = not first and watched.place == place
         shown = _values(page.show(place)) if lost else [gr.skip()] * NUM_DRAWN
         yield [*shown, typed if lost and typed is not None else gr.skip()]
@@ -231,7 +232,7 @@ def _try(act: Any) -> list[Any]:
     try:
         return _values(act())
     except DreamGymError as error:
-        gr.Warning(str(error))
+        warn(error)
         return [gr.skip()] * NUM_DRAWN
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.model import Switches
+from lab.components.base import warn
 from lab.components.inspect import microscope
 from lab.components.settings import dream_settings, read_settings
 from lab.context import Context
@@ -97,7 +98,7 @@ class Looking:
                 seed = self._page.settings(selection, subject).seed
                 text = write_switches(read_settings(values, seed), subject.base)
             except ConfigError as error:
-                gr.Warning(str(error))
+                warn(error)
                 return [gr.skip()] * (3 + len(parts.all))
             num_draws = min(max(int(draws or 0), DRAWS.start), DRAWS.stop - 1)
             wanted = replace(selection, switches=text, dreamer=model or "", num_draws=num_draws)

@@ -7,6 +7,7 @@ import gradio as gr
 
 from dreamgym.engines.vllm_server import VllmSettings
 from dreamgym.errors import DreamGymError
+from lab.components.base import warn
 from lab.components.models import model_list
 from lab.context import Context, TabHandles
 from lab.model_jobs import ModelJobs
@@ -38,7 +39,7 @@ def build(context: Context) -> TabHandles:
         try:
             servers().start(_settings(values))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return gr.skip()
         return look()
 
@@ -46,7 +47,7 @@ def build(context: Context) -> TabHandles:
         try:
             servers().stop(str(event.server))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
         return look()
 
     def change(do: Callable[[str], None]) -> Callable[[gr.EventData], Any]:
@@ -54,7 +55,7 @@ def build(context: Context) -> TabHandles:
             try:
                 do(str(event.name))
             except DreamGymError as error:
-                gr.Warning(str(error))
+                warn(error)
             return look()
 
         return handle

@@ -9,6 +9,7 @@ import gradio as gr
 from dreamgym.errors import DreamGymError
 from dreamgym.presets import PRESETS
 from lab.components import train as parts
+from lab.components.base import inform, warn
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import Selection, follow, to_query
 from lab.train_form import Form
@@ -91,9 +92,9 @@ class TrainTab:
         try:
             form = self._page.clone(str(event.run), str(event.checkpoint))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return _nothing(NUM_FIELDS + 1)
-        gr.Info("The settings stand in the form “New run”: change what you like, then launch.")
+        inform("The settings stand in the form “New run”: change what you like, then launch.")
         return [form.preset, form.seed, form.overrides, form.name, self._page.plan(form)]
 
     def look(self, *values: Any) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class TrainTab:
         try:
             run_id = self._page.launch(_form(values), str(event.command))
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return _nothing(NUM_MOVED)
         return self._show(replace(selection, run=run_id, iteration=-1))
 
@@ -132,7 +133,7 @@ class TrainTab:
             act(run_id)
             return self._show(selection)
         except DreamGymError as error:
-            gr.Warning(str(error))
+            warn(error)
             return _nothing(NUM_MOVED)
 
 

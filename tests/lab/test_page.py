@@ -3,7 +3,14 @@
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+
+import pytest
+
+from dreamgym.errors import EngineError
+from lab.components.base import inform, warn
+from tests.lab.experience import HOSTILE
 
 LAB = Path(__file__).resolve().parents[2] / "lab"
 SCRIPTS = LAB.parent / "assets" / "js"
@@ -24,9 +31,19 @@ def test_no_text_can_reach_a_template() -> None:
     for name, text in sources(LAB, "*.py").items():
         assert "gr.Plot(" not in text, name
         assert 'datatype="html"' not in text, name
+        assert not re.search(r"gr\.(Warning|Info|Success|Error)\(", text) or name == "base.py", f"{name}: warn, inform"
         assert "html_template" not in text or name == "base.py", f"{name}: components are drawn by scripts"
     for name, text in sources(SCRIPTS, "*.js").items():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), name
+
+
+def test_what_is_said_in_passing_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("gradio.Warning", said.append)
+    monkeypatch.setattr("gradio.Info", said.append)
+    warn(EngineError(f"the endpoint says: {HOSTILE}"))
+    inform(HOSTILE)
+    assert said[0] == f"the endpoint says: {said[1]}" and "<" not in said[1] and unescape(said[1]) == HOSTILE
 
 
 def test_view_models_know_nothing_of_gradio() -> None:
