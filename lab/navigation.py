@@ -25,6 +25,8 @@ SUBJECTS = ("sets", "exploits", "fidelity")
 MEASURES = ("exact", "changes", "reward", "malformed")
 ONLY = ("first", "second")
 LOOKS = ("again", "out", "luck")
+MAX_TEXT, MAX_FIND = 200, 64
+"""Characters of a searched text, and of a looked for run, that an address takes; the fields take no more."""
 DRAWS = range(5, 101)
 """How often the microscope may dream a step by chance."""
 QUEUES: tuple[str, ...] = (*KINDS, "like")
@@ -171,10 +173,6 @@ def _text(field: str, limit: int) -> Read:
     return lambda value: {field: value} if len(value) <= limit and value.isprintable() else None
 
 
-def _page(value: str) -> dict[str, Any] | None:
-    return {"page": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
-
-
 def _runs(value: str) -> dict[str, Any] | None:
     names = value.split(",")
     return {"beside": tuple(dict.fromkeys(names))[:MAX_BESIDE]} if all(map(_RUN.fullmatch, names)) else None
@@ -189,8 +187,8 @@ def _cell(value: str) -> dict[str, Any] | None:
     return {"group": match[1], "iteration": int(match[2])} if match else None
 
 
-def _window(value: str) -> dict[str, Any] | None:
-    return {"window_end": int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
+def _positive(field: str) -> Read:
+    return lambda value: {field: int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
 
 
 def _number(field: str) -> Read:
@@ -233,24 +231,24 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "like": (("like",), _read_like),
     "kind": (("kind",), _text("kind", 80)),
     "rows": (("rows",), _choice("rows", ROWS)),
-    "q": (("text",), _text("text", 200)),
+    "q": (("text",), _text("text", MAX_TEXT)),
     "world": (("world",), _choice("world", ("real", "dream"))),
     "split": (("split",), _choice("split", SPLITS)),
     "action": (("action_type",), _pattern("action_type", _WORD)),
     "outcome": (("outcome",), _choice("outcome", OUTCOMES)),
     "policy": (("policy",), _text("policy", 120)),
     "order": (("order",), _choice("order", ORDERS)),
-    "p": (("page",), _page),
+    "p": (("page",), _positive("page")),
     "run": (("run",), _pattern("run", _RUN)),
     "with": (("beside",), _runs),
-    "find": (("find",), _text("find", 64)),
+    "find": (("find",), _text("find", MAX_FIND)),
     "state": (("state",), _choice("state", RUN_STATES)),
     "method": (("method",), _choice("method", METHODS)),
     "x": (("axis",), _choice("axis", AXES)),
     "it": (("iteration",), _number("iteration")),
     "by": (("by",), _choice("by", GROUPINGS)),
     "cell": (("group", "iteration"), _cell),
-    "w": (("window_end",), _window),
+    "w": (("window_end",), _positive("window_end")),
     "ver": (("version",), _of_models("version", _VERSION)),
     "job": (("job",), _of_models("job", _RUN)),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),

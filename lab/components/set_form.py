@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from lab.navigation import MAX_TEXT
 from lab.viewmodels.compare import MODE_LABELS
 
 BOXES = {
@@ -43,6 +44,7 @@ def set_form() -> tuple[gr.Row, list[Any]]:
                 show_label=False,
                 container=False,
                 max_lines=1,
+                max_length=MAX_TEXT,
                 min_width=150,
                 elem_id="dg-set-text",
             )

@@ -11,7 +11,7 @@ from lab.components.exports import export_file, hand_out
 from lab.components.inspect import again, neighbours, provenance, row_list, transition
 from lab.context import Context, TabHandles
 from lab.exporting import export_zip
-from lab.navigation import Selection, to_query
+from lab.navigation import MAX_TEXT, Selection, to_query
 from lab.tabs import inspect_microscope
 from lab.viewmodels.inspect import InspectView, view
 from lab.viewmodels.inspect_list import ORDER_WORDS
@@ -106,6 +106,7 @@ def _filters() -> tuple[gr.Radio, gr.Textbox, list[gr.Dropdown]]:
             label="Search",
             container=False,
             max_lines=1,
+            max_length=MAX_TEXT,
             elem_id="dg-search",
             elem_classes="dg-key",
         )

@@ -11,7 +11,7 @@ from dreamgym.presets import PRESETS
 from lab.components import train as parts
 from lab.components.base import inform, warn
 from lab.context import ONE_BY_ONE, Context, TabHandles
-from lab.navigation import Selection, follow, to_query
+from lab.navigation import MAX_FIND, Selection, follow, to_query
 from lab.train_form import Form
 from lab.train_page import TrainPage
 from lab.viewmodels.train import FILTERS, METHOD_CHOICES, STATE_CHOICES
@@ -150,7 +150,13 @@ def _filters() -> list[gr.Textbox | gr.Dropdown]:
     plain: dict[str, Any] = {"show_label": False, "container": False, "min_width": 0}
     with gr.Row(elem_classes="dg-filters dg-run-filters"):
         find = gr.Textbox(
-            placeholder="Find a run", label="Find", max_lines=1, elem_id="dg-run-find", elem_classes="dg-key", **plain
+            placeholder="Find a run",
+            label="Find",
+            max_lines=1,
+            max_length=MAX_FIND,
+            elem_id="dg-run-find",
+            elem_classes="dg-key",
+            **plain,
         )
         state = gr.Dropdown(STATE_CHOICES, value="", label="State", filterable=False, elem_id="dg-run-state", **plain)
         method = gr.Dropdown(

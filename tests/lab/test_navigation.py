@@ -1,8 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
+import gradio as gr
 import pytest
 
+from lab.app import build
 from lab.navigation import Selection, follow, link, parse, to_query
+from tests.browser.conftest import open_services
 
 CHOSEN = Selection(
     tab="inspect",
@@ -23,6 +27,15 @@ CHOSEN = Selection(
 
 def test_an_address_gives_back_the_selection_it_was_written_from() -> None:
     assert parse(to_query(CHOSEN)) == CHOSEN
+
+
+def test_no_field_takes_a_text_that_no_address_has(tmp_path: Path) -> None:
+    page = build(open_services(tmp_path / "demo"))
+    fields = {part.elem_id: part for part in page.blocks.values() if isinstance(part, gr.Textbox)}
+    for name, field in (("dg-search", "text"), ("dg-set-text", "text"), ("dg-run-find", "find")):
+        longest = {field: "x" * (fields[name].max_length or 9999)}
+        told = Selection("train" if field == "find" else "inspect", **longest)
+        assert parse(to_query(told)) == told, name
 
 
 def test_an_address_leaves_out_what_only_another_tab_shows() -> None:
