@@ -203,7 +203,7 @@ const engine = () => {
   if (value.engine) {
     const e = value.engine;
     return part('Engine says', 'after the same actions', e.note && el('p', { class: 'dg-meta' }, e.note), e.text && el('p', {}, e.text),
-      e.diff.length > 0 && el('pre', { class: 'dg-reald' }, dg.segments(e.diff)),
+      e.diff.length > 0 && dg.long({ class: 'dg-reald' }, dg.segments(e.diff)),
       el('div', { class: 'dg-row dg-wrap dg-meta' }, e.same && 'the same as dreamed', e.figures.map((f) => `${f.label} ${f.value}`).join(', ')));
   }
   return part('Engine says', '', el('div', { class: 'dg-row dg-wrap' }, el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'v', disabled: Boolean(value.engine_reason), onclick: () => trigger('engine') }, 'Ask the engine ', kbd('v')),
@@ -212,7 +212,7 @@ const engine = () => {
 
 const earlier = () => value.earlier.length > 0 && el('details', { class: 'dg-earlier' },
   el('summary', { class: 'dg-meta' }, `${value.earlier.length} earlier step${value.earlier.length > 1 ? 's' : ''}: ${value.earlier.slice(-4).map((s) => s.action).join(', ')}`),
-  el('ol', {}, value.earlier.map((r) => el('li', { value: r.step }, el('code', { class: 'dg-b' }, r.action), el('pre', {}, r.state)))));
+  el('ol', {}, value.earlier.map((r) => el('li', { value: r.step }, el('code', { class: 'dg-b' }, r.action), dg.long({}, r.state)))));
 
 const since = () => {
   if (!value.saved_at) return '';
@@ -236,7 +236,7 @@ const centre = () => [
   value.facts.length > 0 && part('Facts', 'changed', dg.facts(value.facts, 'Facts that the step changed')),
   value.figures.length > 0 && part('Outcome', '', el('div', { class: 'dg-figs' }, value.figures.map((f) => el('div', { class: 'dg-fig' }, el('b', {}, f.value), el('span', {}, f.label))))),
   correction(), engine(),
-  value.others.length > 0 && part('Others', '', value.others.map((o) => el('div', { class: 'dg-other' }, el('p', {}, el('b', {}, o.who), ': ', o.said), o.correction && el('pre', {}, o.correction), o.note && el('p', { class: 'dg-meta' }, o.note)))),
+  value.others.length > 0 && part('Others', '', value.others.map((o) => el('div', { class: 'dg-other' }, el('p', {}, el('b', {}, o.who), ': ', o.said), o.correction && dg.long({}, o.correction), o.note && el('p', { class: 'dg-meta' }, o.note)))),
 ];
 
 const axis = (a) => {

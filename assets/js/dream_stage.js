@@ -23,14 +23,14 @@ const tinted = (v) => v.tint && el('div', { class: 'dg-when-tinted' }, part('Tok
 const earlier = (e) => {
   const details = el('details', { class: 'dg-earlier', open: earlierOpen },
     el('summary', { class: 'dg-meta' }, e.summary),
-    el('ol', {}, e.rows.map((r) => el('li', { value: r.step }, el('code', { class: 'dg-b' }, r.action), el('pre', {}, r.state)))));
+    el('ol', {}, e.rows.map((r) => el('li', { value: r.step }, el('code', { class: 'dg-b' }, r.action), long({}, r.state)))));
   details.addEventListener('toggle', () => { earlierOpen = details.open; });
   return details;
 };
 
 const before = (s) => part('State', sub('s', s.number) + (s.world === 'real' ? ', real' : ''), state(s.world, s.text));
 const action = (v) => part('Action', `${sub('a', v.number)}, ${v.actor ?? 'you'}`, el('pre', { class: 'dg-b' }, v.action));
-const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', el('pre', {}, v.recalled));
+const recalled = (v) => v.recalled !== null && part('Recalled', 'of this episode', long({}, v.recalled));
 const caret = () => el('span', { class: 'dg-caret', 'aria-hidden': 'true' });
 
 const figures = (list) => el('div', { class: 'dg-figs' },

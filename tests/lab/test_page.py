@@ -37,6 +37,14 @@ def test_no_text_can_reach_a_template() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), name
 
 
+def test_a_text_of_any_length_passes_the_gate() -> None:
+    text = (
+        r"el\('pre', \{[^}]*\}, (dg\.segments|\w+\.(state|next_state|recalled|correction|raw\w*|reasoning)\b(?! \?\?))"
+    )
+    for name, script in sources(SCRIPTS, "*.js").items():
+        assert not re.search(text, script), f"{name}: dg.long, dg.fold or dg.state, which draw a part at first"
+
+
 def test_what_is_said_in_passing_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr("gradio.Warning", said.append)
