@@ -16,7 +16,7 @@ from dreamgym.annotation import judge_commands as judges
 from dreamgym.annotation import repair_commands as repairs
 from dreamgym.annotation.lessons import corrections
 from dreamgym.annotation.store import AnnotationStore
-from dreamgym.config import ROOT, CollectConfig
+from dreamgym.config import ROOT, CollectConfig, overlaid
 from dreamgym.engines.model_folder import experience_model_of
 from dreamgym.environments import ENVIRONMENTS, environment_module
 from dreamgym.errors import ConfigError, DreamGymError
@@ -117,15 +117,18 @@ def _add_collect(commands: "Commands") -> None:
 
 def _add_teach(commands: "Commands") -> None:
     teach = commands.add_parser("teach", help="let an instruction model write the reasoning of stored real episodes")
-    teach.add_argument("--model", required=True, help="the teacher: see dreamgym/engines/registry.py")
+    runs.add_settings(teach)
+    teach.add_argument("--model", help="see dreamgym/engines/registry.py; default: the settings' teacher.model")
     teach.add_argument("--buffer", type=Path, required=True, help="experience.sqlite with real train episodes")
     teach.add_argument("--output", type=Path, required=True, help="gets the episodes with reasoning; a new file")
     teach.add_argument("--cache", type=Path, help="keeps replies; default: beside the output")
     teach.add_argument("--episodes", type=int, help="only the first so many")
     teach.add_argument(
-        "--no-hindsight", dest="hindsight", action="store_false", help="each step alone, without what comes later"
+        "--hindsight",
+        action=argparse.BooleanOptionalAction,
+        help="whole episodes with their outcome, or each step alone, without what comes later",
     )
-    teach.add_argument("--tries", type=int, default=3, help="of a prompt whose replies cannot be read")
+    teach.add_argument("--tries", type=int, help="of a prompt whose replies cannot be read")
     teach.add_argument(
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
     )
@@ -218,15 +221,18 @@ def _teach(options: argparse.Namespace) -> None:
     from dreamgym.experience_model.asking import ReplyCache  # noqa: PLC0415
     from dreamgym.experience_model.refresh import real_train_episodes  # noqa: PLC0415
 
+    given = {name: getattr(options, name) for name in ("model", "hindsight", "tries")}
+    settings = overlaid(runs.read_settings(options).teacher, given)
+    if not settings.model:
+        raise ConfigError("no teacher is named: --model NAME, or teacher.model in the settings")
     if not options.buffer.exists():
         raise ConfigError(f"there is no buffer {options.buffer}; dreamgym collect makes one")
     if options.output.exists():
         raise ConfigError(f"{options.output} is there already and was left as it is: choose a new file")
     episodes = real_train_episodes([options.buffer])[: options.episodes]
-    settings = teachers.TeacherSettings(hindsight=options.hindsight, tries=options.tries)
     cache = options.cache or options.output.with_suffix(".replies.sqlite")
     with ReplyCache(cache) as replies:
-        engine = open_engine(options.model)
+        engine = open_engine(settings.model)
         name = engine.model if isinstance(engine, HttpEngine) else engine.name
         teacher = teachers.Teacher(engine, replies, settings, name)
         asked = teacher.estimate(episodes)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -53,6 +53,45 @@ class ExperienceModelConfig:
         check_range("temperature", self.temperature, 0.0, 2.0)
         check_range("max_tokens", self.max_tokens, 1, 32_768)
         check_range("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherConfig:
+    """Who writes the reasoning of stored real episodes (`dreamgym teach`), and how it is asked."""
+
+    model: str = ""
+    """A folder, a Hugging Face id, an endpoint, vllm:MODEL; empty: none. The paper's is unnamed."""
+    hindsight: bool = True
+    """It reads whole trajectories with their outcome; off: each step alone with what was before it."""
+    tries: int = 3
+    """Of a prompt whose replies cannot be read."""
+    temperature: float = 0.7
+    """From the second try on; the first is greedy."""
+    batch: int = 16
+    """Prompts at once."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("tries", self.tries, 1, 100)
+        check_range("temperature", self.temperature, 0.01, 2.0)
+        check_range("batch", self.batch, 1, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """Who rates dreamed steps (`dreamgym judge`), and by what."""
+
+    model: str = "rules"
+    """"rules" are ours; else an instruction model, as for the teacher. The paper's is GPT-4o."""
+    reference: bool = False
+    """It is shown what the real engine answers to the same actions; the paper's is not."""
+    tries: int = 2
+    """Of a prompt whose replies cannot be read."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_not_empty("model", self.model)
+        check_range("tries", self.tries, 1, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +159,11 @@ def from_mapping(cls: type[ConfigT], values: Mapping[str, object]) -> ConfigT:
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(map(repr, unknown))}; {cls.__name__} has {', '.join(known)}")
     return cls(**values)
+
+
+def overlaid(config: ConfigT, values: Mapping[str, Any]) -> ConfigT:
+    """Put values in the place of those of `config`; None is no value."""
+    return replace(config, **{name: value for name, value in values.items() if value is not None})
 
 
 def cache_folder(part: str) -> Path:

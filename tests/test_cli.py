@@ -89,6 +89,27 @@ def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> Non
     assert "Muon" in capsys.readouterr().out
 
 
+def test_the_teacher_of_a_config_is_asked_and_options_come_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = solved()
+    source, settings = tmp_path / "experience.sqlite", tmp_path / "my.toml"
+    with ReplayBuffer(source, HashedNgrams()) as buffer:
+        buffer.add(replace(known, task=replace(known.task, split="train")))
+    num = len(known.transitions)
+    words = ["teach", "--buffer", str(source), "--output", str(tmp_path / "annotated.sqlite"), "--dry-run"]
+    assert main(words) == 1
+    assert "no teacher is named: --model NAME, or teacher.model" in capsys.readouterr().err
+    with serve(Endpoint(lambda _: "", is_vllm=False)) as endpoint:
+        settings.write_text(f'[teacher]\nmodel = "{endpoint.url}"\nhindsight = false\n')
+        words += ["--config", str(settings)]
+        for more, num_prompts in (([], num), (["--hindsight"], 1), (["--set", "teacher.hindsight=true"], 1)):
+            assert main([*words, *more]) == 0
+            assert f"{num_prompts} prompts for 1 episodes" in capsys.readouterr().out, more
+    assert main([*words, "--model", "/no/where"]) == 1
+    assert "expected a model folder at /no/where, found none" in capsys.readouterr().err
+
+
 def test_a_teacher_writes_reasoning_into_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known = solved()
     episode = replace(known, task=replace(known.task, split="train"))

@@ -12,6 +12,7 @@ from dreamgym.annotation import judging
 from dreamgym.annotation.export import Keep, choose
 from dreamgym.annotation.judge_agreement import judge_agreement
 from dreamgym.annotation.store import AnnotationStore
+from dreamgym.config import JudgeConfig, overlaid
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.asking import ReplyCache
 from dreamgym.experience_model.judge import RULES, RULES_VERSION, Case, Verdict, judge, summary
@@ -19,6 +20,7 @@ from dreamgym.experience_model.model_judge import PROMPT_VERSION, ModelJudge
 from dreamgym.replay_buffer import export as exports
 from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.results import publish, typed_command
+from dreamgym.runs.commands import add_settings, read_settings
 from dreamgym.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,15 +30,22 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add the commands to the parser of `dreamgym`."""
     told = commands.add_parser("judge", help="let rules, or a model, rate dreamed steps on the paper's four axes")
-    told.add_argument("--model", help="an instruction model, see dreamgym/engines/registry.py; default: our rules")
-    told.add_argument("--reference", action="store_true", help="also what the real engine answers to the same actions")
+    add_settings(told)
+    told.add_argument(
+        "--model", help="rules, or a model, see dreamgym/engines/registry.py; default: the settings' judge.model"
+    )
+    told.add_argument(
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        help="also what the real engine answers to the same actions",
+    )
     told.add_argument("--annotated", action="store_true", help="the items that people have annotated, not stored steps")
     exports.add_options(told, world="dream")
     told.add_argument("--workspace", type=Path, default=Path("workspace"))
     told.add_argument("--run", dest="run_id", default="", metavar="ID", help="what this training run has played")
     told.add_argument("--limit", type=int, help="draw so many steps")
     told.add_argument("--seed", type=int, default=0, help="of the draw")
-    told.add_argument("--tries", type=int, default=2, help="of a prompt whose replies cannot be read")
+    told.add_argument("--tries", type=int, help="of a prompt whose replies cannot be read")
     told.add_argument("--cache", type=Path, help="keeps a model's replies; default: in the output")
     told.add_argument(
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens, for the estimate"
@@ -58,16 +67,19 @@ def add(commands: "Commands") -> None:
 def _judge(options: argparse.Namespace) -> None:
     if options.limit is not None and options.limit < 1:
         raise ConfigError(f"--limit draws at least 1 step, got {options.limit}")
+    given = {name: getattr(options, name) for name in ("model", "reference", "tries")}
+    settings = overlaid(read_settings(options).judge, given)
+    options.reference = settings.reference
     cases = _cases(options)
-    if options.reference:
+    if settings.reference:
         cases = judging.with_references(cases)
-    asked = [case for case in cases if case.reference is not None or not options.reference]
+    asked = [case for case in cases if case.reference is not None or not settings.reference]
     print(f"{len(asked):,} of {len(cases):,} steps can be judged")
-    if not options.model:
+    if settings.model == RULES:
         if not options.dry_run:
             _write(options, cases, RULES, RULES_VERSION, map(judge, asked))
         return
-    with _model_judge(options) as model:
+    with _model_judge(options, settings) as model:
         estimate = model.estimate(asked)
         print(f"{estimate.num_prompts} prompts, {estimate.num_cached} of them answered before")
         print("\n".join(estimate.describe(options.price, options.tokens_per_second)))
@@ -91,14 +103,14 @@ def _cases(options: argparse.Namespace) -> list[Case]:
 
 
 @contextmanager
-def _model_judge(options: argparse.Namespace) -> Iterator[ModelJudge]:
+def _model_judge(options: argparse.Namespace, settings: JudgeConfig) -> Iterator[ModelJudge]:
     from dreamgym.engines.openai_http import HttpEngine  # noqa: PLC0415
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
 
     with ReplyCache(options.cache or options.output.with_name(f"{options.output.name}.replies.sqlite")) as replies:
-        engine = open_engine(options.model)
+        engine = open_engine(settings.model)
         name = engine.model if isinstance(engine, HttpEngine) else engine.name
-        yield ModelJudge(engine, replies, name, options.tries)
+        yield ModelJudge(engine, replies, name, settings.tries)
 
 
 def _write(

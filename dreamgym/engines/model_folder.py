@@ -106,6 +106,22 @@ def model_name(folder: Path, label: str | None = None) -> str:
     Raises:
         EngineError: The folder is missing or holds no weights.
     """
+    files = check_folder(folder)
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return f"{label or folder.resolve().name}@{digest.hexdigest()[:8]}"
+
+
+def is_path(model: str) -> bool:
+    """Is it meant as a folder, there or not, and no Hugging Face id?"""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """Return the files with a model's weights; EngineError where the folder is missing or holds none."""
     if not folder.is_dir():
         raise EngineError(f"expected a model folder at {folder}, found none; check the path, or train one first")
     files = sorted(folder.glob("*.safetensors"))
@@ -115,9 +131,4 @@ def model_name(folder: Path, label: str | None = None) -> str:
             f"expected config.json and *.safetensors in {folder}, found {found}; "
             "give a folder written by save_pretrained, or a Hugging Face model id"
         )
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return f"{label or folder.resolve().name}@{digest.hexdigest()[:8]}"
+    return files

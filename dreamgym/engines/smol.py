@@ -25,7 +25,7 @@ def folder() -> Path:
     Raises:
         EngineError: The package is missing, or cannot be read.
     """
-    kept = cache_folder("models") / "SmolLM2-135M-Instruct"
+    kept = _kept()
     if not (kept / "config.json").is_file():
         source = _package()
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,16 @@ def folder() -> Path:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return kept
+
+
+def check() -> None:
+    """Raise EngineError where `folder` would, as far as that is seen without reading the package."""
+    if not (_kept() / "config.json").is_file():
+        _package()
+
+
+def _kept() -> Path:
+    return cache_folder("models") / "SmolLM2-135M-Instruct"
 
 
 def _package() -> Path:

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dreamgym.characters import whole
 from dreamgym.engines.decoding import Row, retire, write_tokens
-from dreamgym.engines.model_folder import model_name
+from dreamgym.engines.model_folder import check_folder, is_path, model_name
 from dreamgym.engines.ragged_cache import ATTENTION, RaggedCache
 from dreamgym.engines.reply_writer import ReplyWriter, StopRule
 from dreamgym.engines.turns import drop_last
@@ -348,8 +348,8 @@ def _find(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        model_name(folder)  # says what is wrong
+    if is_path(model):
+        check_folder(folder)  # says what is wrong
     try:
         return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]))
     except Exception as error:  # network, hub and file system each raise their own

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from dreamgym.config import TeacherConfig
 from dreamgym.environments import environment_module
 from dreamgym.environments.judgement import reward_text
 from dreamgym.errors import ConfigError
@@ -45,25 +46,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class TeacherSettings:
-    """How it is asked."""
-
-    hindsight: bool = True
-    """It reads whole trajectories with their outcome; off: each step alone with what was before it."""
-    tries: int = 3
-    """Of a prompt whose replies cannot be read."""
-    temperature: float = 0.7
-    """From the second try on; the first is greedy."""
-    batch: int = 16
-    """Prompts at once."""
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.tries < 1 or self.batch < 1 or not 0 < self.temperature <= 2:
-            raise ConfigError("tries and batch go from 1, temperature from above 0 to 2")
-
-
-@dataclass(frozen=True, slots=True)
 class Prompt:
     """One question to the teacher."""
 
@@ -77,14 +59,14 @@ class Teacher:
     """Asks, reads, keeps."""
 
     def __init__(
-        self, engine: Engine, cache: ReplyCache, settings: TeacherSettings | None = None, name: str = ""
+        self, engine: Engine, cache: ReplyCache, settings: TeacherConfig | None = None, name: str = ""
     ) -> None:
         """Make a teacher of an instruction model; ConfigError for a model that has no chat template.
 
         Args:
             engine: The teacher.
             cache: Of its replies.
-            settings: Default: as documented there.
+            settings: Default: as documented there; its model is `engine`.
             name: What it is called in the cache, where its engine's name also says at which address it is.
         """
         render = chat_template(engine)
@@ -93,7 +75,7 @@ class Teacher:
         self._render = render
         self.name = name or engine.name
         self._asker = Asker(engine, cache, self.name, VERSION, STOP)
-        self.settings = settings or TeacherSettings()
+        self.settings = settings or TeacherConfig()
         self.left_out: Counter[str] = Counter()
         """Reason to the number of steps that have no reasoning for it."""
 
@@ -214,7 +196,7 @@ def summary(teacher: Teacher, annotated: Sequence[Trajectory], started: float) -
     return {
         "teacher": teacher.name,
         "prompt_version": VERSION,
-        **asdict(teacher.settings),
+        **{name: value for name, value in asdict(teacher.settings).items() if name != "model"},
         "num_trajectories": len(annotated),
         "num_steps": len(steps),
         "num_written": len(written),

@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add both commands to the parser of `dreamgym`."""
     train = commands.add_parser("train", help="train a policy, in a process of its own; it goes on when this one ends")
-    start = train.add_mutually_exclusive_group()
-    start.add_argument("--config", type=Path, help="a config.toml; what it leaves out keeps its default")
-    start.add_argument("--preset", choices=PRESETS, metavar="NAME", help="of the lab, e.g. nano-dream-grpo")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one setting; may be repeated"
-    )
+    add_settings(train)
     train.add_argument(
         "--name", default="", help="begins the run's id: letters, digits, - and _; default: world and method"
     )
@@ -60,14 +55,29 @@ def add(commands: "Commands") -> None:
         action.set_defaults(run=_runs)
 
 
-def _train(options: argparse.Namespace) -> None:
-    if options.slots < 1:
-        raise ConfigError(f"--slots must be at least 1, got {options.slots}")
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `read_settings` reads."""
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--config", type=Path, help="a config.toml; what it leaves out keeps its default")
+    start.add_argument("--preset", choices=PRESETS, metavar="NAME", help="of the lab, e.g. nano-dream-grpo")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one setting; may be repeated"
+    )
+
+
+def read_settings(options: argparse.Namespace) -> TrainConfig:
+    """Settings of the file or the preset, and single ones after it; ConfigError where they do not fit."""
     base = config.load(options.config) if options.config else TrainConfig()
     if options.preset:
         base = load_preset(options.preset)
-    wanted = config.override(base, options.set)
-    chosen = plan(in_workspace(wanted, Versions(Workspace(options.workspace))), options.name)
+    return config.override(base, options.set)
+
+
+def _train(options: argparse.Namespace) -> None:
+    if options.slots < 1:
+        raise ConfigError(f"--slots must be at least 1, got {options.slots}")
+    wanted = read_settings(options)
+    chosen = plan(in_workspace(wanted, Versions(Workspace(options.workspace))), options.name, options.dry_run)
     _print_plan(chosen, options)
     if options.dry_run:
         return

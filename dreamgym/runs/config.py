@@ -9,8 +9,11 @@
     [real]              real transitions that training may use (S2R)
     [evaluation]        how real success is measured along the way
     [checkpoints]       when state is saved
+    [teacher]           who writes the reasoning that experience models learn: `dreamgym teach`
+    [judge]             who rates dreamed steps: `dreamgym judge`
 
-Their fields are in `runs.sections`.
+The last two are no part of the run itself; they stand here so that one file says who does what in an experiment.
+Fields are in `runs.sections`, those of models that only answer in `dreamgym.config`.
 """
 
 import tomllib
@@ -19,7 +22,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dreamgym.config import COMMIT_KEY, ExperienceModelConfig, commit_id, from_mapping, toml_value
+from dreamgym.config import (
+    COMMIT_KEY,
+    ExperienceModelConfig,
+    JudgeConfig,
+    TeacherConfig,
+    commit_id,
+    from_mapping,
+    toml_value,
+)
 from dreamgym.errors import ConfigError
 from dreamgym.runs.sections import (
     CheckpointConfig,
@@ -46,6 +57,8 @@ class TrainConfig:
     real: RealConfig = field(default_factory=RealConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
 
     def __post_init__(self) -> None:
         """Check what sections ask of each other: TRL fills whole batches with an iteration's rollouts."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 
 from dreamgym.curriculum.proof import most_proof_transitions
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
+from dreamgym.engines.registry import is_endpoint, model_problem
 from dreamgym.errors import ConfigError
+from dreamgym.experience_model.judge import RULES
 from dreamgym.experience_model.versions import Versions
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes
 from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan, shape_of
-from dreamgym.runs.vllm_problems import vllm_problems
+from dreamgym.runs.vllm_problems import vllm_problems, would_fail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
@@ -72,8 +74,13 @@ class Plan:
     """For models that are not the bundled ones, where their shapes are known."""
 
 
-def plan(config: TrainConfig, name: str = "") -> Plan:
+def plan(config: TrainConfig, name: str = "", ask: bool = False) -> Plan:
     """Say what a run will do and cost; loads no model and writes nothing.
+
+    Args:
+        config: The run's.
+        name: As for `check`.
+        ask: Endpoints, whether they serve their model.
 
     Raises:
         ConfigError: It cannot be launched so.
@@ -91,19 +98,39 @@ def plan(config: TrainConfig, name: str = "") -> Plan:
         offline_transitions=offline_transitions(models(config)),
         real_transitions=_online_transitions(config),
         evaluation_transitions=_evaluation_transitions(config),
-        notes=(*_notes(config, bundled), *(gpu.sentences() if gpu else ()), *vllm_problems(config, names)),
+        notes=(*_notes(config, bundled), *(gpu.sentences() if gpu else ()), *_problems(config, ask)),
         gpu=gpu,
     )
 
 
 def check(config: TrainConfig, name: str = "") -> None:
-    """Raise ConfigError where a run may not be called so, or this machine lacks a tracker that it reports to."""
+    """Raise ConfigError: a run may not be called so, its policy is a server, or a tracker of its is missing here."""
     if name and not _NAME.fullmatch(name):
         raise ConfigError(
             "the name of a run has at most 48 letters (a-z), digits, - and _, and begins with a letter or a digit; "
             f"got {name!r}"
         )
+    if is_endpoint(config.policy.model) or config.policy.model.startswith("vllm:"):
+        raise ConfigError(f"policy.model is trained here: a folder or a Hugging Face id, got {config.policy.model!r}")
     trackers.check_installed(config.run.report_to)
+
+
+def roles(config: TrainConfig) -> list[tuple[str, str]]:
+    """(key, model) of each role that is played, the run's own first, then those of `dreamgym teach` and `judge`."""
+    found = [("policy.model", config.policy.model)]
+    if _dreams(config):
+        _, dreams, *doubters = models(config)
+        found += [("experience_model.model", dreams), *(("trust.doubters", name) for name in doubters)]
+    found += [("curriculum.generator", name) for name in _generator(config)]
+    found += [("teacher.model", config.teacher.model), ("judge.model", config.judge.model)]
+    return [(key, name) for key, name in found if name not in ("", RULES)]
+
+
+def _problems(config: TrainConfig, ask: bool) -> list[str]:
+    """What is in the way of each role here."""
+    named = roles(config)
+    found = {f"{key}: {problem}": None for key, name in named if (problem := model_problem(name, ask))}
+    return [*map(would_fail, found), *vllm_problems(config, tuple(name for _, name in named))]
 
 
 def in_workspace(config: TrainConfig, versions: Versions) -> TrainConfig:

@@ -15,12 +15,17 @@ def vllm_problems(config: TrainConfig, names: tuple[str, ...]) -> list[str]:
 
     Args:
         config: The run's.
-        names: Its models.
+        names: Of all models that its config names.
     """
     found = [rollouts_problem(config.policy.vllm), _version_problem() if config.policy.vllm else None]
     if any(name.startswith("vllm:") for name in names):
         found.append(vllm_problem())
-    return [f"Here it would fail: {problem.rstrip('.')}." for problem in found if problem]
+    return [would_fail(problem) for problem in found if problem]
+
+
+def would_fail(problem: str) -> str:
+    """A problem as a sentence of a plan."""
+    return f"Here it would fail: {problem.rstrip('.')}."
 
 
 def rollouts_problem(vllm: str) -> str | None:

@@ -153,6 +153,23 @@ def test_the_command_asks_an_endpoint_and_says_the_cost_first(
     assert [each.annotator for each in AnnotationStore(workspace).current()] == ["Ann"]
 
 
+def test_the_judge_of_a_config_is_asked_and_options_come_first(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "my.toml"
+    words = ["judge", "--workspace", str(workspace.path), "--output", str(tmp_path / "verdicts"), "--dry-run"]
+    with serve(Endpoint(lambda _: scores(), is_vllm=False)) as endpoint:
+        settings.write_text(f'[judge]\nmodel = "{endpoint.url}"\nreference = true\n')
+        words += ["--config", str(settings)]
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "0 of 10 steps can be judged" in said and "0 prompts" in said, "this kitchen is in no engine"
+        assert main([*words, "--no-reference"]) == 0
+        assert "10 prompts, 0 of them" in capsys.readouterr().out
+        assert main([*words, "--no-reference", "--model", "rules"]) == 0
+        assert "prompts" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [(["--limit", "0"], "at least 1 step"), (["--run", "nowhere"], "no run 'nowhere'")],

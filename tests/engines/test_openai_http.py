@@ -248,6 +248,9 @@ def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             session.generate("<end>", 5)
         with pytest.raises(EngineError, match="expected 1 texts"):
             session.extend(["x", "y"])
+        endpoint.errors = [401]
+        with pytest.raises(EngineError, match=r"refuses the request \(401: .*; its key is the one in DREAMGYM_API_KEY"):
+            HttpEngine(endpoint.url, "a").ask("POST", "/completions", {"prompt": "x"})
         url = endpoint.url
     gone: Any = HttpEngine(url, "a").open(1)
     gone.extend(["x"])

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.config import TeacherConfig
 from dreamgym.engines.scripted import ScriptedEngine
 from dreamgym.errors import ConfigError, EngineError, RequestRefusedError
 from dreamgym.experience_model.asking import Estimate, ReplyCache
-from dreamgym.experience_model.teacher import Teacher, TeacherSettings, foresight, parse, summary
+from dreamgym.experience_model.teacher import Teacher, foresight, parse, summary
 from tests.experience_model.kitchen import solved
 
 EPISODE = solved()
 NUM = len(EPISODE.transitions)
-ALONE = TeacherSettings(hindsight=False)
+ALONE = TeacherConfig(hindsight=False)
 
 
 def lines(*steps: int) -> str:
@@ -165,4 +166,4 @@ def test_a_model_without_a_template_is_no_teacher(cache: ReplyCache) -> None:
     with pytest.raises(ConfigError, match="takes no instructions"):
         Teacher(ScriptedEngine([]), cache)
     with pytest.raises(ConfigError, match="tries"):
-        TeacherSettings(tries=0)
+        TeacherConfig(tries=0)

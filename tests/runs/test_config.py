@@ -34,6 +34,8 @@ def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
         ('[run]\nmethod = "dqn"', "method must be one of sft, dpo, grpo, ppo"),
         ("[optimiser]\nclip = -1.0", r"\[optimiser\] clip must be from"),
         ("[trust]\nguard = 1", "guard must be of type bool"),
+        ("[teacher]\ntries = 0", r"\[teacher\] tries must be from 1 to 100"),
+        ('[judge]\nmodel = " "', r"\[judge\] model must not be empty"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_reason(text: str, reason: str, tmp_path: Path) -> None:

