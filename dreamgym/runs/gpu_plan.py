@@ -6,10 +6,13 @@ are floating-point operations over what an H100 does of them, at the shares of i
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from dreamgym.engines.model_folder import find_bundled
 from dreamgym.engines.registry import DEVICES, server_settings
@@ -25,6 +28,8 @@ DREAM_PROMPT_TOKENS = 1500
 PEAK, READ_SHARE, WRITE_SHARE = 989e12, 0.4, 0.05
 """Floating-point operations a second of an H100 in bfloat16; what of it reading (and learning) and writing reach."""
 GB, GPU_GB = 1e9, 80
+PINNED = ("peft", "torch", "transformers", "trl")
+"""Packages that change what a training does from one minor version to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,18 @@ def _installed() -> list[str]:
         except PackageNotFoundError:
             found.append(f"no {package}")
     return found
+
+
+def package_problems() -> list[str]:
+    """Packages of the training that are here in another version than the one it was made with."""
+    with suppress(PackageNotFoundError):  # run from its folder, without an installation
+        wanted = [Requirement(text) for text in requires("dreamgym-lab") or ()]
+        return [
+            f"{each.name} {here} is installed, and this was made with {each.name}{each.specifier}: make install"
+            for each in wanted
+            if each.name in PINNED and each.marker is None and (here := version(each.name)) not in each.specifier
+        ]
+    return []
 
 
 def _read(config: dict[str, Any]) -> Shape:

@@ -8,16 +8,19 @@ upper bounds: episodes that end early use fewer.
 import re
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from dreamgym.curriculum.edits import load_tasks
 from dreamgym.curriculum.proof import most_proof_transitions
 from dreamgym.engines.model_folder import find_bundled, model_data, offline_transitions
 from dreamgym.engines.registry import is_endpoint, model_problem
+from dreamgym.environments import environment_module
 from dreamgym.errors import ConfigError
 from dreamgym.experience_model.judge import RULES
 from dreamgym.experience_model.versions import Versions
 from dreamgym.runs import trackers
 from dreamgym.runs.config import TrainConfig, changes
-from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan, shape_of
+from dreamgym.runs.gpu_plan import GpuPlan, gpu_plan, package_problems, shape_of
 from dreamgym.runs.vllm_problems import vllm_problems, would_fail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
@@ -104,12 +107,13 @@ def plan(config: TrainConfig, name: str = "", ask: bool = False) -> Plan:
 
 
 def check(config: TrainConfig, name: str = "") -> None:
-    """Raise ConfigError: a run may not be called so, its policy is a server, or a tracker of its is missing here."""
+    """Raise ConfigError: a name, an environment, a policy that no run can have, or a tracker that is missing here."""
     if name and not _NAME.fullmatch(name):
         raise ConfigError(
             "the name of a run has at most 48 letters (a-z), digits, - and _, and begins with a letter or a digit; "
             f"got {name!r}"
         )
+    environment_module(config.run.environment)
     if is_endpoint(config.policy.model) or config.policy.model.startswith("vllm:"):
         raise ConfigError(f"policy.model is trained here: a folder or a Hugging Face id, got {config.policy.model!r}")
     trackers.check_installed(config.run.report_to)
@@ -127,9 +131,16 @@ def roles(config: TrainConfig) -> list[tuple[str, str]]:
 
 
 def _problems(config: TrainConfig, ask: bool) -> list[str]:
-    """What is in the way of each role here."""
-    named = roles(config)
-    found = {f"{key}: {problem}": None for key, name in named if (problem := model_problem(name, ask))}
+    """What is in the way here: packages, the real environment, the seed tasks, the model of each role."""
+    named, found = roles(config), package_problems()
+    available = environment_module(config.run.environment).availability()
+    found += [] if available.ok else [available.detail]
+    if config.curriculum.tasks and config.run.method in ("grpo", "ppo"):
+        try:
+            load_tasks(Path(config.curriculum.tasks))
+        except ConfigError as error:
+            found.append(str(error))
+    found += [f"{key}: {problem}" for key, name in named if (problem := model_problem(name, ask))]
     return [*map(would_fail, found), *vllm_problems(config, tuple(name for _, name in named))]
 
 

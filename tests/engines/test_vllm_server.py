@@ -52,6 +52,7 @@ def test_it_starts_answers_and_stops(make: Make, monkeypatch: pytest.MonkeyPatch
         adapters="a=/x,b=/y,",
         max_length=128,
         memory_share=0.5,
+        tensor_parallel=2,
         arguments=("--dtype", "bfloat16"),
     )
     assert (server.status, server.pid) == ("not started", None)
@@ -64,7 +65,7 @@ def test_it_starts_answers_and_stops(make: Make, monkeypatch: pytest.MonkeyPatch
     assert "secret" not in said and said.startswith("vLLM -m vllm.entrypoints.cli.main serve tiny --host 127.0.0.1")
     for words in (
         "--served-model-name small --enable",
-        "--enable-prefix-caching --tensor-parallel-size 1",
+        "--enable-prefix-caching --tensor-parallel-size 2",
         "--max-model-len 128 --gpu-memory-utilization 0.5 --enable-lora --lora-modules a=/x b=/y --dtype bfloat16",
     ):
         assert words in said

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dreamgym.config import ROOT
 from dreamgym.errors import ConfigError
 from dreamgym.presets import load_preset
+from dreamgym.runs import gpu_plan
 from dreamgym.runs import plan as plan_module
 from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.plan import plan
@@ -140,6 +142,20 @@ def test_a_plan_says_of_each_role_which_model_cannot_be_had_here(
     ]
     monkeypatch.setenv("DREAMGYM_API_KEY", "schlüssel")
     assert problems("teacher.model=http://host/v1")[0].startswith("teacher.model: the key in DREAMGYM_API_KEY has")
+
+
+def test_a_plan_says_what_else_is_in_the_way_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="unknown environment 'mars'; choose from"):
+        plan(planned("run.environment=mars"))
+    assert problems("curriculum.tasks=/no/where.json") == [
+        "curriculum.tasks=/no/where.json cannot be read: No such file or directory."
+    ]
+    monkeypatch.setattr("dreamgym.environments.alfworld.find_spec", lambda name: None)
+    (said,) = problems()
+    assert said.startswith("ALFWorld's live engine is not installed")
+    monkeypatch.undo()
+    monkeypatch.setattr(gpu_plan, "requires", lambda name: ["trl<1.16,>=1.15", "torch>=2", 'peft<0.1; extra == "x"'])
+    assert problems() == [f"trl {version('trl')} is installed, and this was made with trl<1.16,>=1.15: make install."]
 
 
 def test_a_dry_run_asks_the_endpoint_of_each_role() -> None:
