@@ -20,12 +20,19 @@ SMALL = (
 
 
 @pytest.mark.usefixtures("alfworld_games")
-@pytest.mark.parametrize(("family", "role"), [("llama", "policy"), ("qwen2", "experience_model")])
-def test_a_run_of_the_papers_preset_goes_through(family: str, role: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "role", "preset"),
+    [
+        ("llama", "policy", "paper-alfworld-llama-3.2-3b-dream-grpo"),
+        ("qwen2", "experience_model", "paper-alfworld-llama-3.2-3b-dream-grpo"),
+        ("qwen2", "policy", "paper-alfworld-qwen2.5-7b-s2r-ppo"),
+    ],
+)
+def test_a_run_of_the_papers_preset_goes_through(family: str, role: str, preset: str, tmp_path: Path) -> None:
     model = save(family, tmp_path / family)
     others = {"policy": "nano-novice", "experience_model": "nano"} | {role: str(model)}
     config = override(
-        load_preset("paper-alfworld-llama-3.2-3b-dream-grpo"),
+        load_preset(preset),
         [*SMALL, *(f"{name}.model={value}" for name, value in others.items())],
     )
     manager = RunManager(Workspace.create(tmp_path / "workspace").runs_path)
