@@ -103,6 +103,12 @@ class SecondModels:
             self._names[model.source] = model_name(Path(model.source).expanduser())
         return self._names[model.source]
 
+    @property
+    def process(self) -> WorkerEngine | None:
+        """The process beside the lab's own, while it is used."""
+        loaded = self._loaded
+        return loaded[1] if loaded else None
+
     def refusal(self, model: SecondModel) -> str | None:
         """Why it cannot be used here, with the next move; None when it can."""
         return READ_ONLY if self._read_only and not model.is_endpoint else None

@@ -35,6 +35,7 @@ def models_value(services: Services, resources: Resources) -> dict[str, Any]:
         "models": [
             *(_model(name, each) for name, each in services.environments.items()),
             *(_process(f"{name}, policy", each.policy) for name, each in services.environments.items() if each.policy),
+            *([_process("second model", second)] if (second := services.second_models.process) else []),
         ],
         "servers": servers,
         "empty": "" if servers else EMPTY,

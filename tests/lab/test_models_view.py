@@ -14,6 +14,7 @@ from dreamgym.experience_model.model import ExperienceModel
 from lab import model_servers
 from lab.model_servers import ModelServers, memory_of
 from lab.resources import Resources
+from lab.second_models import SecondModels
 from lab.services import EnvironmentServices, Services
 from lab.viewmodels.models import models_value
 from tests.browser.conftest import open_services
@@ -59,6 +60,18 @@ def test_a_model_says_what_it_has_written_and_who_waits(tmp_path: Path, tiny_mod
         assert after["detail"] == "cpu, 1 thread" and after["waiting"] == 0 and engine.usage.seconds > 0
     finally:
         engine.close()
+
+
+def test_the_process_of_a_second_model_is_shown_while_it_is_used(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo")
+    second = SecondModels()
+    services = Services(services.workspace, services.reader, {}, second_models=second)
+    resources = Resources(tmp_path)
+    with second.borrow(second.all()["nano-experience-model"]):
+        (shown,) = models_value(services, resources)["models"]
+        assert (shown["environment"], shown["word"]) == ("second model", "not started")
+        assert shown["name"].startswith("nano-experience-model@")
+    assert models_value(services, resources)["models"] == []
 
 
 def test_servers_come_ready_are_listed_stopped_and_removed(tmp_path: Path, servers: ModelServers) -> None:
