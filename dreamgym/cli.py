@@ -232,7 +232,7 @@ def _teach(options: argparse.Namespace) -> None:
     episodes = real_train_episodes([options.buffer])[: options.episodes]
     cache = options.cache or options.output.with_suffix(".replies.sqlite")
     with ReplyCache(cache) as replies:
-        engine = open_engine(settings.model)
+        engine = open_engine(settings.model, dry_run=options.dry_run)
         name = engine.model if isinstance(engine, HttpEngine) else engine.name
         teacher = teachers.Teacher(engine, replies, settings, name)
         asked = teacher.estimate(episodes)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.cli import benchmarks, main
+from dreamgym.engines.vllm_server import PYTHON
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.replay_buffer.reader import ExperienceReader
@@ -90,7 +91,7 @@ def test_every_benchmark_is_a_command(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_teacher_of_a_config_is_asked_and_options_come_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = solved()
     source, settings = tmp_path / "experience.sqlite", tmp_path / "my.toml"
@@ -106,6 +107,8 @@ def test_the_teacher_of_a_config_is_asked_and_options_come_first(
         for more, num_prompts in (([], num), (["--hindsight"], 1), (["--set", "teacher.hindsight=true"], 1)):
             assert main([*words, *more]) == 0
             assert f"{num_prompts} prompts for 1 episodes" in capsys.readouterr().out, more
+    monkeypatch.setenv(PYTHON, "/nowhere/python")
+    assert main([*words, "--model", "vllm:owner/name"]) == 0, "no server is started to count prompts"
     assert main([*words, "--model", "/no/where"]) == 1
     assert "expected a model folder at /no/where, found none" in capsys.readouterr().err
 

@@ -108,7 +108,7 @@ def _model_judge(options: argparse.Namespace, settings: JudgeConfig) -> Iterator
     from dreamgym.engines.registry import open_engine  # noqa: PLC0415
 
     with ReplyCache(options.cache or options.output.with_name(f"{options.output.name}.replies.sqlite")) as replies:
-        engine = open_engine(settings.model)
+        engine = open_engine(settings.model, dry_run=options.dry_run)
         name = engine.model if isinstance(engine, HttpEngine) else engine.name
         yield ModelJudge(engine, replies, name, settings.tries)
 

@@ -36,6 +36,7 @@ def open_engine(
     num_threads: int | None = None,
     regex: Regex | None = None,
     log_path: Path | None = None,
+    dry_run: bool = False,
 ) -> Engine:
     """Load a model, or reach it.
 
@@ -44,6 +45,7 @@ def open_engine(
         num_threads: Of torch, for a model that is loaded here.
         regex: Structured output, where the engine can; see `HttpEngine`.
         log_path: What a server that is started says; default: a temporary file.
+        dry_run: It only writes conversations and is asked for nothing, so no server is started.
 
     Raises:
         EngineError: It cannot be found, loaded, started or reached.
@@ -53,6 +55,10 @@ def open_engine(
         return HttpEngine(url, model, regex=regex)
     if name.startswith("vllm:"):
         model = name.removeprefix("vllm:")
+        if dry_run:
+            engine = HttpEngine("http://127.0.0.1/v1", model)
+            engine.is_vllm = False  # else it would be asked
+            return engine
         server = _serve(model, log_path)
         return HttpEngine(server.url, model, regex=regex, revive=server.wait)
     from dreamgym.engines.transformers_engine import TransformersEngine  # noqa: PLC0415  loads torch

@@ -19,6 +19,7 @@ from dreamgym.annotation.judging import (
 )
 from dreamgym.annotation.store import AnnotationStore
 from dreamgym.cli import main
+from dreamgym.engines.vllm_server import PYTHON
 from dreamgym.environments import environment_module
 from dreamgym.errors import AnnotationError
 from dreamgym.experience_model.judge import Verdict, judge
@@ -154,7 +155,7 @@ def test_the_command_asks_an_endpoint_and_says_the_cost_first(
 
 
 def test_the_judge_of_a_config_is_asked_and_options_come_first(
-    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tmp_path / "my.toml"
     words = ["judge", "--workspace", str(workspace.path), "--output", str(tmp_path / "verdicts"), "--dry-run"]
@@ -168,6 +169,8 @@ def test_the_judge_of_a_config_is_asked_and_options_come_first(
         assert "10 prompts, 0 of them" in capsys.readouterr().out
         assert main([*words, "--no-reference", "--model", "rules"]) == 0
         assert "prompts" not in capsys.readouterr().out
+    monkeypatch.setenv(PYTHON, "/nowhere/python")
+    assert main([*words, "--no-reference", "--model", "vllm:owner/name"]) == 0, "no server is started to count prompts"
 
 
 @pytest.mark.parametrize(
