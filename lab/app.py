@@ -18,7 +18,7 @@ from lab.components.base import ASSETS, PLOTLY, script, styles, warn
 from lab.components.header import header
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.economy import economise
-from lab.navigation import TABS, Selection, follow, to_query
+from lab.navigation import TABS, Selection, follow, to_query, whole_link
 from lab.services import Services
 from lab.tabs import annotate, compare, curriculum, dream, home, inspect, models, train
 from lab.turns import take_turns
@@ -37,7 +37,7 @@ BUILDERS = {
     "annotate": annotate.build,
     "models": models.build,
 }
-HEAD_SCRIPTS = ("dom.js", "tint.js", "live.js", "curves.js", "shortcuts.js")
+HEAD_SCRIPTS = ("dom.js", "tint.js", "entries.js", "live.js", "curves.js", "shortcuts.js")
 HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in HEAD_SCRIPTS)
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -119,9 +119,11 @@ class Frame:
         return [*self._model(), gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
 
     def go(self, query: str | None, chosen: Selection, *values: Any) -> list[Any]:
-        """Follow a link."""
-        chosen = follow(chosen, dict(parse_qsl((query or "").removeprefix("?"), keep_blank_values=True)))
-        return [gr.Tabs(selected=chosen.tab), *self._show(chosen, values)]
+        """Follow a link; one of the browser's history (assets/js/entries.js) is a whole address and has a number."""
+        asked = _read(query or "")
+        over = asked.get("over", "")
+        chosen, address, *shown = self._show(follow(chosen, _read(whole_link(query or "")) if over else asked), values)
+        return [gr.Tabs(selected=chosen.tab), chosen, f"{address}#{over}" if over else address, *shown]
 
     def switch(self, event: gr.SelectData, chosen: Selection, *values: Any) -> list[Any]:
         """Show the tab that was opened by hand; one that a link has opened reports the same, and is shown already."""
@@ -158,6 +160,10 @@ class Frame:
     def _show(self, chosen: Selection, values: Sequence[Any]) -> list[Any]:
         chosen, shown = _render(self.handles, chosen, values)
         return [chosen, to_query(chosen), *shown]
+
+
+def _read(query: str) -> dict[str, str]:
+    return dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
 
 
 def _render(handles: dict[str, TabHandles], chosen: Selection, values: Sequence[Any]) -> tuple[Selection, list[Any]]:

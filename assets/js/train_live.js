@@ -10,7 +10,12 @@ const take = (asked, answer) => {
     return dg.live.emit('charts', { empty: true });
   }
   if (answer.run !== asked.run) { // the first run of this workspace, or the one that was looked at is gone
-    if (followed !== answer.run) dg.follow(`?tab=train&run=${answer.run}`);
+    if (followed !== answer.run) {
+      const there = new URLSearchParams(location.search);
+      there.set('run', answer.run);
+      there.delete('it');
+      dg.follow(`?${there}`, true);
+    }
     followed = answer.run;
     return undefined;
   }

@@ -344,10 +344,12 @@ def test_an_empty_workspace_says_how_to_begin_and_the_first_run_appears(serve: A
     page.goto(f"{serve(services)}?tab=train")
     expect(page.locator("#dg-runs")).to_contain_text("No run in this workspace")
     expect(page.locator("#dg-runs pre")).to_contain_text("dreamgym train --config")
+    entries = page.evaluate("history.length")
     run = WrittenRun(services.workspace.runs_path, "dream-grpo-01")  # launched in a terminal
     run.iterate(0)
     expect(page.locator("#dg-run-head h2")).to_have_text("dream-grpo-01")
     expect(page.locator("#dg-address code")).to_contain_text("run=dream-grpo-01")
+    assert page.evaluate("history.length") == entries, "nobody asked for it"
     run.close()
 
 
