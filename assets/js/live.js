@@ -49,6 +49,7 @@ dg.live = (() => {
   const poll = (tab, topic, props, watch, ask, took) => {
     let busy = false;
     let again = false;
+    let lost = false;
     const seen = () => document.visibilityState === 'visible' && document.documentElement.dataset.dgTab === tab;
     const next = async () => {
       if (!props.value || !seen()) return;
@@ -57,12 +58,14 @@ dg.live = (() => {
       const asked = props.value;
       try {
         const answer = await ask(asked);
+        if (lost) { lost = false; dg.follow(location.search, true); } // a lab that was started anew knows no selection
         if (JSON.stringify(asked) !== JSON.stringify(props.value)) again = true;
         else {
           emit(topic, { text: answer.error || '' });
           if (!answer.error) took(asked, answer);
         }
       } catch {
+        lost = true;
         emit(topic, { text: 'The lab does not answer; what is shown may be old.' });
       } finally {
         busy = false;

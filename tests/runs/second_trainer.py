@@ -36,7 +36,8 @@ def train(config: TrainConfig, folder: Path, control: process.Control) -> None:
     store = RunStore(folder / status.STORE, HashedNgrams())
     for iteration in range(max(done, default=-1) + 1, config.run.iterations + 1):
         time.sleep(pause)
-        store.commit(iteration, {"device": float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)})
+        device = float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
+        store.commit(iteration, {"device": device, "entropy": 1 / (1 + iteration)})
         control.report(iteration, "committed", f"step-{iteration}")
         if control.should_stop():
             break
