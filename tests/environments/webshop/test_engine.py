@@ -81,12 +81,21 @@ page: item P7
 @pytest.mark.parametrize(
     ("changed", "thought", "action"),
     [
-        (("", ""), "Choose teal.", "click[teal]"),
-        (("nothing", "color teal"), "All is as wanted, buy it.", "click[buy now]"),
-        (("teal / red", "red / blue"), "There is no teal.", "click[< prev]"),
-        (("$120.0", "$190.0"), "$190.0 is too much.", "click[< prev]"),
-        (("sneakers", "sandals"), "P7 is no sneakers.", "click[< prev]"),
-        (("arch support", "wide fit"), "Is it arch support?", "click[features]"),
+        (("", ""), "$120.0. teal: teal. arch support yes, teal no: choose teal.", "click[teal]"),
+        (("teal", "navy"), "$120.0. teal: navy, red, 6, 7, no: leave it.", "click[< prev]"),
+        (("$120.0", "$180.0"), "$180.0 no: leave it.", "click[< prev]"),
+        (("sneakers", "boots"), "P7 is no sneakers.", "click[< prev]"),
+        (
+            ("arch support", "non slip"),
+            "$120.0. teal: teal. arch support no, teal no: read the features.",
+            "click[features]",
+        ),
+        (
+            ("chosen nothing", "chosen color teal"),
+            "$120.0. teal: teal. arch support yes, teal yes: buy it.",
+            "click[buy now]",
+        ),
+        (("page: item P7", "page: features P7"), "arch support yes.", "click[< prev]"),
     ],
 )
 def test_the_careful_customer_looks_at_any_page(changed: tuple[str, str], thought: str, action: str) -> None:
@@ -99,20 +108,33 @@ def test_the_careful_customer_looks_at_any_page(changed: tuple[str, str], though
 
 
 @pytest.mark.parametrize(
-    ("lines", "action"),
+    ("lines", "thought", "action"),
     [
-        (("sneakers",), "click[back to search]"),
-        (("P1 Nobody coffee table with shelf $9.0", "P2 Nobody coffee whole bean $9.0"), "click[P2]"),
-        (("P1 Nobody coffee whole bean $19.0",), "click[back to search]"),
-        ((), "click[back to search]"),
+        (("sneakers",), "sneakers sneakers. Not found, search with other words.", "click[back to search]"),
+        (
+            (
+                "P1 Nobody coffee table with shelf $9.0",
+                "P2 Nobody whole bean coffee $9.0",
+                "P3 Nobody gluten free coffee $8.5",
+            ),
+            "P1 coffee table, P2 $9.0 whole bean, P3 $8.5 gluten free: look at P3.",
+            "click[P3]",
+        ),
+        (
+            ("P2 Nobody whole bean coffee $9.0", "P4 Nobody coffee $9.5"),
+            "P2 $9.0 whole bean, P4 $9.5 fits. Look at P2.",
+            "click[P2]",
+        ),
+        (("P1 Nobody coffee $19.0",), "P1 $19.0 no. Not found, search with other words.", "click[back to search]"),
+        ((), "Not found, search with other words.", "click[back to search]"),
     ],
 )
-def test_the_careful_customer_looks_at_any_list(lines: tuple[str, ...], action: str) -> None:
+def test_the_careful_customer_looks_at_any_list(lines: tuple[str, ...], thought: str, action: str) -> None:
     wish = Goal("P1", "", "", "coffee", "grocery", "", ("gluten free",), (), 10.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "goal_of", lambda _: wish)
         task = Task("t", "webshop", "", "test", "", "", "", "generated")
-        assert careful(task, (), View("", "results", lines=lines))[1] == action
+        assert careful(task, (), View("", "results", lines=lines)) == (thought, action)
 
 
 def test_search_alone_does_not_decide(shop_tasks: list[Task]) -> None:
