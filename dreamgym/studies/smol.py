@@ -40,7 +40,7 @@ class SmolSettings:
 
     num_rows: int = 600
     """Single steps for the experience model."""
-    num_episodes: int = 240
+    num_episodes: int = 160
     """Experts' episodes for the policy."""
     reasoning_share: float = 0.7
     """Of the steps whose reply begins with reasoning; others answer at once."""
@@ -54,7 +54,7 @@ class SmolSettings:
         default_factory=lambda: FitSettings(steps=150, batch_size=4, learning_rate=5e-4, max_length=2048)
     )
     policy: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=60, batch_size=4, learning_rate=5e-4, max_length=2048)
+        default_factory=lambda: FitSettings(steps=40, batch_size=4, learning_rate=5e-4, max_length=2048)
     )
     num_test_tasks: int = 4
     """Whose recorded episodes the experience model dreams."""
