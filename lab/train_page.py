@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from dreamgym.runs.manager import RunInfo, RunManager, given_name
 from dreamgym.runs.status import LOG, STORE
 from dreamgym.runs.store import RunReader
 from lab import train_form
-from lab.navigation import Selection, follow
+from lab.exporting import MAX_ROWS, rows_zip
+from lab.navigation import Selection, follow, to_query
 from lab.resources import Resources
 from lab.run_rows import Recorded, RunRows
 from lab.services import Services
@@ -29,6 +30,7 @@ from lab.viewmodels.train import (
     shown_ids,
 )
 from lab.viewmodels.train_points import points_since
+from lab.viewmodels.train_rows import ROLLOUT_COLUMNS, curve_columns, curve_rows, rollout_rows
 
 MAX_LOG_BYTES = 100_000
 """Of a log that a page opens; what comes later is sent whole."""
@@ -119,6 +121,27 @@ class TrainPage:
         stored = [row.iteration for row in self._recorded(run).iterations]
         return rollouts_value(run.run_id, iteration, reader.rollouts(iteration), reader.exploits(), stored)
 
+    def export_curves(self, chosen: Chosen, format: str) -> Path:
+        """Write all that the drawn runs have recorded, an iteration a row, as a zip to be given to `forget`.
+
+        Raises:
+            DreamGymError: Nothing is recorded, or a file cannot be read or written.
+        """
+        recorded = {name: self._rows.read(self._store(name)).iterations for name in shown_ids(chosen.selection)}
+        if not any(recorded.values()):
+            raise WorkspaceError("No iteration is recorded yet; wait for the first one.")
+        told = self._told(chosen, recorded)
+        return rows_zip("iterations", curve_rows(recorded), curve_columns(recorded), told, format)
+
+    def export_rollouts(self, chosen: Chosen, format: str) -> Path:
+        """Write all rollouts of the chosen iteration likewise."""
+        run_id, iteration = chosen.selection.run, chosen.selection.iteration
+        rollouts = RunReader(self._store(run_id)).rollouts(iteration, MAX_ROWS) if run_id and iteration >= 0 else []
+        if not rollouts:
+            raise WorkspaceError("No rollout is listed; choose another iteration.")
+        told = self._told(chosen, [run_id])
+        return rows_zip("rollouts", rollout_rows(run_id, rollouts), ROLLOUT_COLUMNS, told, format)
+
     # --- a new run --------------------------------------------------------------------------------------------------
 
     def plan(self, form: Form, tried: bool = False) -> dict[str, Any]:
@@ -197,6 +220,13 @@ class TrainPage:
         with suppress(WorkspaceError):
             return self._rows.read(run.folder / STORE)
         return Recorded()
+
+    def _store(self, run_id: str) -> Path:
+        return self._services.workspace.runs_path / run_id / STORE
+
+    def _told(self, chosen: Chosen, run_ids: Iterable[str]) -> dict[str, Any]:
+        """What a manifest says of rows of runs."""
+        return {"address": to_query(chosen.selection), "sources": [f"runs/{run_id}/{STORE}" for run_id in run_ids]}
 
     def _problem(self, run: RunInfo) -> str:
         try:

@@ -30,11 +30,20 @@ const strength = el('span', { class: 'dg-meta dg-num' }, smoothing.toFixed(2));
 const slider = el('input', { type: 'range', id: 'dg-smoothing', min: 0, max: 0.95, step: 0.05, value: smoothing, 'aria-label': 'Smoothing', title: 'Real success is never smoothed' });
 slider.addEventListener('input', () => { smoothing = Number(slider.value); strength.textContent = smoothing.toFixed(2); draw(); });
 const stroke = (dashed) => el('i', { class: `dg-stroke ${dashed ? 'dream' : 'real'}` });
+const exported = el('div', {});
 const controls = el('div', { class: 'dg-row dg-wrap dg-plot-controls' },
   el('span', { class: 'dg-meta' }, 'x-axis'), axes,
   el('label', { class: 'dg-row dg-smoothing' }, el('span', { class: 'dg-meta' }, 'Smoothing'), slider, strength),
   el('span', { class: 'dg-fill' }),
-  el('span', { class: 'dg-legend' }, el('span', {}, stroke(false), ' real'), el('span', {}, stroke(true), ' dream'), el('span', { class: 'dg-hide-s' }, 'drag to zoom, double click to reset')));
+  el('span', { class: 'dg-legend' }, el('span', {}, stroke(false), ' real'), el('span', {}, stroke(true), ' dream'), el('span', { class: 'dg-hide-s' }, 'drag to zoom, double click to reset')),
+  exported);
+// The menu stays as it is, open or not, until there is something else to say of it.
+const offer = (runs) => {
+  const any = runs.some(({ id }) => dg.live.runs.get(id)?.iteration.length);
+  const title = any ? 'All that the drawn runs have recorded, an iteration a row, with a manifest' : 'no iteration is recorded yet';
+  if (exported.dataset.title !== title) exported.replaceChildren(dg.exporting(title, (asked) => trigger('export', asked), !any));
+  exported.dataset.title = title;
+};
 const plots = CHARTS.map((chart) => {
   const toggle = chart.key === 'seconds' && el('button', { type: 'button', class: 'dg-text-button', id: 'dg-by-part', 'aria-pressed': 'false', onclick: () => {
     byPart = !byPart;
@@ -204,6 +213,7 @@ dg.live.on('charts', 'plots', (v) => {
   state = { ...v };
   grid.hidden = controls.hidden = Boolean(v.empty);
   if (v.empty) return;
+  offer(v.drawn);
   axes.replaceChildren(...[['updates', 'updates'], ['time', 'wall time'], ['real', 'all real transitions']].map(([key, words]) =>
     el('a', { href: `?tab=train&x=${key}`, 'aria-current': key === v.axis ? 'true' : null }, words)));
   draw();

@@ -32,6 +32,7 @@ dg.mount(element, props, watch, (root, v) => {
   if (v.closed) { shown = ''; return root.replaceChildren(); }
   root.replaceChildren(el('section', { 'aria-label': v.title },
     el('div', { class: 'dg-row dg-wrap dg-rollouts-head' }, el('h3', {}, v.title), el('span', { class: 'dg-meta' }, v.note), el('span', { class: 'dg-fill' }),
+      dg.exporting(v.rows.length ? 'All rollouts of the iteration, with a manifest' : 'no rollout is listed', (asked) => trigger('export', asked), !v.rows.length),
       turn(v.previous, '[', 'Previous iteration'), turn(v.next, ']', 'Next iteration'), el('a', { class: 'dg-btn s', href: v.close }, 'Close')),
     v.exploits.length > 0 && el('div', { class: 'dg-alert lie' }, el('b', {}, '⚑ Successes that the real engine denies'), el('ul', {}, v.exploits.map(exploit))),
     v.rows.length ? table(v) : el('p', { class: 'dg-meta' }, v.empty)));

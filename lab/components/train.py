@@ -30,7 +30,7 @@ def run_head() -> gr.HTML:
 
 
 def plots() -> gr.HTML:
-    """Live curves; plotly.js is fetched from this machine when the tab is opened."""
+    """Live curves; plotly.js is fetched from this machine when the tab is opened. Event: export (with `format`)."""
     return drawn("train_plots.js", {"plotly": str(PLOTLY)}, elem_id="dg-train-plots")
 
 
@@ -40,7 +40,7 @@ def run_log() -> gr.HTML:
 
 
 def rollouts() -> gr.HTML:
-    """Rollouts of one iteration, with links into Inspect."""
+    """Rollouts of one iteration, with links into Inspect; event: export (with `format`)."""
     return drawn("train_rollouts.js", elem_id="dg-rollouts")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ from dreamgym.errors import DreamGymError
 from dreamgym.presets import PRESETS
 from lab.components import train as parts
 from lab.components.base import inform, warn
+from lab.components.exports import export_file, hand_out
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.navigation import MAX_FIND, Selection, follow, to_query
 from lab.train_form import Form
@@ -32,16 +34,19 @@ def build(context: Context) -> TabHandles:
             parts.resources()
         with gr.Column(scale=70, min_width=0, elem_classes="dg-main dg-train-main"):
             head = parts.run_head()
-            parts.plots()
+            plots = parts.plots()
             rollouts = parts.rollouts()
             parts.run_log()
             live = parts.poller(page.tick)
+            file = export_file("dg-train-export")
     tab, shown = TrainTab(page), [live, rollouts]
     place: dict[str, Any] = {"outputs": [context.selection, context.address, *shown], **QUIET, **ONE_BY_ONE}
     head.halt(tab.halt, context.selection, **place)
     head.resume(tab.resume, context.selection, **place)
     head.remove(tab.remove, context.selection, **place)
     head.clone(tab.clone, None, [*fields, plan], **QUIET)
+    hand_out(plots.export, file, [context.selection], tab.export_curves)
+    hand_out(rollouts.export, file, [context.selection], tab.export_rollouts)
     # Each event names its own field alone: while a page opens, the others may not show yet what the lab wrote there.
     find, *menus = filters
     find.change(tab.look_for, [context.selection, find], trigger_mode="always_last", **place)
@@ -96,6 +101,14 @@ class TrainTab:
             return _nothing(NUM_FIELDS + 1)
         inform("The settings stand in the form “New run”: change what you like, then launch.")
         return [form.preset, form.seed, form.overrides, form.name, self._page.plan(form)]
+
+    def export_curves(self, event: gr.EventData, selection: Selection) -> Path:
+        """Write what the drawn runs have recorded."""
+        return self._page.export_curves(self._page.choose(selection), str(event.format))
+
+    def export_rollouts(self, event: gr.EventData, selection: Selection) -> Path:
+        """Write the rollouts of the chosen iteration."""
+        return self._page.export_rollouts(self._page.choose(selection), str(event.format))
 
     def look(self, *values: Any) -> dict[str, Any]:
         """Say what the form would start."""

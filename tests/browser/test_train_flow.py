@@ -225,6 +225,18 @@ def test_an_alarm_leads_to_its_rollouts_and_they_into_inspect(lab: Any, page: An
     assert page.evaluate("window.hacked") is None
 
 
+def test_what_is_drawn_and_the_listed_rollouts_are_exported(lab: Any, page: Any) -> None:
+    url, _, _ = lab
+    page.goto(f"{url}{SHOWN}&it=10")
+    graph(page, "success")
+    for place, name in (("#dg-train-plots", "iterations-32"), ("#dg-rollouts", "rollouts-2")):
+        menu = page.locator(f"{place} .dg-menu")
+        menu.locator("summary").click()
+        with page.expect_download() as download:
+            menu.get_by_role("button", name="Parquet").click()
+        assert download.value.suggested_filename == f"dreamgym-{name}-parquet.zip"
+
+
 def test_a_checkbox_draws_a_run_and_j_looks_at_the_next(lab: Any, page: Any) -> None:
     url, _, _ = lab
     page.goto(f"{url}?tab=train&run=s2r-grpo-02")
