@@ -21,6 +21,7 @@ from dreamgym.runs.status import STORE
 from dreamgym.runs.store import RunReader
 from dreamgym.types import Task
 from lab import train_form
+from lab.exporting import rows_zip
 from lab.navigation import Selection, follow, link, to_query
 from lab.run_rows import Signature, signature_of
 from lab.services import Services
@@ -32,6 +33,7 @@ from lab.viewmodels.curriculum import (
     lineage_value,
     short_task,
 )
+from lab.viewmodels.curriculum_rows import TASK_COLUMNS, task_rows
 from lab.viewmodels.train import chip_of
 
 MAX_VARIATIONS = 100
@@ -109,6 +111,21 @@ class CurriculumPage:
             return self._answer(ask if isinstance(ask, Mapping) else {})
         except DreamGymError as error:
             return {"error": str(error)}
+
+    def export(self, selection: Selection, format: str) -> Path:
+        """Write the tasks of all iterations of a run as a zip, to be given to `forget`.
+
+        Raises:
+            DreamGymError: None was practised, or a file cannot be read or written.
+        """
+        chosen, _ = self.choose(selection)
+        record = self._record(self._find(chosen.run))
+        if not record.drawn:
+            raise WorkspaceError("This run has not practised tasks yet.")
+        source = f"{chosen.run}/{STORE}"
+        rollouts = RunReader(self._services.workspace.runs_path / source).rollouts(limit=-1)
+        told = {"address": to_query(replace(chosen, tab="curriculum")), "sources": [f"runs/{source}"]}
+        return rows_zip("tasks", task_rows(chosen.run, record, chosen.by, rollouts), TASK_COLUMNS, told, format)
 
     # --- what is done -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dreamgym.runs.manager import RunInfo, RunManager, given_name
 from dreamgym.runs.status import LOG, STORE
 from dreamgym.runs.store import RunReader
 from lab import train_form
-from lab.exporting import MAX_ROWS, rows_zip
+from lab.exporting import rows_zip
 from lab.navigation import Selection, follow, to_query
 from lab.resources import Resources
 from lab.run_rows import Recorded, RunRows
@@ -136,7 +136,7 @@ class TrainPage:
     def export_rollouts(self, chosen: Chosen, format: str) -> Path:
         """Write all rollouts of the chosen iteration likewise."""
         run_id, iteration = chosen.selection.run, chosen.selection.iteration
-        rollouts = RunReader(self._store(run_id)).rollouts(iteration, MAX_ROWS) if run_id and iteration >= 0 else []
+        rollouts = RunReader(self._store(run_id)).rollouts(iteration, -1) if run_id and iteration >= 0 else []
         if not rollouts:
             raise WorkspaceError("No rollout is listed; choose another iteration.")
         told = self._told(chosen, [run_id])

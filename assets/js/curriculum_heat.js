@@ -12,11 +12,13 @@ const runs = (v) => {
   return select;
 };
 
+const exported = (v) => dg.exporting(v.heat.empty ? 'no task was practised yet' : 'The tasks of all iterations with value, probability and rollouts, with a manifest', (asked) => trigger('export', asked), Boolean(v.heat.empty));
+
 const head = (v) => el('div', { class: 'dg-row dg-wrap dg-heat-head' },
   el('h2', {}, 'Reward entropy'), el('span', { class: 'dg-meta' }, `variance of a group’s returns, 0 to ${v.heat.max || '0.25'}`), el('span', { class: 'dg-fill' }),
   runs(v), el('span', { class: `dg-chip ${v.chip.kind}` }, `${v.chip.glyph} ${v.chip.word}`),
   v.heat.by && el('span', { class: 'dg-seg', role: 'group', 'aria-label': 'Rows' }, v.heat.by.map((b) =>
-    el('a', { href: b.href, 'aria-current': b.current ? 'true' : null, 'data-key': b.current ? null : 'f' }, b.label))));
+    el('a', { href: b.href, 'aria-current': b.current ? 'true' : null, 'data-key': b.current ? null : 'f' }, b.label))), exported(v));
 
 // All iterations as thin columns; a click moves the window there.
 const overview = (o) => {

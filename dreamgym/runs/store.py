@@ -265,7 +265,7 @@ class RunReader:
         return [AlarmRow(*row) for row in rows]
 
     def rollouts(self, iteration: int | None = None, limit: int = 1000) -> list[RolloutRow]:
-        """Rollouts of an iteration, or of all; the newest iteration first."""
+        """Rollouts of an iteration, or of all; the newest iteration first, at most `limit` (-1: all)."""
         rows = self._query(
             "SELECT r.iteration, r.purpose, r.slot, t.trajectory_id, t.task_id, k.text, t.outcome,"
             " t.num_transitions, r.advantage FROM rollouts r JOIN trajectories t ON t.id = r.trajectory"

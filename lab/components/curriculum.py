@@ -18,7 +18,7 @@ def poller(answers: dict[str, Callable[..., Any]]) -> gr.HTML:
 
 
 def heatmap() -> gr.HTML:
-    """Overview, heatmap, and the way from value to the next iteration's tasks."""
+    """Overview, heatmap, and the way from value to the next iteration's tasks; event: export (with `format`)."""
     return drawn("curriculum_heat.js", elem_id="dg-curriculum-heat")
 
 

@@ -1,11 +1,13 @@
 """Curriculum: which tasks a run practises and why, as a heatmap of reward entropy, a flow and a tree."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from lab.components import curriculum as parts
+from lab.components.exports import export_file, hand_out
 from lab.context import Context, TabHandles
 from lab.curriculum_page import CurriculumPage
 from lab.navigation import Selection
@@ -32,7 +34,7 @@ def build(context: Context) -> TabHandles:
 
     with gr.Row(elem_classes="dg-cols dg-75 dg-curriculum", equal_height=False):
         with gr.Column(scale=75, min_width=0, elem_classes="dg-main"):
-            parts.heatmap()
+            heat = parts.heatmap()
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side"):
             parts.side()
             answers = {
@@ -44,6 +46,12 @@ def build(context: Context) -> TabHandles:
                 "launch": launch,
             }
             live = parts.poller(answers)
+            file = export_file("dg-curriculum-export")
+
+    def export(event: gr.EventData, selection: Selection) -> Path:
+        return page.export(selection, str(event.format))
+
+    hand_out(heat.export, file, [context.selection], export)
 
     def render(selection: Selection) -> tuple[Selection, Sequence[Any]]:
         chosen, notice = page.choose(selection)

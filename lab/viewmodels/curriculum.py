@@ -84,6 +84,14 @@ def group_of(row: Practised, tasks: Mapping[str, Task], by: str) -> str:
     return f"c{row.cluster}" if by == "clusters" else (task.task_type if task else "")
 
 
+def cells_of(found: CurriculumRecord, by: str) -> dict[tuple[str, int], list[Practised]]:
+    """The drawn tasks of each cell of the heatmap, by key of the row and iteration."""
+    cells: dict[tuple[str, int], list[Practised]] = defaultdict(list)
+    for row in found.drawn:
+        cells[group_of(row, found.tasks, by), row.iteration].append(row)
+    return cells
+
+
 def figure(value: float | None) -> str:
     """A value with two decimals and no leading zero; exactly 0 is "0", as nothing is learned from such a task."""
     return "0" if value == 0.0 else unit_figure(value)
@@ -106,9 +114,7 @@ def heat_value(found: CurriculumRecord, selection: Selection) -> dict[str, Any]:
     drawn = found.drawn
     if not drawn:
         return {"empty": True}
-    cells: dict[tuple[str, int], list[Practised]] = defaultdict(list)
-    for row in drawn:
-        cells[group_of(row, found.tasks, selection.by), row.iteration].append(row)
+    cells = cells_of(found, selection.by)
     last = drawn[-1].iteration
     end = min(max(selection.window_end or last, min(WINDOW, last)), last)
     window = list(range(max(1, end - WINDOW + 1), end + 1))
@@ -158,7 +164,7 @@ def _cell(key: str, iteration: int, rows: Sequence[Practised], selection: Select
     known, won = sum(row.num_known for row in rows), sum(row.num_won for row in rows)
     if not rows:
         return {**value_chip(None), "iteration": iteration, "count": "0", "href": None, "label": "not sampled"}
-    value = _mean(row.value for row in rows)
+    value = mean_value(rows)
     mark = ""
     if value == 0.0:
         mark = "✓" if won == known else "✕" if won == 0 else "="
@@ -175,8 +181,9 @@ def _cell(key: str, iteration: int, rows: Sequence[Practised], selection: Select
     }
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+def mean_value(rows: Iterable[Practised]) -> float | None:
+    """Mean of the known values of tasks."""
+    known = [row.value for row in rows if row.value is not None]
     return sum(known) / len(known) if known else None
 
 
@@ -192,7 +199,7 @@ def _overview(
     shown = range(1, last + 1, step)
     bins = []
     for key, _, _ in groups:
-        values = [_mean(row.value for it in range(at, at + step) for row in cells.get((key, it), ())) for at in shown]
+        values = [mean_value(row for it in range(at, at + step) for row in cells.get((key, it), ())) for at in shown]
         bins.append([None if value is None else value_bin(value) for value in values])
     return {
         "num": -(-planned // step),
@@ -226,7 +233,7 @@ def cell_value(found: CurriculumRecord, selection: Selection, rollouts: Sequence
         if rollout.purpose == "train":
             outcomes[rollout.task_id].append(rollout)
     won, known = sum(row.num_won for row in rows), sum(row.num_known for row in rows)
-    value = _mean(row.value for row in rows)
+    value = mean_value(rows)
     name = next((name for key, name, _ in _groups(rows, found.tasks, selection.by) if key == selection.group), "")
     band = "in the target band" if value is not None and value >= BAND else "below the target band"
     return {

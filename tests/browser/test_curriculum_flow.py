@@ -42,6 +42,16 @@ def test_a_cell_opens_its_tasks_and_its_address_opens_it_again(lab: tuple[str, S
     expect(page.get_by_role("tab", name="Inspect")).to_have_attribute("aria-selected", "true")
 
 
+def test_the_tasks_behind_the_heatmap_are_exported(lab: tuple[str, Services], page: Any) -> None:
+    url, _ = lab
+    page.goto(f"{url}?tab=curriculum")
+    menu = page.locator("#dg-curriculum-heat .dg-menu")
+    menu.locator("summary").click()
+    with page.expect_download() as download:
+        menu.get_by_role("button", name="JSON lines").click()
+    assert download.value.suggested_filename == "dreamgym-tasks-88-jsonl.zip"
+
+
 def test_the_heatmap_is_walked_with_the_arrows(lab: tuple[str, Services], page: Any) -> None:
     url, _ = lab
     page.goto(f"{url}?tab=curriculum&cell={HEAT}.9")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from pyarrow import parquet
 from dreamgym.errors import WorkspaceError
 from dreamgym.runs.store import StoredRollout
 from dreamgym.workspace import Workspace
+from lab.curriculum_page import CurriculumPage
 from lab.exporting import forget
 from lab.navigation import parse
 from lab.services import Services
 from lab.stored import WorkspaceReader
 from lab.train_page import TrainPage
+from tests.lab.curricula import CHILD, FAMILIES, SEEDS, practised, rollouts, write_run
 from tests.lab.experience import dream_with_neighbours, hostile, real_success
 from tests.lab.runs import WrittenRun, figures
 
@@ -98,3 +101,40 @@ def test_nothing_recorded_says_so(services: Services) -> None:
         page.export_curves(page.choose(parse("?tab=train&run=dream-grpo-01")), "jsonl")
     with pytest.raises(WorkspaceError, match="No rollout is listed"):
         page.export_rollouts(page.choose(parse("?tab=train&run=dream-grpo-01&it=3")), "jsonl")
+
+
+def test_the_tasks_of_all_iterations_are_exported_with_their_cells(services: Services) -> None:
+    write_run(services.workspace.runs_path)
+    page = CurriculumPage(services)
+    told, rows = opened(page.export(parse("?tab=curriculum&w=16"), "jsonl"))
+    assert told["address"] == "?tab=curriculum&run=dream-grpo-01&w=16" and told["num_rows"] == 4 * 3 + 4 * 4 + 12 * 5
+    assert told["sources"] == ["runs/dream-grpo-01/run.sqlite"] and told["rows"] == "tasks"
+    seed, child = (
+        next(row for row in rows if (row["iteration"], row["task_id"]) == (6, task.task_id))
+        for task in (SEEDS[0], CHILD)
+    )
+    assert (child["seed_id"], child["source"], seed["seed_id"]) == (SEEDS[0].task_id, "variation", None)
+    assert (child["value"], child["num_known"], child["num_won"]) == (3 / 8 * 5 / 8, 8, 3)
+    assert (child["probability"], child["is_drawn"], child["task_text"]) == (0.25, True, CHILD.text)
+    assert (child["cell"], child["cell_value"]) == (FAMILIES[0], 3 / 8 * 5 / 8)
+    assert (child["cell_known"], child["cell_won"]) == (16, 6), "its own and its seed's"
+    assert [one["outcome"] for one in child["rollouts"]].count("success") == 3 and len(child["rollouts"]) == 8
+    clusters = opened(page.export(parse("?tab=curriculum&by=clusters"), "parquet"))[1]
+    assert [row | {"cell": ""} for row in clusters] == [row | {"cell": ""} for row in rows]
+    assert {row["cell"] for row in clusters} == {"c0", "c1", "c2"}
+
+
+def test_a_task_that_was_only_weighed_is_in_no_cell(services: Services) -> None:
+    run = WrittenRun(services.workspace.runs_path, "dream-grpo-01")
+    weighed = replace(practised(SEEDS[0], 1, 2), is_drawn=False, value=None, num_known=0)
+    drawn = practised(SEEDS[1], 1, 2)
+    run.store.commit(1, figures(1), rollouts(SEEDS[1], 1), practised=[weighed, drawn])
+    run.say("done")
+    row, other = opened(CurriculumPage(services).export(parse("?tab=curriculum"), "parquet"))[1]
+    assert (row["is_drawn"], row["cell"], row["cell_value"], row["rollouts"]) == (False, None, None, [])
+    assert other["cell_known"] == 8
+
+
+def test_a_run_without_tasks_says_so(two_runs: Services) -> None:
+    with pytest.raises(WorkspaceError, match="has not practised tasks yet"):
+        CurriculumPage(two_runs).export(parse("?tab=curriculum&run=dream-grpo-01"), "jsonl")
