@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +18,13 @@ from lab.comparisons import ComparisonKey, EpisodeComparisons, Jobs
 from lab.configurations import Configuration, Configurations
 from lab.dream_page import COLLECT
 from lab.dreaming import Dreamer
+from lab.exporting import rows_zip
 from lab.navigation import Selection
 from lab.services import ASSETS, Services
 from lab.viewmodels.compare import EpisodeProgress, Progress, SecondDream, comparison_view
 from lab.viewmodels.compare_controls import choices_of, heading, side_view
 from lab.viewmodels.compare_file import comparison_file
+from lab.viewmodels.compare_rows import EPISODE_COLUMNS, episode_rows
 from lab.viewmodels.switches import describe, read_switches
 
 NUM_CHOICES = 200
@@ -136,20 +138,34 @@ class ComparePage:
         Raises:
             WorkspaceError: There is nothing to compare, or it is not finished.
         """
-        progress = self.begin(chosen)
-        if chosen.trajectory is None or not all(one.done for one in progress):
-            reasons = [one.error for one in progress if one.error]
-            raise WorkspaceError(*(reasons or ["The comparison is not finished; wait until every step is there."])[:1])
+        trajectory, progress = self._finished(chosen)
         main, side = self.view(chosen, progress)
         source = [
             ("DreamGym Lab", f"{address} on {date.today().isoformat()}, commit {commit_id()}"),
-            ("real", self._real_name(chosen.trajectory)),
+            ("real", self._real_name(trajectory)),
             ("dream", self._dream_name(chosen)),
             *(("second dream", one.text) for one in chosen.dreamers[1:] if one),
         ]
-        name = f"comparison-{chosen.trajectory.trajectory_id}-{chosen.mode}.html"
+        name = f"comparison-{trajectory.trajectory_id}-{chosen.mode}.html"
         style = (ASSETS / "css" / "comparison_file.css").read_text(encoding="utf-8")
         return name, comparison_file(main, side, source, style)
+
+    def export(self, chosen: Chosen, address: str, format: str) -> Path:
+        """Write the steps of the comparison as a zip, to be given to `forget`.
+
+        Raises:
+            DreamGymError: There is nothing to compare, it is not finished, or the file cannot be written.
+        """
+        trajectory, progress = self._finished(chosen)
+        dreamers = [one for one in chosen.dreamers if one]
+        models = [(one.model, describe(one.switches)) for one in dreamers] or [(self._dreamed_by(chosen), "")]
+        told = {
+            "address": address,
+            "real": self._real_name(trajectory),
+            "models": [{"model": one.model, "switches": asdict(one.switches)} for one in dreamers],
+        }
+        rows = episode_rows(trajectory, chosen.mode, [one.steps for one in progress], models)
+        return rows_zip("episode-steps", rows, EPISODE_COLUMNS, told, format)
 
     def seconds(self, chosen: Chosen) -> list[tuple[str, str]]:
         """(label, value) of what can be laid beside the dream."""
@@ -160,6 +176,13 @@ class ComparePage:
         return choices_of(self._rows(), chosen.trajectory)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _finished(self, chosen: Chosen) -> tuple[Trajectory, tuple[EpisodeProgress, ...]]:
+        progress = self.begin(chosen)
+        if chosen.trajectory is None or not all(one.done for one in progress):
+            reasons = [one.error for one in progress if one.error]
+            raise WorkspaceError(*(reasons or ["The comparison is not finished; wait until every step is there."])[:1])
+        return chosen.trajectory, progress
 
     def _begin(self, chosen: Chosen, one: Configuration | None) -> EpisodeProgress:
         trajectory = cast(Trajectory, chosen.trajectory)

@@ -17,7 +17,8 @@ const test = (t) => el('section', { class: 'dg-sec', 'aria-label': t.title },
 
 dg.mount(element, props, watch, (root, v) => root.replaceChildren(...(v.hidden ? [] : [
   close(v), v.test && test(v.test),
-  v.links.length > 0 && el('section', { class: 'dg-sec', 'aria-label': 'Act on it' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Act on it')),
+  v.links.length > 0 && el('section', { class: 'dg-sec', 'aria-label': 'Act on it' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Act on it'), el('span', { class: 'dg-fill' }),
+      dg.exporting(v.can_save ? 'The steps of this comparison, with a manifest' : 'when every step is compared', (asked) => trigger('export', asked), !v.can_save)),
     el('div', { class: 'dg-row dg-wrap' }, v.links.map((l) => el('a', { class: 'dg-btn s', href: l.href, 'data-key': l.key }, l.label, ' ', kbd(l.key))),
     el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'h', disabled: !v.can_save, title: v.can_save ? null : 'when every step is compared', onclick: () => trigger('save') }, 'Save as HTML ', kbd('h')))),
 ]).filter(Boolean)));

@@ -11,7 +11,7 @@ def comparison() -> gr.HTML:
 
 
 def compare_side() -> gr.HTML:
-    """How close the dream is, and the model's test figures; event: save."""
+    """How close the dream is, and the model's test figures; events: save, export (with `format`)."""
     return drawn("compare_side.js", elem_id="dg-compare-side")
 
 

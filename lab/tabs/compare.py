@@ -95,8 +95,7 @@ def build(context: Context) -> TabHandles:
     about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET, **ONE_BY_ONE)
     for drawn in (side, many, lies):
         drawn.save(tab.save, context.selection, file, **QUIET)
-    hand_out(many.export, rows, [context.selection], tab.export)
-    hand_out(lies.export, rows, [context.selection], tab.export)
+        hand_out(drawn.export, rows, [context.selection], tab.export)
     lies.harden(tab.harden, context.selection, None, **QUIET)
     job.change(tab.follow, [context.selection, job], [main, side, many], trigger_mode="multiple", **QUIET)
     *boxes, text, loop = controls
@@ -214,10 +213,13 @@ class CompareTab:
         return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
 
     def export(self, event: gr.EventData, selection: Selection) -> Path:
-        """Write the steps of the set, or the exploits."""
+        """Write the steps of the episode or of the set, or the exploits."""
+        format = str(event.format)
         if selection.subject == "exploits":
-            return self._found.export(selection, str(event.format))
-        return self._sets.export(self._sets.choose(selection), to_query(selection), str(event.format))
+            return self._found.export(selection, format)
+        if selection.subject == "sets":
+            return self._sets.export(self._sets.choose(selection), to_query(selection), format)
+        return self._page.export(self._page.choose(selection), to_query(selection), format)
 
     def _measured(self) -> dict[str, Any]:
         return measures_view([RESULTS, self._workspace / "results"], str(self._workspace))

@@ -209,6 +209,11 @@ def test_a_comparison_is_saved_as_one_file(url: str, page: Any, new_page: Any, t
     with page.expect_download() as download:
         page.keyboard.press("h")
     assert download.value.suggested_filename == f"comparison-{REAL.trajectory_id}-open.html"
+    menu = page.locator("#dg-compare-side .dg-menu")
+    menu.locator("summary").click()
+    with page.expect_download() as rows:
+        menu.get_by_role("button", name="JSON lines").click()
+    assert rows.value.suggested_filename == "dreamgym-episode-steps-6-jsonl.zip"
     download.value.save_as(tmp_path / "comparison.html")
     alone = new_page()
     alone.set_content((tmp_path / "comparison.html").read_text(encoding="utf-8"))

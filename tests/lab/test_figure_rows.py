@@ -12,19 +12,29 @@ import pytest
 from pyarrow import parquet
 
 from dreamgym.errors import WorkspaceError
+from dreamgym.experience_model.model import ExperienceModel
+from dreamgym.replay_buffer.buffer import ReplayBuffer
+from dreamgym.replay_buffer.encoders import HashedNgrams
 from dreamgym.runs.store import StoredRollout
+from dreamgym.types import Failure
 from dreamgym.workspace import Workspace
+from lab.compare_page import ComparePage
 from lab.curriculum_page import CurriculumPage
 from lab.exporting import forget
-from lab.navigation import parse
+from lab.navigation import Selection, parse
 from lab.services import Services
 from lab.stored import WorkspaceReader
 from lab.train_page import TrainPage
+from lab.viewmodels.compare_rows import EPISODE_COLUMNS
+from tests.browser.conftest import open_services
 from tests.lab.curricula import CHILD, FAMILIES, SEEDS, practised, rollouts, write_run
+from tests.lab.dreamed_world import SlowEngine
 from tests.lab.experience import dream_with_neighbours, hostile, real_success
 from tests.lab.runs import WrittenRun, figures
+from tests.lab.test_compare_page import Replay
 
-DREAM = dream_with_neighbours(real_success())
+REAL = real_success()
+DREAM = dream_with_neighbours(REAL)
 
 
 @pytest.fixture
@@ -138,3 +148,56 @@ def test_a_task_that_was_only_weighed_is_in_no_cell(services: Services) -> None:
 def test_a_run_without_tasks_says_so(two_runs: Services) -> None:
     with pytest.raises(WorkspaceError, match="has not practised tasks yet"):
         CurriculumPage(two_runs).export(parse("?tab=curriculum&run=dream-grpo-01"), "jsonl")
+
+
+def compared(services: Services, selection: Selection, format: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The export of a comparison that is followed to its end."""
+    page = ComparePage(services)
+    chosen = page.choose(selection)
+    page.begin(chosen)
+    list(page.follow("session", "1", chosen))
+    return opened(page.export(chosen, "?tab=compare", format))
+
+
+def test_the_steps_of_one_comparison_are_exported(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0)))
+    selection = Selection("compare", REAL.trajectory_id, second="same", second_switches="k1")
+    told, rows = compared(services, selection, "jsonl")
+    assert (told["rows"], told["num_rows"], told["address"]) == ("episode-steps", 12, "?tab=compare")
+    assert [one["switches"]["k"] for one in told["models"]] == [2, 1] and told["real"]
+    assert [(row["step"], row["number"]) for row in rows[:3]] == [(1, 1), (1, 2), (2, 1)]
+    take, real = rows[2], REAL.transitions[1]
+    assert (take["transition_id"], take["action"]) == (f"{REAL.trajectory_id}.2", real.action)
+    assert (take["real_state"], take["dreamed_from"], take["state"]) == (real.next_state, real.state, real.state)
+    assert take["facts_lost"] and take["differences"] == ["facts"] and take["num_changes_kept"] < take["num_changes"]
+    assert (take["is_exact"], take["wrong"], take["loop"]) == (False, "refused what is possible", "open")
+    assert (take["switches"], rows[3]["switches"]) == ("greedy, 2 neighbours", "greedy, 1 neighbour")
+    assert set(take) == set(EPISODE_COLUMNS)
+    assert compared(services, selection, "parquet")[1] == [
+        {name: row[name] for name in EPISODE_COLUMNS} for row in rows
+    ]
+
+
+def test_a_replay_in_the_engine_is_exported_up_to_the_end_of_the_dream(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo", pool=Replay())
+    told, rows = compared(services, Selection("compare", DREAM.trajectory_id), "parquet")
+    assert told["models"] == [] and {row["loop"] for row in rows} == {"engine"}
+    assert [row["step"] for row in rows if row["differences"]] == [4], "the potato is lost"
+    lie, real = rows[3], REAL.transitions[3]
+    assert (lie["real_state"], lie["dreamed_state"]) == (real.next_state, DREAM.transitions[3].next_state)
+    assert (lie["transition_id"], lie["model"]) == (f"{DREAM.trajectory_id}.4", DREAM.provenance.model)
+    assert lie["is_exact"] is False and lie["facts_lost"] and rows[0]["num_words_changed"] == 0
+    longer = replace(DREAM, transitions=(*DREAM.transitions, replace(DREAM.transitions[-1], action="look")))
+    longer = replace(longer, failure=Failure("take x", "malformed", "raw"))
+    with ReplayBuffer(services.workspace.lab_path, HashedNgrams()) as buffer:
+        buffer.add(longer)
+    *_, behind, failed = compared(services, Selection("compare", longer.trajectory_id), "jsonl")[1]
+    assert (behind["action"], behind["real_state"], behind["is_exact"], behind["wrong"]) == ("look", None, None, None)
+    assert behind["dreamed_state"] and behind["differences"] == ["answer"] and behind["num_words"] is None
+    assert (failed["failure"], failed["raw_reply"], failed["dreamed_state"]) == ("malformed", "raw", None)
+
+
+def test_a_comparison_is_exported_when_it_is_finished(tmp_path: Path) -> None:
+    page = ComparePage(open_services(tmp_path / "demo", model=ExperienceModel(SlowEngine(0.05))))
+    with pytest.raises(WorkspaceError, match="not finished"):
+        page.export(page.choose(Selection("compare", REAL.trajectory_id)), "", "jsonl")
