@@ -57,6 +57,8 @@ class Selection:
     """Step of the dream that is looked at; -1: the last."""
     versus: str = ""
     """Id of the branch that the dream is looked at beside."""
+    dream_switches: str = ""
+    """Settings of the steps that Dream takes, as `switches`; the seed is drawn."""
     mode: str = ""
     """How Compare makes the other world's side; empty takes what fits the trajectory."""
     switches: str = ""
@@ -147,6 +149,7 @@ _PART = re.compile(r"(?:task|action|depth|changes)\.[\w +-]{1,60}")
 _SWITCHES = re.compile(r"[a-z0-9.,-]{1,80}")
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")
 _VERSION = re.compile(r"[\w .-]{1,80}@[0-9a-f]{8}")
 
 Read = Callable[[str], dict[str, Any] | None]
@@ -187,20 +190,8 @@ def _cell(value: str) -> dict[str, Any] | None:
     return {"group": match[1], "iteration": int(match[2])} if match else None
 
 
-def _positive(field: str) -> Read:
-    return lambda value: {field: int(value)} if re.fullmatch(r"[1-9][0-9]{0,6}", value) else None
-
-
-def _number(field: str) -> Read:
-    return lambda value: {field: int(value)} if re.fullmatch(r"0|[1-9][0-9]{0,6}", value) else None
-
-
-def _num_episodes(value: str) -> dict[str, Any] | None:
-    return {"num_episodes": int(value)} if re.fullmatch(r"[1-9][0-9]{0,3}", value) else None
-
-
-def _draws(value: str) -> dict[str, Any] | None:
-    return {"num_draws": int(value)} if re.fullmatch(r"[1-9][0-9]{0,2}", value) and int(value) in DRAWS else None
+def _number(field: str, allowed: range = range(10_000_000)) -> Read:
+    return lambda value: {field: int(value)} if _NUMBER.fullmatch(value) and int(value) in allowed else None
 
 
 # Gradio takes some names for itself: page, view, deep_link, __theme.
@@ -219,11 +210,11 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "only": (("only",), _choice("only", ONLY)),
     "env": (("environment",), _pattern("environment", _WORD)),
     "type": (("task_type",), _pattern("task_type", _WORD)),
-    "n": (("num_episodes",), _num_episodes),
+    "n": (("num_episodes",), _number("num_episodes", range(1, 10_000))),
     "m": (("measure",), _choice("measure", MEASURES)),
     "part": (("part",), _pattern("part", _PART)),
     "look": (("look",), _choice("look", LOOKS)),
-    "draws": (("num_draws",), _draws),
+    "draws": (("num_draws",), _number("num_draws", DRAWS)),
     "by-model": (("dreamer",), _pattern("dreamer", _MODEL)),
     "of": (("subject",), _choice("subject", SUBJECTS)),
     "by-run": (("found_by",), _pattern("found_by", _RUN)),
@@ -238,7 +229,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "outcome": (("outcome",), _choice("outcome", OUTCOMES)),
     "policy": (("policy",), _text("policy", 120)),
     "order": (("order",), _choice("order", ORDERS)),
-    "p": (("page",), _positive("page")),
+    "p": (("page",), _number("page", range(1, 10_000_000))),
     "run": (("run",), _pattern("run", _RUN)),
     "with": (("beside",), _runs),
     "find": (("find",), _text("find", MAX_FIND)),
@@ -248,7 +239,7 @@ _READ: dict[str, tuple[tuple[str, ...], Read]] = {
     "it": (("iteration",), _number("iteration")),
     "by": (("by",), _choice("by", GROUPINGS)),
     "cell": (("group", "iteration"), _cell),
-    "w": (("window_end",), _positive("window_end")),
+    "w": (("window_end",), _number("window_end", range(1, 10_000_000))),
     "ver": (("version",), _of_models("version", _VERSION)),
     "job": (("job",), _of_models("job", _RUN)),
     "show": (("view",), _choice("view", NEXT_STATE_VIEWS)),
@@ -278,7 +269,7 @@ _SHOWN_BY = {
         "draws": "num_draws",
         "by-model": "dreamer",
     },
-    "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs-branch": "versus"},
+    "dream": {"task": "task", "d": "dream", "tree": "tree", "at": "at", "vs-branch": "versus", "set": "dream_switches"},
     "compare": {
         "of": "subject",
         "by-run": "found_by",
@@ -353,6 +344,8 @@ def follow(selection: Selection, query: Mapping[str, str]) -> Selection:
             changes |= {field: _DEFAULTS[field] for field in field_names}
         elif found := read(value):
             changes |= found
+    if "switches" in changes and query.get("tab", selection.tab) == "dream":
+        changes["dream_switches"] = changes.pop("switches")  # the same name, and yet its own
     if "page" not in changes and any(
         changes.get(name, getattr(selection, name)) != getattr(selection, name) for name in _FILTERS
     ):

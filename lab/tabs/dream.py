@@ -7,18 +7,19 @@ from typing import Any
 
 import gradio as gr
 
-from dreamgym.errors import DreamGymError
+from dreamgym.errors import ConfigError, DreamGymError
 from dreamgym.experience_model.model import Switches
 from dreamgym.types import Task
 from lab.components.base import warn
 from lab.components.dream import action_chips, dream_side, dream_stage, dream_steps, model_status
-from lab.components.settings import dream_settings, read_settings
+from lab.components.settings import dream_settings, read_settings, settings_values
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.dream_page import DreamPage, Frame
 from lab.dream_start import DreamStarts
 from lab.live import Place
 from lab.navigation import Selection, to_query
 from lab.viewmodels.dream_controls import task_choices
+from lab.viewmodels.switches import read_switches, write_switches
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often the page asks whether a starting model is ready."""
@@ -68,8 +69,12 @@ def build(context: Context) -> TabHandles:
     task.input(tab.begin, [context.selection, watched, task], [*drawn, *place], **QUIET)
     split.input(tab.choose_split, split, task, **QUIET)
     lucky.click(tab.pick_any, [context.selection, watched, split], [task, *drawn, *place], **QUIET)
+    *boxes, temperature = settings
+    changes = [temperature.release, *(box.input for box in boxes)]
+    told = [context.selection, *settings]
+    gr.on(changes, tab.configure, told, place, trigger_mode="always_last", **QUIET, **ONE_BY_ONE)
     timer.tick(tab.status, live, [model, timer], **QUIET)
-    return TabHandles(tab.render, [*drawn, split, task, action, model, timer], [watched])
+    return TabHandles(tab.render, [*drawn, split, task, action, model, timer, *settings], [watched])
 
 
 @dataclass(slots=True)
@@ -95,14 +100,23 @@ class DreamTab:
     def render(self, selection: Selection, watched: Watched) -> tuple[Selection, Sequence[Any]]:
         """Show the dream that an address asks for."""
         page, selection = self._page, watched.newest(selection)
-        start = page.starts.find(selection)
+        start, settings = page.starts.find(selection), settings_values(read_switches(selection.dream_switches))
         if start.dream is None:
-            return selection, [*page.nothing().values, *_form(page.starts, "", "", ""), *self.status(Place())]
+            empty = [*page.nothing().values, *_form(page.starts, "", "", ""), *self.status(Place())]
+            return selection, [*empty, *settings]
         task, at = start.dream.task, selection.at if selection.at >= 0 else None
         place = watched.place = page.open(start, at, selection.versus)
         frame = page.show(place, notice=start.notice)
         form = _form(page.starts, task.split, task.task_id, start.action)
-        return _at(selection, place, task), [*frame.values, *form, *self.status(place)]
+        return _at(selection, place, task), [*frame.values, *form, *self.status(place), *settings]
+
+    def configure(self, selection: Selection, *values: Any) -> list[Any]:
+        """Write the settings of the next step into the address; one that is being typed waits until it is a number."""
+        try:
+            wanted = replace(selection, dream_switches=write_switches(read_settings(values)))
+        except ConfigError:
+            return [gr.skip(), gr.skip()]
+        return [wanted, to_query(wanted)]
 
     def status(self, place: Place) -> list[Any]:
         """State of the model, and whether to look again."""

@@ -233,6 +233,21 @@ def test_a_link_to_a_step_brings_its_history_and_its_action(url: str, page: Any)
     expect(page.locator("#dg-action input")).to_have_value("")
 
 
+def test_settings_of_a_dream_are_part_of_its_address(url: str, page: Any) -> None:
+    page.goto(f"{url}{START}&set=no-retrieval")
+    expect(page.locator("#dg-dream-retrieval input")).not_to_be_checked()
+    page.locator("#dg-dream-guard input").check()
+    page.locator("#dg-dream-k input").fill("4")
+    expect(page).to_have_url(re.compile("set=no-retrieval,guard,k4"))
+    page.reload()
+    expect(page.locator("#dg-dream-guard input")).to_be_checked()
+    expect(page.locator("#dg-dream-k input")).to_have_value("4")
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#dg-compare-guard input")).not_to_be_checked()
+    page.get_by_role("tab", name="Dream").click()
+    expect(page).to_have_url(re.compile("set=no-retrieval,guard,k4"))
+
+
 def test_a_link_from_inspect_starts_a_dream_there(url: str, page: Any) -> None:
     page.goto(url + START)
     dream(page, "go to fridge 1")

@@ -10,7 +10,7 @@ from dreamgym.errors import DreamGymError
 from dreamgym.experience_model.model import Switches
 from dreamgym.workspace import Workspace
 from lab.dream_page import DreamPage
-from lab.navigation import Selection
+from lab.navigation import Selection, parse
 from lab.tabs.dream import DreamTab, Watched, _at, _steps
 from tests.lab.test_dream_page import page, played, services, stored
 
@@ -106,3 +106,15 @@ def test_who_comes_back_by_an_address_from_before_a_step_sees_the_step(page: Dre
     tab.after_step(now, watched, watched.place)
     back, _ = tab.render(address, watched)  # later the same address is somebody's who went back
     assert back.dream == start.branch and watched.place.branch == start.branch
+
+
+def test_the_settings_of_the_next_step_have_an_address(page: DreamPage):
+    tab = DreamTab(SimpleNamespace(services=page._services))
+    shown, values = tab.render(parse("?tab=dream&set=no-history,guard,k4,t0.7"), Watched())
+    assert values[-6:] == [False, True, True, True, 4, 0.7]
+    chosen, address = tab.configure(shown, True, True, False, False, 2, 1.0)
+    assert chosen == replace(shown, dream_switches="no-retrieval,t1") and address.endswith("&set=no-retrieval,t1")
+    plain, address = tab.configure(chosen, True, True, True, False, 2, 0.0)
+    assert plain.dream_switches == "" and "set=" not in address
+    typed = tab.configure(chosen, True, True, True, False, None, 0.0)
+    assert [value["__type__"] for value in typed] == ["update", "update"], "k is being typed"

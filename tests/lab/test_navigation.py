@@ -5,7 +5,7 @@ import gradio as gr
 import pytest
 
 from lab.app import build
-from lab.navigation import Selection, follow, link, parse, to_query
+from lab.navigation import Selection, follow, link, parse, to_query, whole_link
 from tests.browser.conftest import open_services
 
 CHOSEN = Selection(
@@ -44,6 +44,20 @@ def test_an_address_leaves_out_what_only_another_tab_shows() -> None:
     dream = to_query(Selection(tab="dream", task=task))
     assert dream == f"?tab=dream&task={task}"
     assert parse(dream).task == task
+
+
+def test_settings_of_dream_and_those_of_the_other_tabs_have_one_name_and_leave_each_other_alone() -> None:
+    dream = parse("?tab=dream&task=x&set=no-history,k4")
+    assert (dream.dream_switches, dream.switches) == ("no-history,k4", "")
+    assert to_query(dream) == "?tab=dream&task=x&set=no-history,k4"
+    other = follow(dream, {"tab": "compare", "set": "t1"})
+    assert (other.dream_switches, other.switches) == ("no-history,k4", "t1") and to_query(
+        other
+    ) == "?tab=compare&set=t1"
+    assert to_query(follow(other, {"tab": "inspect"})) == "?tab=inspect&set=t1", "as ever"
+    back = follow(other, {"tab": "dream", "t": "tr-0123456789ab.3"})
+    assert back.dream_switches == "no-history,k4" and follow(back, {"set": ""}).dream_switches == ""
+    assert parse(whole_link("?tab=dream&task=x")).dream_switches == "" and "set=" in whole_link("?tab=dream&task=x")
 
 
 def test_models_has_an_address_for_a_version_or_for_a_job() -> None:
