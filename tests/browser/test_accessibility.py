@@ -1,4 +1,4 @@
-"""Every tab before axe-core: no serious violation, in light and dark; nothing is lost at 200 % zoom, or on a phone."""
+"""Every tab and dialog before axe-core: nothing serious, light or dark; nothing is lost at 200 % zoom or on a phone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dreamgym.types import transition_id
+from lab.views import Views
 from tests.browser.conftest import open_services, serving
 from tests.lab.curricula import FAMILIES, write_run
 from tests.lab.experience import dream_with_neighbours, real_success
@@ -31,7 +32,17 @@ PAGES = {
     "annotate": (f"?tab=annotate&t={DREAM}", "#dg-annotate-item .dg-kinds"),
     "models": ("?tab=models", "#dg-models h3"),
     "inspect, tinted": (f"?tab=inspect&t={DREAM}", "#dg-transition .dg-tint-switch"),
+    "help": (f"?tab=inspect&t={DREAM}", "#dg-transition h2"),
+    "views": ("?tab=home", "#dg-home h2"),
+    "confirm": (f"?tab=train&run={RUN}", "#dg-run-remove"),
 }
+OPENED = {
+    "inspect, tinted": (".dg-tint-switch", ".dg-least"),
+    "help": ("#dg-help-button", "#dg-help[open]"),
+    "views": ("#dg-views", ".dg-named-list li"),
+    "confirm": ("#dg-run-remove", "dialog.dg-confirm[open]"),
+}
+"""Pages that are looked at when something was clicked: what, and what then is seen."""
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +52,28 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     services = open_services(path)
     write_run(services.workspace.runs_path, state="stopped")
     write(services.workspace.runs_path, "dream-grpo-02", {2: [LIES[0]]})
+    Views(services.workspace).save("lettuce", "?tab=inspect&q=lettuce")
     with serving(services) as address:
         yield address
+
+
+def go(page: Any, address: str, name: str) -> None:
+    """Open one of the pages."""
+    query, ready = PAGES[name]
+    page.goto(address + query)
+    expect(page.locator(ready).first).to_be_visible()
+    if name in OPENED:
+        clicked, seen = OPENED[name]
+        page.locator(clicked).first.click()
+        expect(page.locator(seen).first).to_be_visible()
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_serious(full: str, new_page: Any, name: str, mode: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make install")
-    page, (query, ready) = new_page(color_scheme=mode), PAGES[name]
-    page.goto(full + query)
-    expect(page.locator(ready).first).to_be_visible()
-    if name.endswith("tinted"):
-        page.keyboard.press("w")
-        expect(page.locator(".dg-least")).to_be_visible()
+    page = new_page(color_scheme=mode)
+    go(page, full, name)
     found = axe.Axe().run(page).response["violations"]
     serious = [
         (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
@@ -67,15 +86,12 @@ def test_axe_finds_nothing_serious(full: str, new_page: Any, name: str, mode: st
 @pytest.mark.parametrize("name", PAGES)
 def test_at_twice_the_size_nothing_is_cut_off(full: str, new_page: Any, name: str) -> None:
     """A window of 1440 pixels at 200 % is 720 pixels wide."""
-    page, (query, ready) = new_page(viewport={"width": 720, "height": 450}, device_scale_factor=2), PAGES[name]
-    page.goto(full + query)
-    expect(page.locator(ready).first).to_be_visible()
+    page = new_page(viewport={"width": 720, "height": 450}, device_scale_factor=2)
+    go(page, full, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
 @pytest.mark.parametrize("name", ["home", "set", "exploits", "fidelity", "curriculum", "models"])
 def test_a_phone_shows_it_without_sideways_scrolling(full: str, phone: Any, name: str) -> None:
-    query, ready = PAGES[name]
-    phone.goto(full + query)
-    expect(phone.locator(ready).first).to_be_visible()
+    go(phone, full, name)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
