@@ -50,8 +50,13 @@ const leaks = (l) => el('article', {}, el('div', { class: 'dg-head dg-wrap' }, e
   el('div', { class: 'dg-scroll-x' }, el('table', { class: 'dg-table' }, head(['The evaluation set shares', 0], ...l.sources.map((name) => [`with ${name}`, 1]), ['', 0]),
     el('tbody', {}, l.rows.map((r) => el('tr', {}, el('td', {}, r.kind), r.shared.map((x) => el('td', { class: 'dg-num' }, x)), el('td', { class: 'dg-meta' }, r.is_leak ? 'would be a leak' : 'no leak: worlds repeat themselves')))))), made(l));
 
+const exported = (v) => {
+  const any = [v.fidelity, v.calibration, v.judges, v.leaks].some((list) => list.length);
+  return dg.exporting(any ? 'All figures of the result files that are shown, with a manifest' : 'no result file is shown', (asked) => trigger('export', asked), !any);
+};
+
 dg.mount(element, props, watch, (root, v) => root.replaceChildren(...(v.hidden ? [] : [
-  el('div', { class: 'dg-pad dg-measured' }, el('h2', {}, 'How far the dream is from the real environment'),
+  el('div', { class: 'dg-pad dg-measured' }, el('div', { class: 'dg-row' }, el('h2', {}, 'How far the dream is from the real environment'), el('span', { class: 'dg-fill' }), exported(v)),
     v.problems.map((text) => el('div', { class: 'dg-alert', role: 'alert' }, el('b', {}, '⚠ Left out'), el('span', {}, text))),
     v.fidelity.map(fidelity), v.calibration.map(calibration), v.judges.map(judges), v.leaks.map(leaks),
     el('section', { 'aria-label': 'Commands' }, el('div', { class: 'dg-head' }, el('h3', {}, 'Measure this workspace')),

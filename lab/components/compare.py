@@ -21,7 +21,7 @@ def sets() -> gr.HTML:
 
 
 def measures() -> gr.HTML:
-    """Errors, Lemma 1, calibration, judges and leaks, from result files."""
+    """Errors, Lemma 1, calibration, judges and leaks, from result files; event: export (with `format`)."""
     return drawn("measures.js", elem_id="dg-measured")
 
 

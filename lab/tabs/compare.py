@@ -10,7 +10,7 @@ import gradio as gr
 
 from dreamgym.config import ROOT
 from dreamgym.counterparts import Mode
-from dreamgym.errors import ConfigError, DreamGymError
+from dreamgym.errors import ConfigError, DreamGymError, WorkspaceError
 from dreamgym.experience_model.model import Switches
 from lab.compare_page import Chosen, ComparePage
 from lab.comparisons import EpisodeComparisons, Jobs
@@ -21,10 +21,11 @@ from lab.components.set_form import FIELDS, set_form, set_form_values
 from lab.components.settings import dream_settings, read_settings, settings_values
 from lab.context import ONE_BY_ONE, Context, TabHandles
 from lab.exploits_page import HIDDEN, ExploitsPage
+from lab.exporting import rows_zip
 from lab.navigation import Selection, to_query
 from lab.sets_page import ChosenSet, SetsPage
 from lab.viewmodels.compare import MODE_LABELS
-from lab.viewmodels.measures import measures_view
+from lab.viewmodels.measures import FIGURE_COLUMNS, figure_rows, measures_view
 from lab.viewmodels.switches import read_switches, write_switches
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -95,6 +96,7 @@ def build(context: Context) -> TabHandles:
     about.input(tab.turn, [context.selection, about], [*place, *parts.all], **QUIET, **ONE_BY_ONE)
     for drawn in (side, many, lies):
         drawn.save(tab.save, context.selection, file, **QUIET)
+    for drawn in (side, many, lies, measured):
         hand_out(drawn.export, rows, [context.selection], tab.export)
     lies.harden(tab.harden, context.selection, None, **QUIET)
     job.change(tab.follow, [context.selection, job], [main, side, many], trigger_mode="multiple", **QUIET)
@@ -118,6 +120,7 @@ class CompareTab:
         self._found = ExploitsPage(context.services)
         self._followed, self._jobs = jobs, count(1)
         self._workspace = context.services.workspace.path
+        self._results = [RESULTS, self._workspace / "results"]
 
     def harden(self, selection: Selection) -> None:
         """Start a hardening round on the exploits that are shown."""
@@ -213,8 +216,14 @@ class CompareTab:
         return {"name": name, "type": "text/html", "text": text, "number": next(self._jobs)}
 
     def export(self, event: gr.EventData, selection: Selection) -> Path:
-        """Write the steps of the episode or of the set, or the exploits."""
+        """Write the steps of the episode or of the set, the exploits, or what was measured."""
         format = str(event.format)
+        if selection.subject == "fidelity":
+            found = figure_rows(self._results)
+            if not found:
+                raise WorkspaceError("No result file is shown; run one of the commands.")
+            told = {"address": to_query(selection), "sources": list(dict.fromkeys(row["file"] for row in found))}
+            return rows_zip("figures", found, FIGURE_COLUMNS, told, format)
         if selection.subject == "exploits":
             return self._found.export(selection, format)
         if selection.subject == "sets":
@@ -222,7 +231,7 @@ class CompareTab:
         return self._page.export(self._page.choose(selection), to_query(selection), format)
 
     def _measured(self) -> dict[str, Any]:
-        return measures_view([RESULTS, self._workspace / "results"], str(self._workspace))
+        return measures_view(self._results, str(self._workspace))
 
     def _moved(self, wanted: Selection) -> list[Any]:
         chosen, fresh = self.render(wanted)

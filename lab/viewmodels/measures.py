@@ -27,6 +27,8 @@ LEAKS = {
     "situation": "same state and action",
     "alike": "much the same state and action",
 }
+FIGURE_COLUMNS: Mapping[str, Any] = {"file": "string", "figure": "string", "value": "float64", "text": "string"}
+"""A figure of a result file by its keys, e.g. "errors.all.eps_p.mean"; what is no number stands in `text`."""
 
 
 def measures_view(folders: Sequence[Path], workspace: str) -> dict[str, Any]:
@@ -37,15 +39,9 @@ def measures_view(folders: Sequence[Path], workspace: str) -> dict[str, Any]:
         workspace: Its folder, for commands.
     """
     problems: list[str] = []
-    found = list(_read(folders, problems))
     shown: dict[str, list[dict[str, Any]]] = {name: [] for name in _KINDS}
-    for path, stored in sorted(found, key=lambda each: str(_origin(each[1]).get("date")), reverse=True):
-        for name, (mark, view) in _KINDS.items():
-            if mark <= set(stored):
-                try:
-                    shown[name].append(view(stored) | _made(path, stored))
-                except (LookupError, TypeError, ValueError, AttributeError) as error:
-                    problems.append(f"{path.name} cannot be shown: {error!r}")
+    for name, path, stored, value in _shown(folders, problems):
+        shown[name].append(value | _made(path, stored))
     here, output = shlex.quote(workspace), shlex.quote(f"{workspace}/results")
     return {
         "hidden": False,
@@ -58,6 +54,43 @@ def measures_view(folders: Sequence[Path], workspace: str) -> dict[str, Any]:
             f"dreamgym leaks --buffer {here}/experience.sqlite --output {output}/leaks.json",
         ],
     }
+
+
+def figure_rows(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """All figures of the files that the page shows, as they are stored: a row each, as rows of a file."""
+    files = {path: stored for _, path, stored, _ in _shown(folders, [])}
+    return [
+        {
+            "file": path.name,
+            "figure": name,
+            "value": float(value) if isinstance(value, int | float) else None,
+            "text": value if isinstance(value, str) else None,
+        }
+        for path, stored in files.items()
+        for name, value in _leaves(stored)
+    ]
+
+
+def _leaves(stored: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(stored, Mapping | list):
+        yield name, stored
+        return
+    for key, value in stored.items() if isinstance(stored, Mapping) else enumerate(stored):
+        yield from _leaves(value, f"{name}.{key}" if name else str(key))
+
+
+def _shown(
+    folders: Sequence[Path], problems: list[str]
+) -> Iterator[tuple[str, Path, Mapping[str, Any], dict[str, Any]]]:
+    """Part of the page, file, contents and what is shown of them, the newest first."""
+    found = list(_read(folders, problems))
+    for path, stored in sorted(found, key=lambda each: str(_origin(each[1]).get("date")), reverse=True):
+        for name, (mark, view) in _KINDS.items():
+            if mark <= set(stored):
+                try:
+                    yield name, path, stored, view(stored)
+                except (LookupError, TypeError, ValueError, AttributeError) as error:
+                    problems.append(f"{path.name} cannot be shown: {error!r}")
 
 
 def _read(folders: Sequence[Path], problems: list[str]) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -271,6 +271,10 @@ def test_what_was_measured_is_shown_and_left_again(serve: Any, page: Any, tmp_pa
     expect(page.locator("#dg-comparison h2")).not_to_be_visible()
     expect(page).to_have_url(re.compile("of=fidelity"))
     assert page.evaluate("window.hacked") is None
+    page.locator("#dg-measured .dg-menu summary").click()
+    with page.expect_download() as download:
+        page.locator("#dg-measured .dg-menu").get_by_role("button", name="Parquet").click()
+    assert re.fullmatch(r"dreamgym-figures-\d+-parquet\.zip", download.value.suggested_filename)
     page.locator("#dg-compare-of").get_by_text("One episode").click()
     expect(page.locator("#dg-comparison h2")).to_be_visible()
     expect(measured).to_have_count(0)

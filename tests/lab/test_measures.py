@@ -2,15 +2,22 @@
 
 import json
 import shlex
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from dreamgym.cli import _parser
 from dreamgym.config import ROOT
+from lab.context import Context
+from lab.exporting import forget
 from lab.navigation import Selection, parse, to_query
-from lab.viewmodels.measures import measures_view
+from lab.tabs.compare import CompareTab
+from lab.viewmodels.measures import FIGURE_COLUMNS, figure_rows, measures_view
+from tests.browser.conftest import open_services
 
 RESULTS = ROOT / "assets/results"
 ORIGIN = {"command": "dreamgym fidelity", "commit": "0123456789", "date": "2026-01-02"}
@@ -88,6 +95,29 @@ def test_files_that_cannot_be_read_or_shown_are_named_and_the_others_stand(tmp_p
     shown = measures_view([tmp_path, tmp_path / "nowhere"], "w")
     assert len(shown["fidelity"]) == 1
     assert [text.split(" ")[0] for text in shown["problems"]] == ["cut.json", "half.json"]
+
+
+def test_the_figures_that_are_shown_are_exported_as_they_are_stored(tmp_path: Path) -> None:
+    services = open_services(tmp_path / "demo")
+    folder = services.workspace.path / "results"
+    folder.mkdir()
+    (folder / "mine.json").write_text(json.dumps(fidelity()))
+    (folder / "half.json").write_text(json.dumps({"errors": {}, "gaps": {}}))
+    tab = CompareTab(Context(services, gr.State(), gr.HTML()))
+    path = tab.export(SimpleNamespace(format="jsonl"), Selection("compare", subject="fidelity"))
+    with zipfile.ZipFile(path) as file:
+        told = json.loads(file.read("manifest.json"))
+        rows = [json.loads(line) for line in file.read("figures.jsonl").splitlines()]
+    forget(str(path))
+    assert told["address"] == "?tab=compare&of=fidelity" and told["num_rows"] == len(rows)
+    assert "mine.json" in told["sources"] and "half.json" not in told["sources"]
+    assert set(rows[0]) == set(FIGURE_COLUMNS)
+    mine = {row["figure"]: row for row in rows if row["file"] == "mine.json"}
+    stored = fidelity()
+    assert mine["errors.all.eps_r.mean"]["value"] == stored["errors"]["all"]["eps_r"]["mean"]
+    assert mine["gaps.own.0.gamma"]["value"] == stored["gaps"]["own"][0]["gamma"]
+    assert (mine["model"]["text"], mine["model"]["value"]) == (stored["model"], None)
+    assert figure_rows([tmp_path / "nowhere"]) == []
 
 
 def test_the_newest_measurement_stands_first(tmp_path: Path) -> None:
