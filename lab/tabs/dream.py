@@ -69,8 +69,8 @@ def build(context: Context) -> TabHandles:
     task.input(tab.begin, [context.selection, watched, task], [*drawn, *place], **QUIET)
     split.input(tab.choose_split, split, task, **QUIET)
     lucky.click(tab.pick_any, [context.selection, watched, split], [task, *drawn, *place], **QUIET)
-    *boxes, temperature = settings
-    changes = [temperature.release, *(box.input for box in boxes)]
+    # The slider's arrow keys are an `input`, its reset is a `release`.
+    changes = [*(control.input for control in settings), settings[-1].release]
     told = [context.selection, *settings]
     gr.on(changes, tab.configure, told, place, trigger_mode="always_last", **QUIET, **ONE_BY_ONE)
     timer.tick(tab.status, live, [model, timer], **QUIET)
