@@ -90,7 +90,7 @@ def compare(url: str, num: int, max_tokens: int, num_rounds: int) -> dict[str, A
     model = ExperienceModel(engine, max_tokens=max_tokens)
     model.predict(queries(chosen, turns, retriever), SWITCHES)  # warms the server, and records
     sent = list(engine.sent)
-    key = api_key()
+    key = api_key(url)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = httpx.Client(headers=headers, timeout=600, limits=httpx.Limits(max_connections=MAX_PARALLEL))
 

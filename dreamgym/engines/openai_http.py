@@ -12,11 +12,13 @@ checksums of the tokens' texts, and log-probabilities are missing where the serv
 import json
 import math
 import os
+import re
 import time
 import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -29,7 +31,7 @@ from dreamgym.errors import EngineError, RequestRefusedError
 from dreamgym.interfaces import Message, OnText, Reply
 
 API_KEY = "DREAMGYM_API_KEY"
-"""Environment variable of the key that is sent; keys stand in no config and no file."""
+"""Environment variable of the key for hosts without their own (`key_name`); keys stand in no config and no file."""
 MAX_PARALLEL = 64
 """Requests at once; the server batches them."""
 _TRIES, _WAIT_SECONDS = 4, 1.0
@@ -39,11 +41,25 @@ Regex = Callable[[str, str], str | None]
 """(conversation, stop text) to a regular expression that the reply must match; None: it is free."""
 
 
-def api_key() -> str:
-    """The key of the environment, or ""; EngineError, without the key, where it cannot be one."""
-    key = os.environ.get(API_KEY, "").strip()
+def key_name(url: str) -> str:
+    """Environment variable of the key for one host alone: DREAMGYM_API_KEY_API_OPENAI_COM of api.openai.com."""
+    try:
+        host = httpx.URL(url).raw_host.decode()
+    except httpx.InvalidURL:  # said when it is asked
+        host = ""
+    return f"{API_KEY}_{re.sub('[^A-Za-z0-9]', '_', host).upper()}"
+
+
+def api_key(url: str) -> str:
+    """The key for an endpoint: its host's own ("" where that is empty), else the general one, else "".
+
+    Raises:
+        EngineError: It cannot be a key; the text does not have it.
+    """
+    name = own if (own := key_name(url)) in os.environ else API_KEY
+    key = os.environ.get(name, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise EngineError(f"the key in {API_KEY} has signs that no key has; set it again")
+        raise EngineError(f"the key in {name} has signs that no key has; set it again")
     return key
 
 
@@ -67,7 +83,7 @@ class HttpEngine:
             regex: What replies must match, from conversation and stop text (structured output of vLLM).
             revive: Called where nothing answers; returns when something should again, or raises.
         """
-        key = api_key()
+        key = api_key(url)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=MAX_PARALLEL)
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=10.0), limits=limits)
@@ -151,7 +167,9 @@ class HttpEngine:
             except (httpx.HTTPError, ValueError) as error:
                 raise EngineError(f"{self.url} broke off its answer ({error or type(error).__name__})") from error
 
-    def _sent(self, method: str, path: str, body: dict[str, Any] | None, *, root: bool = False) -> Any:
+    def _sent(
+        self, method: str, path: str, body: dict[str, Any] | None, *, root: bool = False
+    ) -> closing[httpx.Response]:
         url = (self.url.removesuffix("/v1") if root else self.url) + path
         problem = ""
         for attempt in range(_TRIES):
@@ -176,26 +194,14 @@ class HttpEngine:
                 problem = str(error) or type(error).__name__
                 continue
             if response.status_code < 400:
-                return _Closing(response)
+                return closing(response)
             problem = f"{response.status_code}: {_words(response)}"
             response.close()
             if response.status_code != 429 and response.status_code < 500:
-                key = f"; its key is the one in {API_KEY}" if response.status_code in (401, 403) else ""
+                names = f"{key_name(self.url)}, or else in {API_KEY}"
+                key = f"; its key is the one in {names}" if response.status_code in (401, 403) else ""
                 raise RequestRefusedError(f"{url} refuses the request ({problem}){key}", response.status_code)
         raise EngineError(f"{url} does not answer as it should ({problem})")
-
-
-class _Closing:
-    """A response that is closed at the end of a with block."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-
-    def __enter__(self) -> httpx.Response:
-        return self._response
-
-    def __exit__(self, *_: object) -> None:
-        self._response.close()
 
 
 class HttpSession:

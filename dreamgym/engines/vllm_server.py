@@ -180,7 +180,7 @@ class VllmServer:
     def _environment(self) -> Mapping[str, str]:
         """Keys reach the server by its environment alone, where no list of processes shows them."""
         changed = {"VLLM_DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
-        if key := api_key():
+        if key := api_key(self.url):  # as HttpEngine sends it
             changed["VLLM_API_KEY"] = key
         return {**os.environ, **changed, **_variables(self.settings)}
 

@@ -4,7 +4,7 @@ import os
 import warnings
 from importlib.util import find_spec
 
-from dreamgym.engines.openai_http import api_key
+from dreamgym.engines.openai_http import api_key, key_name
 from dreamgym.engines.registry import DEVICES
 from dreamgym.engines.vllm_server import vllm_problem
 from dreamgym.runs.config import TrainConfig
@@ -39,8 +39,8 @@ def rollouts_problem(vllm: str) -> str | None:
         )
     if vllm == "server" and not os.environ.get(DEVICES):
         return f"policy.vllm=server needs GPUs of its own, as NCCL copies between two: name them in {DEVICES}"
-    if vllm not in ("colocate", "server") and api_key():
-        return f"TRL sends no key to {vllm}: unset DREAMGYM_API_KEY, and start the server without"
+    if vllm not in ("colocate", "server") and api_key(vllm):
+        return f"TRL sends no key to {vllm}: start the server without one, and set {key_name(vllm)} to nothing"
     return None
 
 

@@ -178,6 +178,21 @@ def test_the_key_comes_from_the_environment_and_the_name_holds_none(monkeypatch:
         assert engine.name == "small@" + endpoint.url.removeprefix("http://").removesuffix("/v1")
 
 
+def test_a_key_reaches_only_the_host_that_it_belongs_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sent(url: str) -> str | None:
+        return HttpEngine(url)._client.headers.get("Authorization")
+
+    hosted, own, other = "https://api.openai.com/v1", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"
+    monkeypatch.setenv("DREAMGYM_API_KEY_API_OPENAI_COM", "hosted")
+    assert (sent(hosted), sent(hosted.upper()), sent(own)) == ("Bearer hosted", "Bearer hosted", None)
+    monkeypatch.setenv("DREAMGYM_API_KEY", "general")
+    monkeypatch.setenv("DREAMGYM_API_KEY___1", "")
+    assert (sent(hosted), sent(own), sent(other)) == ("Bearer hosted", "Bearer general", None)
+    monkeypatch.setenv("DREAMGYM_API_KEY_127_0_0_1", "“own”")
+    with pytest.raises(EngineError, match="the key in DREAMGYM_API_KEY_127_0_0_1 has signs"):
+        sent(own)
+
+
 def test_a_busy_server_is_asked_again_and_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_http, "_WAIT_SECONDS", 0.0)
     with serve(Endpoint(echo, errors=[503, 429])) as endpoint:
@@ -249,7 +264,8 @@ def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(EngineError, match="expected 1 texts"):
             session.extend(["x", "y"])
         endpoint.errors = [401]
-        with pytest.raises(EngineError, match=r"refuses the request \(401: .*; its key is the one in DREAMGYM_API_KEY"):
+        refused = r"refuses the request \(401: .*; its key is the one in DREAMGYM_API_KEY_127_0_0_1, or else in DREAM"
+        with pytest.raises(EngineError, match=refused):
             HttpEngine(endpoint.url, "a").ask("POST", "/completions", {"prompt": "x"})
         url = endpoint.url
     gone: Any = HttpEngine(url, "a").open(1)

@@ -46,6 +46,7 @@ def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 def test_it_starts_answers_and_stops(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(API_KEY, "secret")
+    monkeypatch.setenv("DREAMGYM_API_KEY_API_OPENAI_COM", "hosted")
     server = make(
         name="small",
         devices="1",

@@ -142,6 +142,8 @@ def test_a_plan_says_of_each_role_which_model_cannot_be_had_here(
     ]
     monkeypatch.setenv("DREAMGYM_API_KEY", "schlüssel")
     assert problems("teacher.model=http://host/v1")[0].startswith("teacher.model: the key in DREAMGYM_API_KEY has")
+    monkeypatch.setenv("DREAMGYM_API_KEY_HOST", "schlüssel")
+    assert "the key in DREAMGYM_API_KEY_HOST has" in problems("teacher.model=http://host/v1")[0]
 
 
 def test_a_plan_says_what_else_is_in_the_way_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,8 +220,10 @@ def test_a_run_says_what_vllm_needs_before_it_begins(tmp_path: Path, monkeypatch
         Server(asks, tmp_path, "model")
     monkeypatch.setenv("DREAMGYM_API_KEY", "secret")
     there = replace(COLOCATE, policy=replace(COLOCATE.policy, vllm="http://there:8000"))
-    with pytest.raises(ConfigError, match="sends no key"):
+    with pytest.raises(ConfigError, match=r"sends no key to http://there:8000: .* DREAMGYM_API_KEY_THERE to nothing"):
         Server(there, tmp_path, "model")
+    monkeypatch.setenv("DREAMGYM_API_KEY_THERE", "")
+    assert vllm_problems.rollouts_problem("http://there:8000") is None
 
 
 def test_a_server_is_started_with_what_takes_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
