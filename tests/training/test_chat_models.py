@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dreamgym.presets import load_preset
+from dreamgym.replay_buffer.reader import ExperienceReader
 from dreamgym.runs.config import override
 from dreamgym.runs.manager import RunManager
 from dreamgym.runs.store import RunReader
@@ -19,27 +20,36 @@ SMALL = (
 )
 
 
-@pytest.mark.usefixtures("alfworld_games")
 @pytest.mark.parametrize(
     ("family", "role", "preset"),
     [
         ("llama", "policy", "paper-alfworld-llama-3.2-3b-dream-grpo"),
         ("qwen2", "experience_model", "paper-alfworld-llama-3.2-3b-dream-grpo"),
         ("qwen2", "policy", "paper-alfworld-qwen2.5-7b-s2r-ppo"),
+        ("llama", "policy", "paper-webshop-llama-3.2-3b-dream-grpo"),
+        ("qwen2", "experience_model", "paper-webshop-llama-3.2-3b-dream-grpo"),
+        ("qwen2", "policy", "paper-webshop-qwen2.5-7b-s2r-ppo"),
     ],
 )
-def test_a_run_of_the_papers_preset_goes_through(family: str, role: str, preset: str, tmp_path: Path) -> None:
-    model = save(family, tmp_path / family)
-    others = {"policy": "nano-novice", "experience_model": "nano"} | {role: str(model)}
-    config = override(
-        load_preset(preset),
-        [*SMALL, *(f"{name}.model={value}" for name, value in others.items())],
-    )
+def test_a_run_of_the_papers_preset_goes_through(
+    family: str, role: str, preset: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    shop = "-webshop" * ("webshop" in preset)
+    if not shop:
+        request.getfixturevalue("alfworld_games")
+    models = {"policy": f"nano-novice{shop}", "experience_model": f"nano{shop}", role: save(family, tmp_path / family)}
+    worlds = ["dream", "real"] if "s2r" in preset else ["dream"]
+    size = [f"run.iterations={len(worlds)}", "real.iterations=1"]
+    config = override(load_preset(preset), [*SMALL, *size, *(f"{name}.model={models[name]}" for name in models)])
     manager = RunManager(Workspace.create(tmp_path / "workspace").runs_path)
     done = manager.launch(config, family)
     while done.is_live:
         time.sleep(0.2)
         done = manager.show(done.run_id)
     assert done.state == "done", done.message
-    metrics = RunReader(done.folder / "run.sqlite").iterations()[-1].metrics
-    assert metrics["failed_share"] == 1.0, "random weights write no reply that can be read"
+    run, episodes = RunReader(done.folder / "run.sqlite"), ExperienceReader([done.folder / "run.sqlite"])
+    for iteration, world in enumerate(worlds, 1):
+        played = {each.trajectory_id for each in run.rollouts(iteration) if each.purpose == "train"}
+        assert {episodes.trajectory(each).world for each in played} == {world}
+        failed = run.iterations()[iteration].metrics["failed_share"]
+        assert failed == 1.0, "random weights write no reply that can be read"
