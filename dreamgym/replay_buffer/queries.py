@@ -7,6 +7,7 @@ gives the length of the list and the place of any page in it; only the rows of t
 import json
 import re
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -124,11 +125,11 @@ class Files:
             yield rows
 
     def union(self, sql: str, values: Sequence[Any], end: str, end_values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of all files as one list, which `end` puts in order and cuts."""
+        """Return the rows of all files as one list (`{}` in `end`), which `end` puts in order and cuts."""
         if not self.paths:
             return []
         whole = " UNION ALL ".join(self._named(sql, name) for name in self.paths)
-        return self._database.execute(f"{whole} {end}", [*list(values) * len(self.paths), *end_values]).fetchall()
+        return self._database.execute(end.format(whole), [*list(values) * len(self.paths), *end_values]).fetchall()
 
     def _named(self, sql: str, file: str) -> str:
         return sql.format(file=file, once=self._once(file), has_trigrams=self._has_trigrams(file))
@@ -190,7 +191,7 @@ def find(files: Files, keep: Filter) -> list[Match]:
             SELECT j.stored_at, '{{file}}', j.id, j.num_transitions + (j.outcome = 'failed')
             FROM {{file}}.trajectories j {where}
         """
-    return [Match._make(row) for row in files.union(sql, values, "ORDER BY 1, 2, 3")]
+    return [Match._make(row) for row in files.union(sql, values, "{} ORDER BY 1, 2, 3")]
 
 
 def steps_by_trajectory(
@@ -218,22 +219,36 @@ def steps_by_trajectory(
     return listed[start - before : start - before + num_rows]
 
 
-def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> list[Record]:
-    """Return `num_rows` rows of `STEPS` from place `start`, least confident first, steps without confidence last."""
-    steps = _step_conditions(keep, with_index=_is_rare(files, keep.text))
-    where, values = _where([*_episode_conditions(keep), *steps])
+def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> tuple[list[Record], int]:
+    """Return the page of `num_rows` rows of `STEPS` from place `start`, or the last one, and how many rows pass in all.
+
+    Least confident first, steps without confidence last.
+    """
+    of_episodes = _episode_conditions(keep)
+    where, values = _where([*of_episodes, *_step_conditions(keep, with_index=_is_rare(files, keep.text))])
+    join = "CROSS JOIN" if keep.text and not of_episodes else "JOIN"  # to read all in the order of the file is fastest
     sql = f"""
         SELECT '{{file}}' AS file, x.id AS number, x.confidence AS confidence
-        FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory {where}
+        FROM {{file}}.transitions x {join} {{file}}.trajectories j ON j.id = x.trajectory {where}
     """
-    order = "ORDER BY confidence NULLS LAST, file, number LIMIT ? OFFSET ?"
-    keys = [Key(file, number) for file, number, _ in files.union(sql, values, order, [num_rows, start])]
+    order = "ORDER BY confidence NULLS LAST, file, number LIMIT ? OFFSET"
+    if keep.text:  # looked for once, as it may take most of a second
+        last = "((SELECT count(*) FROM listed) - 1) / ? * ?"
+        end = f"SELECT file, number, (SELECT count(*) FROM listed) FROM listed {order} min(?, {last})"
+        asked = [num_rows, min(start, sys.maxsize), num_rows, num_rows]
+        found = files.union(sql, values, f"WITH listed AS MATERIALIZED ({{}}) {end}", asked)
+        num_all = found[0][2] if found else 0
+    else:
+        num_all = sum(match.num_steps for match in find(files, keep))
+        start = min(start, max(0, num_all - 1) // num_rows * num_rows)
+        found = files.union(sql, values, f"{{}} {order} ?", [num_rows, start])
+    keys = [Key(file, number) for file, number, _ in found]
     rows = {
         Key(file, record["key"]): record
         for file, numbers in by_file(keys).items()
         for record in files.query(f"{STEPS} WHERE x.id IN ({marks(numbers)})", numbers, file)
     }
-    return [rows[key] for key in keys]
+    return [rows[key] for key in keys], num_all
 
 
 def whole_steps(files: Files, keep: Filter, keys: Sequence[Key]) -> list[Record]:

@@ -78,15 +78,14 @@ class ExperienceReader:
     ) -> Page[TransitionRow]:
         """Return a page of steps; pages count from 1, a number past the end gives the last page."""
         with open_files(self.paths) as files:
-            matches = find(files, keep)
-            num_rows = sum(match.num_steps for match in matches)
-            page = _nearest_page(page, page_size, num_rows)
-            start = (page - 1) * page_size
             if order == "least_confident":
-                records = steps_by_confidence(files, keep, start, page_size)
+                records, num_rows = steps_by_confidence(files, keep, (max(1, page) - 1) * page_size, page_size)
+                page = _nearest_page(page, page_size, num_rows)
             else:
-                ordered = matches if order == "oldest" else matches[::-1]
-                records = steps_by_trajectory(files, keep, ordered, start, page_size)
+                matches = find(files, keep)[:: 1 if order == "oldest" else -1]
+                num_rows = sum(match.num_steps for match in matches)
+                page = _nearest_page(page, page_size, num_rows)
+                records = steps_by_trajectory(files, keep, matches, (page - 1) * page_size, page_size)
         return Page(tuple(map(_transition_row, records)), page, page_size, num_rows)
 
     def trajectories(self, keep: Filter = EVERYTHING, page: int = 1, page_size: int = 50) -> Page[TrajectoryRow]:

@@ -9,9 +9,10 @@ import pytest
 from dreamgym.errors import WorkspaceError
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
+from dreamgym.replay_buffer.queries import Files
 from dreamgym.replay_buffer.reader import EVERYTHING, ExperienceReader
 from dreamgym.replay_buffer.rows import Filter, Order, Page
-from dreamgym.types import Trajectory, transition_id
+from dreamgym.types import Trajectory, World, transition_id
 from tests.replay_buffer.stored_episodes import dream, failed, make_task, real
 
 TEST_TASK = make_task(5, split="test", task_type="look")
@@ -58,6 +59,22 @@ def test_pages_follow_each_other_without_gap_or_repeat(reader: ExperienceReader,
     assert listed(reader, "oldest", page_size) == oldest
     assert listed(reader, "newest", page_size) == newest
     assert listed(reader, "least_confident", page_size) == dreamed + [key for key in oldest if key not in dreamed]
+
+
+@pytest.mark.parametrize("text", ["potato", "MIDDLE OF THE ROOM", "o", "zq"])
+@pytest.mark.parametrize("world", [None, "dream"])
+def test_a_text_is_found_least_confident_first_by_one_query(
+    text: str, world: World | None, reader: ExperienceReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = Filter(text=text, world=world)
+    passing = set(listed(reader, "oldest", 50, keep))
+    ordered = [key for key in listed(reader, "least_confident", 50, replace(keep, text=None)) if key in passing]
+    union, asked = Files.union, list[str]()
+    monkeypatch.setattr(Files, "union", lambda files, sql, *rest: asked.append(sql) or union(files, sql, *rest))
+    assert listed(reader, "least_confident", 2, keep) == ordered
+    assert len(asked) == 1 + max(1, -(-len(ordered) // 2))
+    last = reader.transitions(keep, 10**30, 2, "least_confident")
+    assert last.page == last.num_pages and [row.transition_id for row in last.rows] == ordered[2 * (last.page - 1) :]
 
 
 def test_filtered_pages_follow_each_other_too(reader: ExperienceReader) -> None:
@@ -149,6 +166,7 @@ def test_a_page_number_out_of_range_gives_the_nearest_page(reader: ExperienceRea
     assert reader.transitions(page=99, page_size=5).page == 3
     assert len(reader.transitions(page=99, page_size=5).rows) == 2
     assert reader.transitions(page=-1, page_size=5).page == 1
+    assert reader.transitions(page=99, page_size=5, order="least_confident").page == 3
     assert reader.trajectories(page=99, page_size=4).page == 2
     assert reader.transitions(Filter(text="zeppelin"), page=7) == Page((), 1, 50, 0)
 
