@@ -169,6 +169,8 @@ window.dg = (() => {
     const format = (name, label) => el('button', { type: 'button', class: 'dg-btn s', onclick: () => { details.open = false; ask({ format: name }); } }, label);
     const details = el('details', { class: 'dg-menu' }, el('summary', { class: 'dg-btn s', title }, 'Export'),
       el('div', {}, format('jsonl', 'JSON lines'), format('parquet', 'Parquet')));
+    const middle = (one) => { const box = one.getBoundingClientRect(); return box.left + box.width / 2; };
+    details.addEventListener('toggle', () => details.classList.toggle('start', middle(details) < middle(details.closest('.dg-root'))));
     return details;
   };
 

@@ -35,7 +35,7 @@ const controls = el('div', { class: 'dg-row dg-wrap dg-plot-controls' },
   el('span', { class: 'dg-meta' }, 'x-axis'), axes,
   el('label', { class: 'dg-row dg-smoothing' }, el('span', { class: 'dg-meta' }, 'Smoothing'), slider, strength),
   el('span', { class: 'dg-fill' }),
-  el('span', { class: 'dg-legend' }, el('span', {}, stroke(false), ' real'), el('span', {}, stroke(true), ' dream'), el('span', { class: 'dg-hide-s' }, 'drag to zoom, double click to reset')),
+  el('span', { class: 'dg-legend' }, el('span', {}, stroke(false), ' real'), el('span', {}, stroke(true), ' dream'), el('span', { class: 'dg-hide-s', title: 'double click to reset' }, 'drag to zoom')),
   exported);
 // The menu stays as it is, open or not, until there is something else to say of it.
 const offer = (runs) => {
