@@ -83,11 +83,11 @@ def build(context: Context) -> TabHandles:
             bar, trajectory, mode = _choice_form()
             set_bar, controls = set_form()
             main, many, lies, measured = comparison(), sets(), exploits(), measures()
+            file, rows = download(), export_file("dg-compare-export")
         with gr.Column(scale=25, min_width=0, elem_classes="dg-side") as right:
             side = compare_side()
             column, settings = dream_settings("dg-compare", "of this comparison")
             second_head, second, second_column, second_settings = _second_form()
-            file, rows = download(), export_file("dg-compare-export")
     job = gr.State(("", ""))
     shown = (main, side, many, job, about, lies, measured, bar, set_bar, right, column, second_head, second_column)
     parts = Parts(*shown, trajectory, mode, second, settings, second_settings, controls)
