@@ -54,7 +54,7 @@ class SmolSettings:
         default_factory=lambda: FitSettings(steps=150, batch_size=4, learning_rate=5e-4, max_length=2048)
     )
     policy: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=40, batch_size=4, learning_rate=5e-4, max_length=2048)
+        default_factory=lambda: FitSettings(steps=80, batch_size=2, learning_rate=5e-4, max_length=2048)
     )
     num_test_tasks: int = 4
     """Whose recorded episodes the experience model dreams."""
