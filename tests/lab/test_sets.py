@@ -57,6 +57,12 @@ def dream(page: SetsPage, selection: Selection):
     return chosen, page.view(chosen, progress)
 
 
+def takes(conversation: str) -> str:
+    """Dreams as the other model does, but takes the potato as the real engine does."""
+    is_asked = conversation.rpartition("<action>")[2].startswith("take potato 2")
+    return reply("It is there.", REAL_STATES[1][1]) if is_asked else dream_reply(conversation)
+
+
 def test_a_set_has_an_address_and_an_episode_leaves_it() -> None:
     query = (
         "?tab=compare&of=sets&mode=closed&set=k4&vs=same&vs-set=no-history&env=alfworld&q=a+%26+b&split=test"
@@ -144,10 +150,6 @@ def test_two_configurations_stand_side_by_side_with_their_difference(services: S
 
 
 def test_steps_that_one_model_alone_has_right_are_listed(services: Services) -> None:
-    def takes(conversation: str) -> str:
-        is_asked = conversation.rpartition("<action>")[2].startswith("take potato 2")
-        return reply("It is there.", REAL_STATES[1][1]) if is_asked else dream_reply(conversation)
-
     with serve(Endpoint(takes)) as other:
         page = sets_page(replace(services, second_models=SecondModels(given=[f"{other.url}#small"])))
         chosen, view = dream(page, replace(SET, split="test", second="small"))
@@ -300,10 +302,6 @@ def test_the_steps_of_a_set_are_exported_with_every_verdict(services: Services) 
 
 
 def test_an_export_is_of_the_part_the_second_model_and_what_one_alone_has_right(services: Services) -> None:
-    def takes(conversation: str) -> str:
-        is_asked = conversation.rpartition("<action>")[2].startswith("take potato 2")
-        return reply("It is there.", REAL_STATES[1][1]) if is_asked else dream_reply(conversation)
-
     with serve(Endpoint(takes)) as other:
         page = sets_page(replace(services, second_models=SecondModels(given=[f"{other.url}#small"])))
         chosen, _ = dream(page, replace(SET, split="test", second="small"))

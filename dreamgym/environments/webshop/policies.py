@@ -231,10 +231,7 @@ def _look_at(task: Task, history: Sequence[Transition], view: View, goal: Goal) 
     picked = [colour_of(value) for value in view.chosen.values()]
     named = {each: _is_named(each, said) for each in goal.attributes}
     chosen = {wish: any(close(each, wish) for each in picked) for wish in wishes}
-    is_first = not any(
-        (page := parse(step.state)) and (page.asin, page.kind) == (view.asin, "item") for step in history
-    )
-    opening = f"{'. '.join([_price(line), *lists])}. " if is_first else ""
+    opening = "" if _has_decided(history, view) else f"{'. '.join([_price(line), *lists])}. "
     decision, action = _decide(task, history, view, named, {offered[wish]: chosen[wish] for wish in wishes})
     return f"{opening}{_checked([*named.items(), *chosen.items()])}: {decision}.", action
 
@@ -264,6 +261,7 @@ def _checked(parts: Iterable[tuple[str, bool]]) -> str:
 
 
 def _has_decided(history: Sequence[Transition], item: View) -> bool:
+    """Did they stand before this product already, with what is offered written down?"""
     return any((page := parse(step.state)) and (page.asin, page.kind) == (item.asin, item.kind) for step in history)
 
 
@@ -284,9 +282,8 @@ def _price(line: str) -> str:
 
 def _quality(task: Task, line: str, goal: Goal) -> str:
     """What a made-up title says of a product between its maker and its kind; the original's are not made like that."""
-    return (
-        "" if task.source == "official" else title_of(line).lower().partition(goal.query)[0].partition(" ")[2].strip()
-    )
+    title = "" if task.source == "official" else title_of(line).lower()
+    return title.partition(goal.query)[0].partition(" ")[2].strip()
 
 
 def _is_kind(task: Task, line: str, goal: Goal) -> bool:
