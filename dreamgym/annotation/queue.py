@@ -18,7 +18,8 @@ from dreamgym.annotation.store import AnnotationStore, Role
 from dreamgym.comparison import StepComparison, compare_step
 from dreamgym.environments import environment_module
 from dreamgym.errors import AnnotationError, WorkspaceError
-from dreamgym.replay_buffer.queries import Key, find, load, open_files, steps_by_trajectory
+from dreamgym.replay_buffer.files import Key, open_files
+from dreamgym.replay_buffer.queries import find, load, steps_by_trajectory
 from dreamgym.replay_buffer.reader import NUM_TRAJECTORIES_AT_ONCE, ExperienceReader
 from dreamgym.replay_buffer.retrieval import Retriever
 from dreamgym.replay_buffer.rows import Filter, Order, TransitionRow

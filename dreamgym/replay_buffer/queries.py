@@ -1,45 +1,36 @@
-"""The SQL behind `reader`: several attached files read as one list.
+"""The SQL behind `reader`: lists of steps and of trajectories, filtered, counted and paged.
 
 A list of steps is paged by trajectory: one narrow query says how many steps of each trajectory pass the filter, which
 gives the length of the list and the place of any page in it; only the rows of that page are then read whole.
 """
 
 import json
-import re
-import sqlite3
-import sys
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
-from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer import conditions
+from dreamgym.replay_buffer.conditions import Condition
+from dreamgym.replay_buffer.files import Files, Key, by_file, marks, open_files
 from dreamgym.replay_buffer.records import Record, read_task, read_trajectory
 from dreamgym.replay_buffer.rows import Filter
-from dreamgym.replay_buffer.schema import (
-    BUSY_TIMEOUT_SECONDS,
-    SEARCHABLE_FROM,
-    check,
-    database_errors,
-    refuse_older,
-    uri,
-)
 from dreamgym.types import Trajectory
 
-MAX_FILES = 10
-"""SQLite attaches no more to one connection."""
-TEXT_COLUMNS = ("state", "next_state", "action", "reasoning", "failure")
-"""What a text filter looks in, where most is found first."""
-LONGEST_PATTERN = 10_000
-"""Characters; SQLite's LIKE takes 50,000 bytes."""
 SAMPLE, SAMPLED_TRIGRAMS, COMMON_SHARE = 200, 8, 0.2
 """Of steps at either end of a file: one whose parts stand in more than this share is looked for without the index."""
-MAX_TRIGRAMS = 64
-"""Of a long text, the first so many narrow the search; far below the 256 that FTS5 takes."""
+SMALL_FILE = 50_000
+"""Steps: a text is found in so many before a second thread has begun."""
+ALL_STEPS = "(j.num_transitions + (j.outcome = 'failed'))"
+"""How many steps a trajectory `j` has, a failed attempt included."""
+JOINED = "{file}.transitions x JOIN {file}.trajectories j ON j.id = x.trajectory"
+"""Steps with their trajectories, read in whatever order SQLite finds best."""
+STEPS_FIRST = JOINED.replace(" JOIN ", " CROSS JOIN ")
+IN_ORDER = STEPS_FIRST.replace(" x ", " x NOT INDEXED ")
+"""Read in the order of the file, or of row numbers that a condition gives."""
+KNOWN = Condition("x.confidence IS NOT NULL")
 
 STEPS = """
     SELECT x.id AS key, x.trajectory, j.trajectory_id, x.step, j.num_transitions, j.world, j.outcome, j.policy,
@@ -69,13 +60,6 @@ WHOLE_STEPS = """
 """
 
 
-class Key(NamedTuple):
-    """A row's place: the name its file is attached under, and its number there."""
-
-    file: str
-    number: int
-
-
 class Match(NamedTuple):
     """A trajectory that passes a filter."""
 
@@ -91,107 +75,27 @@ class Match(NamedTuple):
         return Key(self.file, self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A piece of a WHERE clause with the values for its question marks."""
-
-    sql: str
-    values: tuple[Any, ...] = ()
-
-
-class Files:
-    """Files attached to one short-lived connection.
-
-    In a query `{file}` stands for the name of a file, `{once}` for a condition that drops those trajectories `j` which
-    an earlier file has too, and `{has_trigrams}` for one that keeps the steps `x` whose texts match a question mark's
-    FTS5 expression; in a file of before there was that index, all of them.
-    """
-
-    def __init__(self, database: Database, paths: dict[str, Path], searchable: set[str]) -> None:
-        self.paths = paths
-        """By the name each is attached under, in order."""
-        self._database = database
-        self._searchable = searchable
-
-    def query(self, sql: str, values: Sequence[Any] = (), file: str | None = None) -> Iterator[Record]:
-        """Yield the rows of one file, or of all in order."""
-        for name in [file] if file else list(self.paths):
-            yield from self._database.query(self._named(sql, name), values)
-
-    def pieces(self, sql: str, values: Sequence[Any], file: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of one file in lists of at most `size`."""
-        cursor = self._database.execute(self._named(sql, file), values)
-        while rows := cursor.fetchmany(size):
-            yield rows
-
-    def union(self, sql: str, values: Sequence[Any], end: str, end_values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of all files as one list (`{}` in `end`), which `end` puts in order and cuts."""
-        if not self.paths:
-            return []
-        whole = " UNION ALL ".join(self._named(sql, name) for name in self.paths)
-        return self._database.execute(end.format(whole), [*list(values) * len(self.paths), *end_values]).fetchall()
-
-    def _named(self, sql: str, file: str) -> str:
-        return sql.format(file=file, once=self._once(file), has_trigrams=self._has_trigrams(file))
-
-    def _has_trigrams(self, file: str) -> str:
-        if file not in self._searchable:
-            return "? IS NOT NULL"
-        return f"x.id IN (SELECT rowid FROM {file}.transitions_text WHERE transitions_text MATCH ?)"
-
-    def _once(self, file: str) -> str:
-        names = list(self.paths)
-        earlier = names[: names.index(file)]
-        return " AND ".join(
-            ["1", *(f"j.trajectory_id NOT IN (SELECT trajectory_id FROM {name}.trajectories)" for name in earlier)]
-        )
-
-
-@contextmanager
-def open_files(paths: Sequence[Path]) -> Iterator[Files]:
-    """Attach every existing file of `paths`, read-only.
-
-    Raises:
-        WorkspaceError: A file is no DreamGym database, has another schema, is locked or damaged; more than ten files.
-    """
-    existing = [path for path in paths if path.exists()]
-    if len(existing) > MAX_FILES:
-        raise WorkspaceError(f"at most {MAX_FILES} files can be read as one list, got {len(existing)}: choose fewer")
-    connection = sqlite3.connect("file::memory:", uri=True, timeout=BUSY_TIMEOUT_SECONDS)
-    connection.execute("PRAGMA temp_store = MEMORY")  # Nothing is written anywhere, not even for a long sort.
-    named = {f"f{i}": path for i, path in enumerate(existing)}
-    searchable = set()
-    try:
-        for name, path in named.items():
-            check(path)
-            with database_errors(path):
-                connection.execute(f"ATTACH ? AS {name}", [uri(path, "ro")])
-                version = connection.execute(f"PRAGMA {name}.user_version").fetchone()[0]
-            refuse_older(path, version)
-            if version >= SEARCHABLE_FROM:
-                searchable.add(name)
-        with database_errors(" or ".join(map(str, existing))):
-            yield Files(Database(connection, recursive_triggers=False, execute_plugins=False), named, searchable)
-    finally:
-        connection.close()
-
-
 def find(files: Files, keep: Filter) -> list[Match]:
     """Return the trajectories that pass, oldest first, and with how many steps."""
-    steps = _step_conditions(keep, with_index=_is_rare(files, keep.text))
-    where, values = _where([*_episode_conditions(keep), *steps])
-    if steps:
-        sql = f"""
-            SELECT j.stored_at, '{{file}}', j.id, count(*)
-            FROM {{file}}.transitions x JOIN {{file}}.trajectories j ON j.id = x.trajectory
-            {where} GROUP BY x.trajectory
-        """
-    else:
-        sql = f"""
-            SELECT j.stored_at, '{{file}}', j.id, j.num_transitions + (j.outcome = 'failed')
-            FROM {{file}}.trajectories j {where}
-        """
+    if _asks_of_steps(keep):
+        return _find_by_steps(files, keep)
+    where, values = conditions.where(conditions.episode_conditions(keep))
+    sql = f"SELECT j.stored_at, '{{file}}', j.id, {ALL_STEPS} FROM {{file}}.trajectories j {where}"
     return [Match._make(row) for row in files.union(sql, values, "{} ORDER BY 1, 2, 3")]
+
+
+def count_episodes(files: Files, keep: Filter) -> int:
+    """Return how many trajectories pass."""
+    if _asks_of_steps(keep):
+        return len(find(files, keep))
+    return _sum_of_episodes(files, keep, "count(*)")
+
+
+def count_steps(files: Files, keep: Filter) -> int:
+    """Return how many steps pass."""
+    if _asks_of_steps(keep):
+        return sum(num for _, num in _look_through(files, keep, ["count(*)"]))
+    return _sum_of_episodes(files, keep, f"total({ALL_STEPS})")
 
 
 def steps_by_trajectory(
@@ -210,8 +114,8 @@ def steps_by_trajectory(
         position += match.num_steps
     rows: dict[Key, list[Record]] = defaultdict(list)
     for file, numbers in by_file(on_page).items():
-        where, values = _where(
-            [Condition(f"x.trajectory IN ({marks(numbers)})", tuple(numbers)), *_step_conditions(keep)]
+        where, values = conditions.where(
+            [Condition(f"x.trajectory IN ({marks(numbers)})", tuple(numbers)), *conditions.step_conditions(keep)]
         )
         for record in files.query(f"{STEPS} {where} ORDER BY x.trajectory, x.step", values, file):
             rows[Key(file, record["trajectory"])].append(record)
@@ -222,27 +126,13 @@ def steps_by_trajectory(
 def steps_by_confidence(files: Files, keep: Filter, start: int, num_rows: int) -> tuple[list[Record], int]:
     """Return the page of `num_rows` rows of `STEPS` from place `start`, or the last one, and how many rows pass in all.
 
-    Least confident first, steps without confidence last.
+    Least confident first; steps without confidence last, as they are stored.
     """
-    of_episodes = _episode_conditions(keep)
-    where, values = _where([*of_episodes, *_step_conditions(keep, with_index=_is_rare(files, keep.text))])
-    join = "CROSS JOIN" if keep.text and not of_episodes else "JOIN"  # to read all in the order of the file is fastest
-    sql = f"""
-        SELECT '{{file}}' AS file, x.id AS number, x.confidence AS confidence
-        FROM {{file}}.transitions x {join} {{file}}.trajectories j ON j.id = x.trajectory {where}
-    """
-    order = "ORDER BY confidence NULLS LAST, file, number LIMIT ? OFFSET"
-    if keep.text:  # looked for once, as it may take most of a second
-        last = "((SELECT count(*) FROM listed) - 1) / ? * ?"
-        end = f"SELECT file, number, (SELECT count(*) FROM listed) FROM listed {order} min(?, {last})"
-        asked = [num_rows, min(start, sys.maxsize), num_rows, num_rows]
-        found = files.union(sql, values, f"WITH listed AS MATERIALIZED ({{}}) {end}", asked)
-        num_all = found[0][2] if found else 0
-    else:
-        num_all = sum(match.num_steps for match in find(files, keep))
-        start = min(start, max(0, num_all - 1) // num_rows * num_rows)
-        found = files.union(sql, values, f"{{}} {order} ?", [num_rows, start])
-    keys = [Key(file, number) for file, number, _ in found]
+    num_sure, num_unsure = _count_by_confidence(files, keep)
+    num_all = num_sure + sum(num_unsure.values())
+    start = min(start, max(0, num_all - 1) // num_rows * num_rows)
+    keys = _sure(files, keep, start, num_rows) if start < num_sure else []
+    keys += _unsure(files, keep, start + len(keys) - num_sure, num_rows - len(keys), num_unsure)
     rows = {
         Key(file, record["key"]): record
         for file, numbers in by_file(keys).items()
@@ -256,7 +146,7 @@ def whole_steps(files: Files, keep: Filter, keys: Sequence[Key]) -> list[Record]
     rows: dict[Key, list[Record]] = defaultdict(list)
     for file, numbers in by_file(keys).items():
         chosen = Condition(f"x.trajectory IN ({marks(numbers)})", tuple(numbers))
-        where, values = _where([chosen, *_step_conditions(keep)])
+        where, values = conditions.where([chosen, *conditions.step_conditions(keep)])
         for record in files.query(f"{WHOLE_STEPS} {where} ORDER BY x.trajectory, x.step", values, file):
             rows[Key(file, record["trajectory"])].append(record)
     return [record for key in keys for record in rows[key]]
@@ -265,7 +155,7 @@ def whole_steps(files: Files, keep: Filter, keys: Sequence[Key]) -> list[Record]
 def passing(files: Files, keep: Filter, transition_ids: Sequence[str]) -> list[str]:
     """Return those of some ids whose steps pass; asks for these alone."""
     named = json.dumps([one.rpartition(".")[::2] for one in transition_ids])
-    where, values = _where([*_episode_conditions(keep), *_step_conditions(keep)])
+    where, values = conditions.where([*conditions.episode_conditions(keep), *conditions.step_conditions(keep)])
     sql = f"""
         SELECT j.trajectory_id || '.' || x.step AS name FROM json_each(?) n
         CROSS JOIN {{file}}.trajectories j ON j.trajectory_id = n.value ->> 0
@@ -303,48 +193,118 @@ def load(files: Files, keys: Sequence[Key]) -> list[Trajectory]:
     return [found[key] for key in keys]
 
 
-def by_file(keys: Sequence[Key]) -> dict[str, list[int]]:
-    """Group rows by the file they stand in."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for key in keys:
-        groups[key.file].append(key.number)
-    return groups
+def _asks_of_steps(keep: Filter) -> bool:
+    return bool(conditions.step_conditions(keep))
 
 
-def marks(values: Sequence[object]) -> str:
-    """Return a question mark per value."""
-    return ", ".join("?" * len(values))
+def _sum_of_episodes(files: Files, keep: Filter, figure: str) -> int:
+    where, values = conditions.where(conditions.episode_conditions(keep))
+    rows = files.query(f"SELECT {figure} AS num FROM {{file}}.trajectories j {where}", values)
+    return int(sum(row["num"] for row in rows))
 
 
-def _where(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-    sql = " AND ".join(["{once}", *(condition.sql for condition in conditions)])
-    return f"WHERE {sql}", [value for condition in conditions for value in condition.values]
+def _find_by_steps(files: Files, keep: Filter) -> list[Match]:
+    num_steps: dict[str, dict[int, int]] = {file: defaultdict(int) for file in files.paths}
+    for file, trajectory, num in _look_through(files, keep, ["x.trajectory", "count(*)"], "GROUP BY x.trajectory"):
+        num_steps[file][trajectory] += num
+    return sorted(
+        Match(stored_at, file, trajectory, nums[trajectory])
+        for file, nums in num_steps.items()
+        if nums
+        for trajectory, stored_at in files.rows("SELECT id, stored_at FROM {file}.trajectories", [], file)
+        if trajectory in nums
+    )
 
 
-def _episode_conditions(keep: Filter) -> list[Condition]:
-    columns = {"world": keep.world, "policy": keep.policy, "outcome": keep.outcome, "task_id": keep.task_id}
-    conditions = [Condition(f"j.{column} = ?", (value,)) for column, value in columns.items() if value is not None]
-    of_task = {"environment": keep.environment, "split": keep.split, "task_type": keep.task_type}
-    if chosen := {column: value for column, value in of_task.items() if value is not None}:
-        where = " AND ".join(f"{column} = ?" for column in chosen)
-        conditions.append(
-            Condition(f"j.task_id IN (SELECT task_id FROM {{file}}.tasks WHERE {where})", tuple(chosen.values()))
-        )
-    return conditions
+def _count_by_confidence(files: Files, keep: Filter) -> tuple[int, dict[str, int]]:
+    """How many steps pass that have a confidence, and how many others of each file."""
+    num_sure, num_unsure = 0, dict.fromkeys(files.paths, 0)
+    if _asks_of_steps(keep):
+        for file, num, sure in _look_through(files, keep, ["count(*)", "count(x.confidence)"]):
+            num_sure += sure
+            num_unsure[file] += num - sure
+        return num_sure, num_unsure
+    of_all, values = conditions.where(conditions.episode_conditions(keep))
+    of_sure, _ = conditions.where([KNOWN, *conditions.episode_conditions(keep)])
+    for file in files.paths:
+        ((num,),) = files.rows(f"SELECT total({ALL_STEPS}) FROM {{file}}.trajectories j {of_all}", values, file)
+        ((sure,),) = files.rows(f"SELECT count(*) FROM {STEPS_FIRST} {of_sure}", values, file)
+        num_sure += sure
+        num_unsure[file] = int(num) - sure
+    return num_sure, num_unsure
 
 
-def _step_conditions(keep: Filter, *, with_index: bool = False) -> list[Condition]:
-    """`with_index`: a text is looked up first; not worth it for a few rows, nor for a text that stands in most."""
-    conditions = []
-    if keep.action_type is not None:
-        conditions.append(Condition("x.action_type = ?", (keep.action_type,)))
-    if keep.max_confidence is not None:
-        conditions.append(Condition("x.confidence <= ?", (keep.max_confidence,)))
-    if keep.text:
-        if with_index:
-            conditions.extend(_trigram_conditions(keep.text))
-        conditions.append(_text_condition(keep.text))
-    return conditions
+def _sure(files: Files, keep: Filter, start: int, num_rows: int) -> list[Key]:
+    """A page of the steps with a confidence, least first.
+
+    Without a text its index has them in this order; with one, to read all in the order of the file is faster.
+    """
+    asked, _ = _asked(files, keep)
+    where, values = conditions.where([KNOWN, *asked])
+    steps = IN_ORDER if keep.text else STEPS_FIRST
+    sql = f"SELECT '{{file}}' AS file, x.id AS number, x.confidence AS confidence FROM {steps} {where}"
+    found = files.union(sql, values, "{} ORDER BY confidence, file, number LIMIT ? OFFSET ?", [num_rows, start])
+    return [Key(file, number) for file, number, _ in found]
+
+
+def _unsure(files: Files, keep: Filter, start: int, num_rows: int, num_unsure: dict[str, int]) -> list[Key]:
+    """A page of the steps without a confidence, as they are stored; each file is read from its nearer end."""
+    asked, _ = _asked(files, keep)
+    where, values = conditions.where([Condition("x.confidence IS NULL"), *asked])
+    keys: list[Key] = []
+    for file, num_all in num_unsure.items():
+        num = min(num_all - start, num_rows - len(keys))
+        if num > 0:
+            behind = num_all - start - num
+            way, skipped = ("ASC", start) if start <= behind else ("DESC", behind)
+            sql = f"SELECT x.id FROM {IN_ORDER} {where} ORDER BY x.id {way} LIMIT ? OFFSET ?"
+            keys += sorted(Key(file, number) for (number,) in files.rows(sql, [*values, num, skipped], file))
+        start = max(0, start - num_all)
+    return keys
+
+
+def _asked(files: Files, keep: Filter) -> tuple[list[Condition], bool]:
+    """What steps and their trajectories must be; and whether no index narrows this, as it is a text in many steps."""
+    rare = _is_rare(files, keep.text)
+    asked = [*conditions.episode_conditions(keep), *conditions.step_conditions(keep, with_index=rare)]
+    return asked, bool(keep.text) and not rare
+
+
+def _look_through(files: Files, keep: Filter, columns: Sequence[str], end: str = "") -> list[tuple[Any, ...]]:
+    """The file and some columns of all steps that pass.
+
+    A text that no index narrows is looked for in several pieces of a large file at once; what `end` groups is grouped
+    in each of them.
+    """
+    asked, everywhere = _asked(files, keep)
+    if not everywhere:
+        where, values = conditions.where(asked)
+        sql = f"SELECT '{{file}}', {', '.join(columns)} FROM {JOINED} {where} {end}"
+        return [row for file in files.paths for row in files.rows(sql, values, file)]
+    paths = tuple(files.paths.values())
+    named = ", ".join(f"{column} AS c{number}" for number, column in enumerate(columns))
+    names = ", ".join(f"c{number}" for number in range(len(columns)))
+
+    def look(place: tuple[str, int, int]) -> list[tuple[Any, ...]]:
+        file, first, last = place
+        where, values = conditions.where([*asked, Condition("x.id BETWEEN ? AND ?", (first, last))])
+        # As one row: threads that fetch many would wait for one another at each.
+        sql = f"SELECT json_group_array(json_array({names})) FROM (SELECT {named} FROM {IN_ORDER} {where} {end})"
+        with open_files(paths) as own:  # a connection serves one thread at a time
+            ((found,),) = own.rows(sql, values, file)
+        return [(file, *row) for row in json.loads(found)]
+
+    places = [(file, *piece) for file in files.paths for piece in _pieces(files, file)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [row for rows in pool.map(look, places) for row in rows]
+
+
+def _pieces(files: Files, file: str) -> list[tuple[int, int]]:
+    """First and last number of each piece of a file: one for each core, or one where the file is small."""
+    ((last,),) = files.rows("SELECT ifnull(max(id), 0) FROM {file}.transitions", [], file)
+    num = (os.cpu_count() or 1) if last > SMALL_FILE else 1
+    ends = [last * index // num for index in range(num + 1)]
+    return [(before + 1, end) for before, end in pairwise(ends)]
 
 
 def _is_rare(files: Files, text: str | None) -> bool:
@@ -352,7 +312,7 @@ def _is_rare(files: Files, text: str | None) -> bool:
 
     Asks the first and the last steps that are stored.
     """
-    parts = [_text_condition(trigram) for trigram in _trigrams(text or "")[:SAMPLED_TRIGRAMS]]
+    parts = [conditions.text_condition(trigram) for trigram in conditions.trigrams(text or "")[:SAMPLED_TRIGRAMS]]
     if not parts:
         return False
     found = Condition(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.values))
@@ -363,37 +323,3 @@ def _is_rare(files: Files, text: str | None) -> bool:
     sql = f"SELECT count(*) AS num, total({found.sql}) AS hits FROM {{file}}.transitions x WHERE x.id IN ({ends})"
     asked = list(files.query(sql, found.values))
     return bool(sum(row["hits"] for row in asked) <= COMMON_SHARE * sum(row["num"] for row in asked))
-
-
-def _plain(text: str) -> str:
-    """A lone surrogate stands in no file, and SQLite refuses it."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _trigrams(text: str) -> list[str]:
-    """Pieces that the index knows, of any text."""
-    text = _plain(text)
-    # Of overlapping trigrams every third says the same as all; a text shorter than three characters has none.
-    pieces = dict.fromkeys(text[start : start + 3] for start in (*range(0, len(text) - 3, 3), len(text) - 3))
-    return [piece for piece in pieces if len(piece) == 3 and "\0" not in piece]
-
-
-def _trigram_conditions(text: str) -> Iterator[Condition]:
-    """Keep the steps that hold every trigram of `text`."""
-    if trigrams := _trigrams(text):
-        expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[:MAX_TRIGRAMS])
-        yield Condition("{has_trigrams}", (expression,))
-
-
-def _text_condition(text: str) -> Condition:
-    """Keep the steps that hold `text`, whatever stands in it; ASCII letters in either case.
-
-    LIKE is twice as fast as instr(lower(…), …), but has a longest pattern, and ends at a NUL.
-    """
-    text = _plain(text)
-    if len(text) <= LONGEST_PATTERN and "\0" not in text:
-        pattern = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-        sql = " OR ".join(f"x.{column} LIKE ? ESCAPE '\\'" for column in TEXT_COLUMNS)
-        return Condition(f"({sql})", (pattern,) * len(TEXT_COLUMNS))
-    sql = " OR ".join(f"instr(lower(x.{column}), lower(?))" for column in TEXT_COLUMNS)
-    return Condition(f"({sql})", (text,) * len(TEXT_COLUMNS))

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer.files import Files, Key, open_files
 from dreamgym.replay_buffer.queries import (
-    Files,
-    Key,
+    count_episodes,
+    count_steps,
     episodes,
     find,
     load,
-    open_files,
     passing,
     steps_by_confidence,
     steps_by_trajectory,
@@ -96,6 +96,16 @@ class ExperienceReader:
             on_page = matches[(page - 1) * page_size : page * page_size]
             records = episodes(files, [match.key for match in on_page])
         return Page(tuple(map(_trajectory_row, records)), page, page_size, len(matches))
+
+    def num_transitions(self, keep: Filter = EVERYTHING) -> int:
+        """Return how long the list of `transitions` is."""
+        with open_files(self.paths) as files:
+            return count_steps(files, keep)
+
+    def num_trajectories(self, keep: Filter = EVERYTHING) -> int:
+        """Return how long the list of `trajectories` is."""
+        with open_files(self.paths) as files:
+            return count_episodes(files, keep)
 
     def trajectory(self, trajectory_id: str) -> Trajectory:
         """Return a stored trajectory, equal to the one that was added; WorkspaceError when there is none."""

@@ -20,7 +20,7 @@ from dreamgym.errors import WorkspaceError
 from dreamgym.interfaces import Encoder
 from dreamgym.replay_buffer.corrections import Corrected, CorrectedSteps, Corrections, step_keys
 from dreamgym.replay_buffer.encoders import situation
-from dreamgym.replay_buffer.queries import Files, open_files
+from dreamgym.replay_buffer.files import Files, open_files
 from dreamgym.replay_buffer.records import Record, read_transition
 from dreamgym.replay_buffer.saved_index import Index, Place
 from dreamgym.replay_buffer.situations import STEP, Extension, Situations, Steps

@@ -66,6 +66,11 @@ def read_page(reader: ExperienceReader, selection: Selection) -> Page[Transition
     return reader.transitions(filter_of(selection), selection.page, PAGE_SIZE, cast(Order, selection.order))
 
 
+def _num_rows(reader: ExperienceReader, selection: Selection) -> int:
+    count = reader.num_trajectories if selection.rows == "trajectories" else reader.num_transitions
+    return count(filter_of(selection))
+
+
 def picked(selection: Selection, page: Page[TransitionRow] | Page[TrajectoryRow]) -> Selection:
     """Choose a row where a key asked for one or nothing is chosen yet; the page number becomes the one shown."""
     selection = replace(selection, page=page.page)
@@ -123,7 +128,7 @@ def _row(row: TransitionRow | TrajectoryRow, selection: Selection) -> dict[str, 
 def _empty(reader: ExperienceReader, selection: Selection) -> dict[str, Any]:
     noun = selection.rows
     nothing: dict[str, Any] = dict.fromkeys(FILTER_NAMES, "")
-    total = read_page(reader, replace(selection, **nothing, page=1)).num_rows
+    total = _num_rows(reader, replace(selection, **nothing))
     if not total:
         return {
             "title": f"No {noun} in this workspace",
@@ -136,8 +141,8 @@ def _empty(reader: ExperienceReader, selection: Selection) -> dict[str, Any]:
     hints = []
     for field, (name, words) in FILTER_NAMES.items():
         if getattr(selection, field):
-            without: dict[str, Any] = {field: "", "page": 1}
-            num_rows = read_page(reader, replace(selection, **without)).num_rows
+            without: dict[str, Any] = {field: ""}
+            num_rows = _num_rows(reader, replace(selection, **without))
             if num_rows:
                 hints.append(f"Without the {words}, {num_rows:,} match.")
                 links.insert(-1, {"label": f"Drop the {words}", "href": link("inspect", **{name: ""})})

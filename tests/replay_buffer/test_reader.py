@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dreamgym.errors import WorkspaceError
+from dreamgym.replay_buffer import queries
 from dreamgym.replay_buffer.buffer import ReplayBuffer
 from dreamgym.replay_buffer.encoders import HashedNgrams
-from dreamgym.replay_buffer.queries import Files
 from dreamgym.replay_buffer.reader import EVERYTHING, ExperienceReader
 from dreamgym.replay_buffer.rows import Filter, Order, Page
 from dreamgym.types import Trajectory, World, transition_id
@@ -63,18 +63,33 @@ def test_pages_follow_each_other_without_gap_or_repeat(reader: ExperienceReader,
 
 @pytest.mark.parametrize("text", ["potato", "MIDDLE OF THE ROOM", "o", "zq"])
 @pytest.mark.parametrize("world", [None, "dream"])
-def test_a_text_is_found_least_confident_first_by_one_query(
-    text: str, world: World | None, reader: ExperienceReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_is_found_least_confident_first(text: str, world: World | None, reader: ExperienceReader) -> None:
     keep = Filter(text=text, world=world)
     passing = set(listed(reader, "oldest", 50, keep))
     ordered = [key for key in listed(reader, "least_confident", 50, replace(keep, text=None)) if key in passing]
-    union, asked = Files.union, list[str]()
-    monkeypatch.setattr(Files, "union", lambda files, sql, *rest: asked.append(sql) or union(files, sql, *rest))
     assert listed(reader, "least_confident", 2, keep) == ordered
-    assert len(asked) == 1 + max(1, -(-len(ordered) // 2))
     last = reader.transitions(keep, 10**30, 2, "least_confident")
     assert last.page == last.num_pages and [row.transition_id for row in last.rows] == ordered[2 * (last.page - 1) :]
+
+
+@pytest.mark.parametrize("text", ["potato", "o", "zq", 'a "b" \\'])
+@pytest.mark.parametrize("order", ["newest", "oldest", "least_confident"])
+def test_large_files_are_looked_through_in_pieces_with_the_same_result(
+    text: str, order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path / "experience.sqlite", EPISODES[:3])
+    store(tmp_path / "lab.sqlite", EPISODES[2:])
+    reader = ExperienceReader([tmp_path / name for name in ("experience.sqlite", "lab.sqlite")])
+    keep = Filter(text=text)
+    whole = listed(reader, order, 2, keep)
+    monkeypatch.setattr(queries, "SMALL_FILE", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    looked: list[int] = []
+    opened = queries.open_files
+    monkeypatch.setattr(queries, "open_files", lambda paths: looked.append(threading.get_ident()) or opened(paths))
+    assert listed(reader, order, 2, keep) == whole
+    assert text not in ("o", "potato") or (whole and len(looked) >= 2 * 3)  # three pieces of either file
+    assert reader.num_transitions(keep) == len(whole)
 
 
 def test_filtered_pages_follow_each_other_too(reader: ExperienceReader) -> None:
@@ -121,6 +136,7 @@ def test_a_filter_keeps_what_it_says(reader: ExperienceReader, keep: Filter, num
     for order in ("newest", "oldest", "least_confident"):
         page = reader.transitions(keep, order=order)
         assert (page.num_rows, len(page.rows)) == (num_steps, num_steps)
+    assert (reader.num_transitions(keep), reader.num_trajectories(keep)) == (num_steps, num_episodes)
     episodes = reader.trajectories(keep)
     assert (episodes.num_rows, len(episodes.rows)) == (num_episodes, num_episodes)
     assert len(list(reader.iterate_trajectories(keep))) == num_episodes
