@@ -37,7 +37,7 @@ BUILDERS = {
     "annotate": annotate.build,
     "models": models.build,
 }
-HEAD_SCRIPTS = ("dom.js", "tint.js", "entries.js", "live.js", "curves.js", "shortcuts.js")
+HEAD_SCRIPTS = ("dom.js", "switches.js", "tint.js", "entries.js", "live.js", "curves.js", "shortcuts.js")
 HEAD = styles() + "".join(f"<script>{script(name)}</script>" for name in HEAD_SCRIPTS)
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 SECONDS_BETWEEN_LOOKS = 1.0

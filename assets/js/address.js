@@ -2,13 +2,15 @@
 const { el, copy } = dg;
 const kept = new URLSearchParams(location.search).get('__theme');
 
-const full = (query) => (kept ? `${query}&__theme=${kept}` : query);
 const draw = (root, address) => {
-  const [query, answered] = address.split('#');
-  dg.entries.write(query, Number(answered), full(query));
+  const [plain, answered] = address.split('#');
+  const tab = new URLSearchParams(plain).get('tab');
+  const query = plain + dg.switches.query(tab);
+  dg.entries.write(query, Number(answered), kept ? `${query}&__theme=${kept}` : query);
   const button = el('button', { type: 'button', class: 'dg-btn s ghost', id: 'dg-copy-link', 'data-key': 'y' }, 'Copy link ', dg.kbd('y'));
   button.addEventListener('click', () => copy(location.href, button));
   root.replaceChildren(el('code', { class: 'dg-meta dg-ell', title: query }, query), button);
-  document.documentElement.dataset.dgTab = new URLSearchParams(query).get('tab');
+  document.documentElement.dataset.dgTab = tab;
 };
-dg.mount(element, props, watch, draw);
+const root = dg.mount(element, props, watch, draw);
+dg.switches.onTurn(() => props.value && draw(root, props.value.split('#')[0]));

@@ -1,17 +1,13 @@
-// How sure the model was of each token: one switch for Inspect, its microscope and Dream, kept in the browser. Both ways of
-// showing a text stand on the page, and the switch says which is seen. Value of a tint: lab.viewmodels.tint.tint_view.
+// How sure the model was of each token: one switch for Inspect, its microscope and Dream. Both ways of showing a text stand on
+// the page, and the switch says which is seen. Value of a tint: lab.viewmodels.tint.tint_view.
 dg.tint = (() => {
   const { el, kbd } = dg;
   const DOUBTFUL = 5;
-  const page = document.documentElement.dataset;
-  try { if (localStorage.getItem('dg-tint')) page.dgTint = 'on'; } catch { /* no storage: off until it is switched on */ }
-
   const turn = () => {
-    if (page.dgTint) delete page.dgTint; else page.dgTint = 'on';
-    try { localStorage.setItem('dg-tint', page.dgTint || ''); } catch { /* kept for this visit */ }
-    document.querySelectorAll('.dg-tint-switch').forEach((each) => each.setAttribute('aria-pressed', String(Boolean(page.dgTint))));
+    dg.switches.turn('tint');
+    document.querySelectorAll('.dg-tint-switch').forEach((each) => each.setAttribute('aria-pressed', String(dg.switches.isOn('tint'))));
   };
-  const button = () => el('button', { type: 'button', class: 'dg-btn s dg-tint-switch', 'data-key': 'w', 'aria-pressed': String(Boolean(page.dgTint)), onclick: turn }, 'Tint: confidence ', kbd('w'));
+  const button = () => el('button', { type: 'button', class: 'dg-btn s dg-tint-switch', 'data-key': 'w', 'aria-pressed': String(dg.switches.isOn('tint')), onclick: turn }, 'Tint: confidence ', kbd('w'));
 
   // Colour, underline and the figure at the pointer are for the eye; of a doubtful token the figure is read out too. The
   // space before a word stays white, and a space that was a guess gets a sign.

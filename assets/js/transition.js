@@ -54,10 +54,11 @@ const source = (v) => {
   const raw = v.parts.raw_reply;
   const copy = el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'i' }, 'Copy as JSON ', kbd('i'));
   copy.addEventListener('click', () => dg.copy(v.json, copy));
-  const shown = raw && el('div', { hidden: true }, long({ class: 'dg-raw' }, raw));
-  const toggle = raw && el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'r', 'aria-expanded': 'false' }, 'Raw reply ', kbd('r'));
+  const shown = raw && el('div', { hidden: !dg.switches.isOn('reply') }, long({ class: 'dg-raw' }, raw));
+  const toggle = raw && el('button', { type: 'button', class: 'dg-btn s', 'data-key': 'r', 'aria-expanded': String(!shown.hidden) }, 'Raw reply ', kbd('r'));
   toggle?.addEventListener('click', () => {
-    shown.hidden = !shown.hidden;
+    dg.switches.turn('reply');
+    shown.hidden = !dg.switches.isOn('reply');
     toggle.setAttribute('aria-expanded', String(!shown.hidden));
   });
   return el('div', {}, el('div', { class: 'dg-row dg-wrap' }, copy, toggle), shown);

@@ -343,6 +343,36 @@ def test_the_tint_shows_where_the_model_guessed(url: str, page: Any) -> None:
     expect(page.locator("#dg-again .dg-tok:visible")).to_have_count(0)
 
 
+def test_a_link_shows_the_tint_and_the_raw_reply_to_somebody_else(url: str, page: Any, browser: Any) -> None:
+    page.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
+    raw = page.locator("#dg-transition .dg-raw")
+    expect(page.get_by_role("button", name="Raw reply")).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("r")
+    expect(raw).to_be_visible()
+    page.keyboard.press("w")
+    address_has(page, "tint=on&reply=on")
+    page.keyboard.press("j")
+    address_has(page, "tint=on&reply=on")
+    expect(page.locator("#dg-address code")).to_contain_text("tint=on")
+    page.keyboard.press("k")
+    address_has(page, f"{transition_id(DREAM.trajectory_id, 4)}&tint=on&reply=on")
+    shared = page.url
+    page.get_by_role("tab", name="Home").click()
+    expect(page).not_to_have_url(re.compile("tint|reply"))
+
+    other = browser.new_page()
+    other.goto(shared)
+    expect(other.locator("#dg-transition .dg-raw")).to_be_visible()
+    expect(other.locator("#dg-transition .dg-least")).to_be_visible()
+    other.keyboard.press("r")
+    expect(other.locator("#dg-transition .dg-raw")).to_be_hidden()
+    expect(other).not_to_have_url(re.compile("reply"))
+    other.goto(f"{url}?tab=inspect&t={transition_id(DREAM.trajectory_id, 4)}")
+    expect(other.locator("#dg-transition h2")).to_be_visible()
+    expect(other.locator("#dg-transition .dg-least")).to_be_hidden()  # a link is no wish of who opens it
+    other.close()
+
+
 def test_the_microscope_on_a_phone(url: str, phone: Any) -> None:
     phone.goto(f"{url}?tab=inspect&t={transition_id(REAL.trajectory_id, 2)}&look=again")
     expect(phone.locator("#dg-again h3")).to_have_text(["Real step", "Second dream"])
