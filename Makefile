@@ -18,7 +18,7 @@ lab: install
 #: make test         run the tests on two processes (ARGS="tests/test_config.py"; ARGS="-n 0" runs them in one)
 test:
 	@bash scripts/setup.sh browser
-	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 #: make test-slow    run the tests that take minutes
 test-slow:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 IGNORED = -100
 CHECKPOINT_EVERY = 100
 """Optimizer steps."""
+SECONDS = "seconds"
+"""Name of a time in a trainer's history."""
 M_MMAP_THRESHOLD = -3
 """glibc's name of the size from which a block of memory is the system's own (malloc.h)."""
 Watch = Callable[[int], bool]
@@ -67,7 +69,7 @@ class FitResult:
     loss: float
     """Mean over the last tenth of the steps."""
     seconds: float
-    """Wall time of this call."""
+    """Wall time of all optimizer steps, where training was stopped and went on too."""
     num_rows: int
     num_tokens: int
     """Tokens in the rows, prompts included."""
@@ -224,15 +226,13 @@ def _train(
         processing_class=tokenizer,
         data_collator=collator(int(pad_token_id)),
         optimizers=(optimizer, None),
-        callbacks=[watching(watch)] if watch else None,
+        callbacks=[watching(watch)],
     )
-    start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     refuse_unfinished(trainer)
-    seconds = time.perf_counter() - start
     return FitResult(
         loss=last_loss(trainer),
-        seconds=seconds,
+        seconds=seconds_of(trainer),
         num_rows=len(dataset),
         num_tokens=sum(len(ids) for ids in dataset["input_ids"]),
         num_target_tokens=sum(label != IGNORED for labels in dataset["labels"] for label in labels),
@@ -248,16 +248,31 @@ def _free_at_once() -> None:
         libc.mallopt(M_MMAP_THRESHOLD, 4 << 20)
 
 
-def watching(watch: Watch) -> Any:
-    """A callback of any of TRL's trainers that asks `watch` after each optimizer step."""
+def watching(watch: Watch | None) -> Any:
+    """A callback of any of TRL's trainers: asks `watch` after each optimizer step, and times the steps.
+
+    How long those up to a checkpoint took is written into the trainer's history, which the checkpoint keeps.
+    """
     from transformers import TrainerCallback
 
     class Watching(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self.since = time.perf_counter()
+
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            if watch(state.global_step) and state.global_step < state.max_steps:
+            if watch and watch(state.global_step) and state.global_step < state.max_steps:
                 control.should_save = control.should_training_stop = True
+            if control.should_save:
+                now = time.perf_counter()
+                state.log_history.append({"step": state.global_step, SECONDS: now - self.since})
+                self.since = now
 
     return Watching()
+
+
+def seconds_of(trainer: Any) -> float:
+    """Seconds that the steps of a finished training took, of those before its last checkpoint too."""
+    return float(sum(entry.get(SECONDS, 0) for entry in trainer.state.log_history))
 
 
 def refuse_unfinished(trainer: Any) -> None:

@@ -5,7 +5,6 @@ holds the rest of it in place, so that nothing is replayed.
 """
 
 import copy
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,15 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import DPOConfig, DPOTrainer
 
 from dreamgym.errors import ConfigError
-from dreamgym.experience_model.train import FitSettings, Watch, arguments, last_loss, refuse_unfinished, watching
+from dreamgym.experience_model.train import (
+    FitSettings,
+    Watch,
+    arguments,
+    last_loss,
+    refuse_unfinished,
+    seconds_of,
+    watching,
+)
 from dreamgym.training.dpo import collator
 
 BETA = 0.1
@@ -62,9 +69,8 @@ def fit_pairs(
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         data_collator=collator(int(tokenizer.pad_token_id)),
-        callbacks=[watching(watch)] if watch else None,
+        callbacks=[watching(watch)],
     )
-    start = time.perf_counter()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
     refuse_unfinished(trainer)
     model.save_pretrained(folder)
@@ -73,7 +79,7 @@ def fit_pairs(
     return {
         "pair_accuracy": accuracies[-1],
         "loss": last_loss(trainer),
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds_of(trainer),
         "num_pairs": len(rows),
     }
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,11 @@ def test_training_that_was_cut_off_goes_on_as_if_it_never_stopped(
     with pytest.raises(RuntimeError, match="killed"):
         fit(model, tokenizer, dataset, settings, tmp_path / "cut")
     assert [path.name for path in (tmp_path / "cut/checkpoints").glob("checkpoint-*")] == ["checkpoint-4"]
+    history = json.loads((tmp_path / "cut/checkpoints/checkpoint-4/trainer_state.json").read_text())["log_history"]
+    (before,) = [entry["seconds"] for entry in history if "seconds" in entry]
     monkeypatch.setattr(train, "collator", make_collator)
     model, _, _ = parts()
-    fit(model, tokenizer, dataset, settings, tmp_path / "cut")
+    assert fit(model, tokenizer, dataset, settings, tmp_path / "cut").seconds > before > 0
 
     whole, resumed = (nano.load(tmp_path / name)[0].state_dict() for name in ("whole", "cut"))
     assert all(whole[name].equal(resumed[name]) for name in whole)
