@@ -10,22 +10,20 @@ checksums of the tokens' texts, and log-probabilities are missing where the serv
 """
 
 import json
-import math
 import os
 import re
 import time
 import zlib
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import Any
 
 import httpx
 
 from dreamgym.characters import whole
+from dreamgym.engines.openai_reply import ROLE, TEXT, Written, clean, said
 from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError, RequestRefusedError
 from dreamgym.interfaces import Message, OnText, Reply
@@ -34,9 +32,9 @@ API_KEY = "DREAMGYM_API_KEY"
 """Environment variable of the key for hosts without their own (`key_name`); keys stand in no config and no file."""
 MAX_PARALLEL = 64
 """Requests at once; the server batches them."""
+NOT_EVERYWHERE: dict[str, str | None] = {"logprobs": None, "seed": None, "max_tokens": "max_completion_tokens"}
+"""What some models of some hosts refuse, and what it is called there; None: one does without."""
 _TRIES, _WAIT_SECONDS = 4, 1.0
-_MARKS = (_ROLE, _TEXT) = ("\x1d", "\x1f")
-"""Before a role, and before its text: how `chat` writes a conversation that is sent as messages again."""
 Regex = Callable[[str, str], str | None]
 """(conversation, stop text) to a regular expression that the reply must match; None: it is free."""
 
@@ -88,6 +86,8 @@ class HttpEngine:
         limits = httpx.Limits(max_connections=MAX_PARALLEL)
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=10.0), limits=limits)
         self.url, self._model, self.regex, self._revive = url.rstrip("/"), model, regex, revive
+        self._refused: set[str] = set()
+        """Of `NOT_EVERYWHERE`, what the endpoint has refused."""
 
     @cached_property
     def model(self) -> str:
@@ -137,8 +137,8 @@ class HttpEngine:
 
     def chat(self, messages: Sequence[Message], begin_reply: bool) -> str | None:
         """Write a conversation so that it can be sent as messages again; the endpoint has the template."""
-        text = "".join(f"{_ROLE}{role}{_TEXT}{_clean(text)}" for role, text in messages)
-        return text + (f"{_ROLE}assistant{_TEXT}" if begin_reply else "")
+        text = "".join(f"{ROLE}{role}{TEXT}{clean(text)}" for role, text in messages)
+        return text + (f"{ROLE}assistant{TEXT}" if begin_reply else "")
 
     def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -156,6 +156,22 @@ class HttpEngine:
             except ValueError as error:
                 words = f"{self.url}{path} answers with no JSON; is it an OpenAI-compatible server?"
                 raise RequestRefusedError(words, response.status_code) from error
+
+    def fitted(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request without what the endpoint has refused, under the name that it wants instead."""
+        return {
+            new: value
+            for name, value in body.items()
+            if (new := NOT_EVERYWHERE[name] if name in self._refused else name) is not None
+        }
+
+    def gives_up(self, error: RequestRefusedError, sent: dict[str, Any]) -> bool:
+        """Remember what of a request was refused; False: nothing that one can do without."""
+        found = {name for name in NOT_EVERYWHERE if name in sent and re.search(rf"\b{name}\b", str(error))}
+        if error.status not in (400, 422):
+            return False
+        self._refused |= found
+        return bool(found)
 
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Send one request, and yield its events as they come."""
@@ -268,9 +284,9 @@ class HttpSession:
             body |= {"include_stop_str_in_output": True, "return_token_ids": True}
             if engine.regex is not None and (regex := engine.regex(text, stop)):
                 body["structured_outputs"] = {"regex": regex}
-        if not text.startswith(_ROLE):
+        if not text.startswith(ROLE):
             return body | {"prompt": text, "logprobs": 1}
-        messages = [dict(zip(("role", "content"), part.split(_TEXT, 1), strict=True)) for part in text.split(_ROLE)[1:]]
+        messages = [dict(zip(("role", "content"), part.split(TEXT, 1), strict=True)) for part in text.split(ROLE)[1:]]
         if messages[-1]["role"] == "assistant":
             if not messages[-1]["content"]:
                 del messages[-1]
@@ -282,100 +298,16 @@ class HttpSession:
         last = body["messages"][-1] if "messages" in body else {"role": ""}
         opening = last["content"] if last["role"] == "assistant" else ""
         path = "/chat/completions" if "messages" in body else "/completions"
-        written = _Written(opening, on_text)
-        if on_text is None:
-            written.take(self._engine.ask("POST", path, body))
-        else:
-            for event in self._engine.stream(path, body):
+        written = Written(opening, on_text)
+        sent = self._engine.fitted(body)
+        try:
+            for event in self._engine.stream(path, sent) if on_text else [self._engine.ask("POST", path, sent)]:
                 written.take(event)
+        except RequestRefusedError as error:
+            if not self._engine.gives_up(error, sent):
+                raise
+            return self._write(body, on_text)
         return written.reply(body["stop"][0], adds_stop=not self._engine.is_vllm)
-
-
-class _Written:
-    """What has come of one reply so far."""
-
-    def __init__(self, opening: str, on_text: Callable[[str], None] | None) -> None:
-        self._opening, self._on_text = opening, on_text
-        self._text, self._num_told = "", 0
-        self._token_ids: list[int] = []
-        self._pieces: list[str] = []
-        self._decoder = getincrementaldecoder("utf-8")("replace")
-        self._logprobs: list[float] = []
-        self._finish: str | None = None
-
-    def take(self, answer: dict[str, Any]) -> None:
-        """Read one answer, or one event of a stream; EngineError where it says that something went wrong."""
-        if answer.get("error") or "choices" not in answer:
-            raise EngineError(f"the endpoint answers with an error: {_said(answer)}")
-        for choice in answer.get("choices", ()):
-            message = choice.get("message") or choice.get("delta") or {}
-            self._text += choice.get("text") or message.get("content") or ""
-            tokens, logprobs = _tokens(choice)
-            self._pieces += map(self._piece, _bytes(choice) or tokens)
-            self._logprobs += logprobs
-            self._token_ids += choice.get("token_ids") or [zlib.crc32(token.encode()) for token in tokens]
-            self._finish = choice.get("finish_reason") or self._finish
-        fresh = "" if self._opening.startswith(self._text) else self._own[self._num_told :]
-        if self._on_text is not None and fresh:
-            self._num_told += len(fresh)
-            self._on_text(fresh)
-
-    def _piece(self, token: str | list[int]) -> str:
-        """Text of a token, or what its bytes complete."""
-        return token if isinstance(token, str) else self._decoder.decode(bytes(token))
-
-    @property
-    def _own(self) -> str:
-        """Without a repeated beginning."""
-        return self._text.removeprefix(self._opening)
-
-    def reply(self, stop: str, *, adds_stop: bool) -> Reply:
-        """What was written up to the stop text."""
-        text = self._own
-        if adds_stop and self._finish == "stop" and stop not in text:
-            text += stop  # servers other than vLLM leave the stop text out, and do not say what stopped them
-        text, found, _ = _clean(text).partition(stop)
-        logprobs = tuple(self._logprobs) if len(self._logprobs) == len(self._token_ids) else ()
-        lengths = self._lengths(text + found)
-        return Reply(text + found, tuple(self._token_ids), logprobs, bool(found), lengths)
-
-    def _lengths(self, text: str) -> tuple[int, ...]:
-        """How many characters of `text` each token wrote; nothing where the tokens' texts do not spell it.
-
-        Those of a repeated beginning wrote none. A stop text that the server leaves out is the last token's.
-        """
-        spelled = "".join(self._pieces)
-        num_before = len(self._text) - len(self._own)
-        own = spelled[num_before:]
-        known = spelled.startswith(self._text[:num_before]) and (own.startswith(text) or text.startswith(own))
-        if not own or not known or len(self._pieces) != len(self._token_ids):
-            return ()
-        ends = [min(max(end - num_before, 0), len(text)) for end in accumulate(map(len, self._pieces), initial=0)]
-        ends[-1] = len(text)
-        return tuple(end - start for start, end in pairwise(ends))
-
-
-def _tokens(choice: dict[str, Any]) -> tuple[list[str], list[float]]:
-    """Texts and log-probabilities, of either kind of answer; nothing where the endpoint gives none."""
-    found = choice.get("logprobs") or {}
-    if "content" in found:  # chat
-        content = found["content"] or ()
-        texts, values = [each["token"] for each in content], [each.get("logprob") for each in content]
-    else:
-        texts, values = list(found.get("tokens") or ()), list(found.get("token_logprobs") or ())
-    known = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-    return texts, values if known else []
-
-
-def _bytes(choice: dict[str, Any]) -> list[list[int]]:
-    """What each token of a message is in bytes; nothing where one of them does not say."""
-    found = [each.get("bytes") for each in (choice.get("logprobs") or {}).get("content") or ()]
-    known = all(isinstance(each, list) and all(byte in range(256) for byte in each) for each in found)
-    return found if known else []
-
-
-def _clean(text: str) -> str:
-    return text.translate(dict.fromkeys(map(ord, _MARKS)))
 
 
 def _to_row(on_text: OnText, row: int) -> Callable[[str], None]:
@@ -386,12 +318,6 @@ def _words(response: httpx.Response) -> str:
     """What the server says, in one line."""
     try:
         response.read()
-        return _said(response.json())
+        return said(response.json())
     except (ValueError, httpx.HTTPError):
         return response.reason_phrase
-
-
-def _said(answer: Any) -> str:
-    error = answer.get("error", answer) if isinstance(answer, dict) else answer
-    text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-    return " ".join(text.split())[:300]

@@ -19,7 +19,7 @@ from pathlib import Path
 from dreamgym.engines import smol
 from dreamgym.engines.model_folder import check_folder, find_bundled, is_path
 from dreamgym.engines.openai_http import HttpEngine, Regex
-from dreamgym.engines.vllm_server import VllmServer, VllmSettings
+from dreamgym.engines.vllm_server import VllmServer, VllmSettings, vllm_problem
 from dreamgym.errors import ConfigError, EngineError
 from dreamgym.interfaces import Engine
 
@@ -103,6 +103,8 @@ def find_model(name: str) -> str:
     """
     if is_endpoint(name) or name.startswith("vllm:"):
         raise EngineError(f"{name} is a server; a model that is trained or loaded here is a folder or a hub id")
+    if not name:
+        raise EngineError("no model is named; give a folder, a Hugging Face id or a bundled model")
     if name == smol.NAME:
         return str(smol.folder())
     folder = Path(name).expanduser()
@@ -130,6 +132,8 @@ def _serve(model: str, log_path: Path | None) -> VllmServer:
     with _lock:
         server = _servers.get(model)
         if server is None or server.status not in ("starting", "ready"):
+            if problem := vllm_problem():
+                raise EngineError(problem)
             if server is not None:
                 server.stop()
             path = log_path or Path(tempfile.mkdtemp(prefix="dreamgym-vllm-")) / "log.txt"

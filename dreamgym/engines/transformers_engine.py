@@ -25,7 +25,7 @@ from dreamgym.engines.turns import drop_last
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import Message, OnText, Reply
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "mixed"]
 
 _MAX_TOKENS_PER_PASS = 4096
 """Prompts are read in passes of about this many tokens: more only takes memory."""
@@ -42,7 +42,8 @@ class TransformersEngine:
         Args:
             model: Folder written by `save_pretrained`, or a Hugging Face id.
             device: "auto" takes a GPU where there is one.
-            dtype: "auto" is float32 on a CPU and the checkpoint's own on a GPU.
+            dtype: "auto" is float32 on a CPU and the checkpoint's own on a GPU; "mixed" keeps float32, and on a GPU
+                computes in bfloat16: for weights in training, whose small updates bfloat16 would round away.
             num_threads: Threads of this process, all of torch's; None leaves torch's setting.
 
         Raises:
@@ -54,7 +55,8 @@ class TransformersEngine:
         self.folder = _find(str(model))
         self._name: str | None = None
         self.device = torch.device(_choose_device(device))
-        self.dtype = "float32" if dtype == "auto" and self.device.type == "cpu" else dtype
+        self._computes_in_bfloat16 = dtype == "mixed" and self.device.type == "cuda"
+        self.dtype = "float32" if dtype == "mixed" or (dtype == "auto" and self.device.type == "cpu") else dtype
         with _explained(f"load the model in {self.folder}"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -119,15 +121,19 @@ class TransformersEngine:
             self._alone[token_id] = self.decode([token_id])
         return self._alone[token_id]
 
+    def computing(self) -> torch.autocast:
+        """Within it the model computes in bfloat16 where "mixed" says so; weights that change end it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._computes_in_bfloat16)
+
     def forward(self, cache: RaggedCache, rows: range | list[int], tokens: list[list[int]]) -> Tensor:
         """Append ragged `tokens` to `rows` of the cache; return logits after the longest, shape (rows, vocabulary)."""
         width = max(map(len, tokens))
-        with _explained("read and write text"):
+        with _explained("read and write text"), self.computing():
             padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in tokens], device=self.device)
             slots = cache.begin(rows, width, self.device)
             output = self.model(
                 input_ids=padded,
-                attention_mask=cache.mask(self.model.dtype),
+                attention_mask=cache.mask(torch.bfloat16 if self._computes_in_bfloat16 else self.model.dtype),
                 position_ids=slots.clamp(max=self.context_length - 1),
                 past_key_values=cache,
                 use_cache=True,

@@ -49,7 +49,13 @@ _PAPER_SETTINGS = {
     # The last iterations act for real: with 8 of 150, at most 6.25 % of what `real` may use.
     "s2r": ("in the dream, then real (S2R)", ("run.world=s2r", "real.iterations=8", "real.max_transitions=62500")),
 }
-_PAPER_ALGORITHMS = {"grpo": (), "ppo": ("run.method=ppo", "optimiser.gamma=0.95", "optimiser.gae_lambda=0.95")}
+_PAPER_ALGORITHMS = {
+    "grpo": (),
+    "ppo": (
+        *("run.method=ppo", "optimiser.gamma=0.95", "optimiser.gae_lambda=0.95"),
+        "optimiser.critic_learning_rate=1e-5",
+    ),
+}
 
 
 def _made() -> dict[str, tuple[str, str, tuple[str, ...]]]:

@@ -175,11 +175,14 @@ def _commands(config: TrainConfig, names: tuple[str, ...]) -> list[str]:
 
 
 def _trained_bytes(config: TrainConfig, policy: Shape) -> float:
-    """Weights, gradients and Adam's two moments in bfloat16; a frozen reference for the KL; PPO's value model."""
+    """Of weights that are trained, with gradients and Adam's two moments, in float32, of LoRA's base in bfloat16.
+
+    And of a frozen reference for the KL, and of PPO's value model.
+    """
     rank = config.policy.lora_rank
     adapters = rank * 4 * policy.layers * (policy.hidden + policy.key_value_width) if rank else policy.parameters
-    one = 2 * policy.parameters + 6 * adapters
-    reference = 2 * policy.parameters if config.trust.kl > 0 and not rank else 0
+    one = 16 * adapters + (2 * policy.parameters if rank else 0)
+    reference = 4 * policy.parameters if config.trust.kl > 0 and not rank else 0
     return one * (1 + (config.run.method == "ppo")) + reference
 
 

@@ -259,7 +259,8 @@ class Learner:
         for first in range(0, len(episodes), self._settings.batch_size):
             batch = episodes[first : first + self._settings.batch_size]
             places = [episode.places for episode in batch]
-            flat = self.value_model([episode.read_ids for episode in batch], places).double().cpu().numpy()
+            with self._engine.computing():
+                flat = self.value_model([episode.read_ids for episode in batch], places).double().cpu().numpy()
             values += np.split(flat, np.cumsum([len(each) for each in places])[:-1])
         return values
 
@@ -287,7 +288,8 @@ class Learner:
     def _value_loss(self, batch: Sequence[Lesson]) -> torch.Tensor:
         """Half the squared error, mean over the batch's steps."""
         places = [lesson.episode.places[: len(lesson.targets)] for lesson in batch]
-        values: torch.Tensor = self.value_model([lesson.episode.read_ids for lesson in batch], places)
+        with self._engine.computing():
+            values: torch.Tensor = self.value_model([lesson.episode.read_ids for lesson in batch], places)
         targets = torch.tensor(np.concatenate([lesson.targets for lesson in batch])).to(values)
         return 0.5 * (values - targets).square().mean()
 
@@ -302,9 +304,10 @@ class Learner:
         mine = padded([rollout.mask for rollout in rollouts], device)[:, 1:].bool()
         sampled = padded([rollout.logprobs for rollout in rollouts], device)[:, 1:][mine]
         advantages = torch.tensor(np.concatenate([_per_token(lesson) for lesson in batch])).to(sampled)
-        with self._weights.warm_start() as model:
+        with self._weights.warm_start() as model, self._engine.computing():
             before = logprobs(model, ids, mine, temperature)
-        everything = distributions(self._weights.model, ids, mine, temperature)
+        with self._engine.computing():
+            everything = distributions(self._weights.model, ids, mine, temperature)
         now = picked(everything, ids, mine)
         per_token, stopped = clipped_loss((now - sampled).exp(), advantages, self._settings.clip)
         distance = ((before - now).exp() - (before - now) - 1).mean()

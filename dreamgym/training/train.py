@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from dreamgym.engines.registry import find_model
-from dreamgym.engines.transformers_engine import TransformersEngine
+from dreamgym.engines.transformers_engine import Dtype, TransformersEngine
 from dreamgym.runs.config import TrainConfig
 from dreamgym.runs.process import Control
 from dreamgym.training import dpo, grpo, ppo, sft, vllm_rollouts
@@ -28,7 +28,8 @@ def train(config: TrainConfig, folder: Path, control: Control) -> None:
         DreamGymError: The reason, and what to do.
     """
     threads = config.run.threads or len(os.sched_getaffinity(0))
-    policy = TransformersEngine(find_model(config.policy.model), num_threads=threads)
+    dtype: Dtype = "auto" if config.policy.lora_rank else "mixed"
+    policy = TransformersEngine(find_model(config.policy.model), dtype=dtype, num_threads=threads)
     loop = Loop(config, folder, control, policy)
     log.info("%s from iteration %d, policy %s", config.run.method, max(loop.start, 0), policy.name)
     try:

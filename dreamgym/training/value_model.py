@@ -33,5 +33,6 @@ class ValueModel(torch.nn.Module):
         hidden = read(self.decoder, padded(sequences, self.head.weight.device))
         rows = [row for row, each in enumerate(places) for _ in each]
         columns = [place for each in places for place in each]
-        values: torch.Tensor = self.head(hidden[rows, columns].float())[:, 0]
+        with torch.autocast(hidden.device.type, enabled=False):
+            values: torch.Tensor = self.head(hidden[rows, columns].float())[:, 0]
         return values

@@ -23,6 +23,8 @@ class Endpoint:
     gives_logprobs: bool = True
     errors: list[int] = field(default_factory=list)
     """Status codes of the next completions, before it answers."""
+    refuses: tuple[str, ...] = ()
+    """Parameters that it does not take, as hosted models that reason."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -39,8 +41,9 @@ class Endpoint:
         text = self.reply(self.conversation(body))
         head, found, _ = text.partition(body["stop"][0])
         words = WORDS.findall(head)
-        if len(words) > body["max_tokens"]:
-            return "".join(words[: body["max_tokens"]]), "length"
+        longest = body.get("max_tokens") or body["max_completion_tokens"]
+        if len(words) > longest:
+            return "".join(words[:longest]), "length"
         keeps = found and body.get("include_stop_str_in_output")
         return head + (found if keeps else ""), "stop"
 
@@ -87,6 +90,9 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
             endpoint.keys.append(self.headers.get("Authorization"))
             if endpoint.errors:
                 self.answer(endpoint.errors.pop(0), {"error": {"message": "too long:  4096\ntokens", "code": 1}})
+                return
+            if unfit := [name for name in endpoint.refuses if name in body]:
+                self.answer(400, {"error": {"message": f"Unsupported parameter: '{unfit[0]}'", "code": 1}})
                 return
             text, reason = endpoint.completion(body)
             if endpoint.answers_with_error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dreamgym.engines import openai_http
+from dreamgym.engines import openai_http, openai_reply
 from dreamgym.engines.openai_http import HttpEngine
 from dreamgym.errors import EngineError
 from dreamgym.interfaces import Reply
@@ -121,7 +121,7 @@ def test_a_character_of_several_tokens_belongs_to_the_last_and_what_does_not_fit
         ([token | {"bytes": [300]}], "?", ["?"]),
         ([token], "something else", []),
     ):
-        written = openai_http._Written("", None)
+        written = openai_reply.Written("", None)
         written.take({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
         reply = written.reply("<end>", adds_stop=False)
         assert pieces(reply) == expected and len(reply.logprobs) == len(content)
@@ -134,7 +134,7 @@ def test_a_probability_that_is_none_leaves_the_reply_without_any(unknown: float 
         {"message": {"content": "ab"}, "logprobs": {"content": [known, other]}},
         {"text": "ab", "logprobs": {"tokens": ["a", "b"], "token_logprobs": [-0.5, unknown]}},
     ):
-        written = openai_http._Written("", None)
+        written = openai_reply.Written("", None)
         written.take({"choices": [answer]})
         reply = written.reply("<end>", adds_stop=False)
         assert (len(reply.token_ids), reply.logprobs) == (2, ())
@@ -204,6 +204,23 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_told(monkeypatch: pytest.
         with pytest.raises(EngineError, match=r"400: too long: 4096 tokens"):
             session.generate("<end>", 5)
         assert session.generate("<end>", 5)[0].text == "you said 17<end>", "the conversation stayed as it was"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_an_endpoint_does_not_take_is_left_out_from_then_on(streams: bool) -> None:
+    refused = ("max_tokens", "logprobs", "seed")
+    hear = (lambda *_: None) if streams else None
+    with serve(Endpoint(echo, is_vllm=False, gives_logprobs=False, refuses=refused)) as endpoint:
+        session = HttpEngine(endpoint.url).open(3)
+        session.extend(["x", "y", "z"])
+        replies = session.generate("<end>", 3, on_text=hear)
+        assert [reply.text for reply in replies] == ["you said 1<end>"] * 3
+        assert not replies[0].logprobs
+        num_asked = len(endpoint.asked)
+        session.extend(["x", "", ""])
+        session.generate("<end>", 3, rows={0}, on_text=hear)
+        assert len(endpoint.asked) == num_asked + 1, "it is not tried again"
+        assert endpoint.asked[-1]["max_completion_tokens"] == 3 and not set(refused) & set(endpoint.asked[-1])
 
 
 @pytest.mark.parametrize("streams", [False, True])

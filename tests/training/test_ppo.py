@@ -231,6 +231,26 @@ def test_a_reply_without_an_action_is_a_step_with_no_value_beyond(corridor_polic
     assert not same(weights(engine.model), weights(engine_at(corridor_policy).model))
 
 
+def test_small_updates_reach_weights_that_compute_in_bfloat16(
+    corridor_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TransformersEngine(corridor_policy, device="cpu", dtype="mixed", num_threads=1)
+    monkeypatch.setattr(engine, "_computes_in_bfloat16", True)  # as on a GPU
+    computed = set()
+    engine.model.model.layers[0].mlp.register_forward_hook(lambda *passed: computed.add(passed[-1].dtype))
+    start = weights(engine.model)
+    learner = Learner(engine, config(critic_warmup=0, learning_rate=1e-6, critic_learning_rate=1e-6))
+    figures = learner.update(played(play(engine, 8, seed=1)))
+    after = weights(engine.model)
+    assert computed == {torch.bfloat16} and {value.dtype for value in after.values()} == {torch.float32}
+    matrix = "model.layers.0.mlp.up_proj.weight"
+    moved = after[matrix] != start[matrix]
+    rounded = after[matrix].bfloat16() != start[matrix].bfloat16()
+    assert moved.float().mean() > 0.9 > 0.2 > rounded.float().mean(), "in bfloat16 most would stay"
+    assert all(figures[name] is not None for name in ("loss", "value_loss", "kl"))
+    assert all(value.dtype == torch.float32 for value in learner.value_model.state_dict().values())
+
+
 def test_nothing_is_learned_where_every_rollout_failed(corridor_policy: Path) -> None:
     engine = engine_at(corridor_policy)
     failed = [broken(one) for one in ended_and_stopped(engine)]
