@@ -6,7 +6,10 @@ from pathlib import Path
 
 from dreamgym.engines.registry import find_model
 from dreamgym.engines.transformers_engine import Dtype, TransformersEngine
+from dreamgym.engines.vllm_server import vllm_problem
+from dreamgym.errors import EngineError
 from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.plan import roles
 from dreamgym.runs.process import Control
 from dreamgym.training import dpo, grpo, ppo, sft, vllm_rollouts
 from dreamgym.training.loop import Loop
@@ -27,6 +30,9 @@ def train(config: TrainConfig, folder: Path, control: Control) -> None:
     Raises:
         DreamGymError: The reason, and what to do.
     """
+    asked = [name for key, name in roles(config) if not key.startswith(("teacher", "judge"))]
+    if any(name.startswith("vllm:") for name in asked) and (problem := vllm_problem()):
+        raise EngineError(problem)  # now, and not at the first dream
     threads = config.run.threads or len(os.sched_getaffinity(0))
     dtype: Dtype = "auto" if config.policy.lora_rank else "mixed"
     policy = TransformersEngine(find_model(config.policy.model), dtype=dtype, num_threads=threads)

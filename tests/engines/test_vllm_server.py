@@ -162,6 +162,9 @@ def test_a_name_with_vllm_starts_one_server_for_all_roles(make: Make, monkeypatc
     monkeypatch.setenv(registry.MEMORY_SHARE, "most")
     with pytest.raises(ConfigError, match="is a number from 0 to 1; got 'most'"):
         registry.open_engine("vllm:tiny")
+    monkeypatch.setattr(registry, "vllm_problem", lambda: "python has no vLLM: on a GPU pip install it")
+    with pytest.raises(EngineError, match="has no vLLM: on a GPU pip install"):
+        registry.open_engine("vllm:tiny")
 
 
 def test_names_of_models() -> None:
@@ -172,5 +175,9 @@ def test_names_of_models() -> None:
             registry.find_model(name)
     assert registry.find_model("nano").endswith("nano-experience-model")
     assert registry.find_model("owner/name") == "owner/name"
+    for name in ("", "vllm:"):
+        with pytest.raises(EngineError, match=r"no model is named|is a server"):
+            registry.find_model(name)
+    assert "no model is named" in (registry.model_problem("vllm:") or "")
     with pytest.raises(EngineError, match="nano-novice-mars is not bundled; make nano"):
         registry.find_model("nano-novice-mars")

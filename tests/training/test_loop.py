@@ -14,9 +14,10 @@ from dreamgym.curriculum import edits
 from dreamgym.curriculum.edits import Edit
 from dreamgym.curriculum.reward_entropy import reward_entropy
 from dreamgym.environments import alfworld
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, EngineError
+from dreamgym.presets import load_preset
 from dreamgym.replay_buffer.reader import ExperienceReader
-from dreamgym.runs.config import TrainConfig
+from dreamgym.runs.config import TrainConfig, override
 from dreamgym.runs.sections import (
     CheckpointConfig,
     CurriculumConfig,
@@ -221,6 +222,16 @@ def test_a_reply_without_an_action_costs_and_a_world_that_failed_leaves_nothing_
     assert rewards(wordless, PolicyConfig(malformed_penalty=0.0)) is None
     for failure in (Failure("look", "the model wrote no state", "<state>"), Failure(None, "no such game")):
         assert rewards(replace(begun, failure=failure), PolicyConfig(malformed_penalty=0.25)) is None
+
+
+def test_a_run_whose_dreamer_cannot_be_served_here_ends_before_it_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgym.training.train.vllm_problem", lambda: "python has no vLLM")
+    dreaming = override(load_preset("nano-dream-grpo"), ["experience_model.model=vllm:owner/name"])
+    with pytest.raises(EngineError, match="python has no vLLM"):
+        train(dreaming, tmp_path, Control())
+    assert not list(tmp_path.iterdir())
 
 
 def test_more_tasks_than_there_are_seeds_are_refused(runs: Path, tmp_path: Path) -> None:
