@@ -180,25 +180,30 @@ def careful(task: Task, history: Sequence[Transition], view: View) -> tuple[str,
 
 
 def _choose_result(task: Task, history: Sequence[Transition], view: View, goal: Goal) -> tuple[str, str]:
-    """The next product of the kind that may be bought, behind the last one that was looked at.
+    """The first product of the kind that may be bought and was not looked at; one that names what is wanted first.
 
-    The thought goes down the list from there: what other kind it is, what it costs if that is too much, else what its
-    title says. A small model loses its place in a longer one.
+    The thought goes down the list: what other kind it is, that it was seen, what it costs if that is too much, else
+    what its title says.
     """
     opened = {each.asin for step in history if (each := parse(step.next_state)) and each.kind == "item"}
-    first = max((place for place, line in enumerate(view.lines, 1) if line.partition(" ")[0] in opened), default=0)
-    said = [f"after {view.asins[first - 1]}"] if first else []
-    for line in view.lines[first:]:
+    said, fitting = list[str](), list[str]()
+    for line in view.lines:
         asin = line.partition(" ")[0]
         if not _is_kind(task, line, goal):
             said.append(f"{asin} {kind_in(title_of(line)) or 'other'}")
+        elif asin in opened:
+            said.append(f"{asin} seen")
         elif _is_dear(line, goal):
             said.append(f"{asin} {_price(line)} no")
         else:
+            fitting.append(asin)
             named = next((attribute for attribute in goal.attributes if attribute in line.lower()), None)
             said.append(f"{asin} {_price(line)} {named or _quality(task, line, goal) or 'fits'}")
-            return f"{', '.join(said)}: look at {asin}.", f"click[{asin}]"
+            if named:
+                return f"{', '.join(said)}: look at {asin}.", f"click[{asin}]"
     seen = f"{', '.join(said)}. " if said else ""
+    if fitting:
+        return f"{seen}Look at {fitting[0]}.", f"click[{fitting[0]}]"
     if view.number < min(view.num_pages, MOST_PAGES):
         return f"{seen}None of these, look further.", f"click[{NEXT}]"
     return f"{seen}Not found, search with other words.", f"click[{BACK}]"
