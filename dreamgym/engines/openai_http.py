@@ -34,6 +34,10 @@ MAX_PARALLEL = 64
 """Requests at once; the server batches them."""
 NOT_EVERYWHERE: dict[str, str | None] = {"logprobs": None, "seed": None, "max_tokens": "max_completion_tokens"}
 """What some models of some hosts refuse, and what it is called there; None: one does without."""
+_NOT_TAKEN = re.compile(
+    r"(unsupported|unknown|unrecogni[sz]ed|not (supported|allowed|permitted)|n't support|not support)", re.I
+)
+"""A parameter is refused; not its value, as that of `max_tokens` where the prompt is too long."""
 _TRIES, _WAIT_SECONDS = 4, 1.0
 Regex = Callable[[str, str], str | None]
 """(conversation, stop text) to a regular expression that the reply must match; None: it is free."""
@@ -167,9 +171,9 @@ class HttpEngine:
 
     def gives_up(self, error: RequestRefusedError, sent: dict[str, Any]) -> bool:
         """Remember what of a request was refused; False: nothing that one can do without."""
-        found = {name for name in NOT_EVERYWHERE if name in sent and re.search(rf"\b{name}\b", str(error))}
-        if error.status not in (400, 422):
+        if error.status not in (400, 422) or not _NOT_TAKEN.search(str(error)):
             return False
+        found = {name for name in NOT_EVERYWHERE if name in sent and re.search(rf"\b{name}\b", str(error))}
         self._refused |= found
         return bool(found)
 

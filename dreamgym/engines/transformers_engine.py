@@ -122,7 +122,7 @@ class TransformersEngine:
         return self._alone[token_id]
 
     def computing(self) -> torch.autocast:
-        """Within it the model computes in bfloat16 where "mixed" says so; weights that change end it."""
+        """Within it the model computes in bfloat16 where "mixed" says so; to be left before weights change."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._computes_in_bfloat16)
 
     def forward(self, cache: RaggedCache, rows: range | list[int], tokens: list[list[int]]) -> Tensor:

@@ -23,6 +23,8 @@ class Endpoint:
     gives_logprobs: bool = True
     errors: list[int] = field(default_factory=list)
     """Status codes of the next completions, before it answers."""
+    words: str = "too long:  4096\ntokens"
+    """What it says with them."""
     refuses: tuple[str, ...] = ()
     """Parameters that it does not take, as hosted models that reason."""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -89,7 +91,7 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
             endpoint.asked.append(body)
             endpoint.keys.append(self.headers.get("Authorization"))
             if endpoint.errors:
-                self.answer(endpoint.errors.pop(0), {"error": {"message": "too long:  4096\ntokens", "code": 1}})
+                self.answer(endpoint.errors.pop(0), {"error": {"message": endpoint.words, "code": 1}})
                 return
             if unfit := [name for name in endpoint.refuses if name in body]:
                 self.answer(400, {"error": {"message": f"Unsupported parameter: '{unfit[0]}'", "code": 1}})

@@ -223,6 +223,19 @@ def test_what_an_endpoint_does_not_take_is_left_out_from_then_on(streams: bool) 
         assert endpoint.asked[-1]["max_completion_tokens"] == 3 and not set(refused) & set(endpoint.asked[-1])
 
 
+def test_a_prompt_that_is_too_long_is_no_parameter_that_is_refused() -> None:
+    words = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 500. This model's maximum context length is 2048 tokens"
+    )
+    with serve(Endpoint(echo, errors=[400], words=words)) as endpoint:
+        session = HttpEngine(endpoint.url).open(1)
+        session.extend(["x"])
+        with pytest.raises(EngineError, match="is too large"):
+            session.generate("<end>", 5)
+        session.generate("<end>", 5)
+        assert [body["max_tokens"] for body in endpoint.asked] == [5, 5]
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_an_error_in_the_middle_of_an_answer_is_no_reply(streams: bool) -> None:
     with serve(Endpoint(echo, answers_with_error=True)) as endpoint:
